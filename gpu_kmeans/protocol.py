@@ -1,0 +1,274 @@
+"""The seam between the algorithms and the libraries that do the work.
+
+A backend is an object with the verbs below. They are coarse, and cut only where
+pandas, Polars, FAISS and SciPy differ from cuDF, cuML and CuPy; everything else
+(Lloyd, Hartigan, seeding, TF-IDF weighting rules, recommending) is written once,
+above this seam, and never asks which backend it has.
+
+Two kinds of value cross the seam. *Rows* (``Matrix``) and *frames* (``Frame``) are
+the backend's own: SciPy CSR, NumPy and pandas on the CPU, their cupyx, CuPy and cuDF
+counterparts on the GPU; they stay on their device until ``to_host``. Everything else
+is a host NumPy array or one of the small frozen types of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Assignment",
+    "Backend",
+    "Callback",
+    "Clusters",
+    "FloatArray",
+    "Frame",
+    "IntArray",
+    "JoinCounts",
+    "Matrix",
+    "Progress",
+    "TokenRules",
+]
+
+Frame: TypeAlias = Any
+"""A table of the backend: ``pandas.DataFrame`` or ``cudf.DataFrame``."""
+
+Matrix: TypeAlias = Any
+"""Rows of the backend: CSR (SciPy or cupyx), or a dense 2-d array (NumPy or CuPy)."""
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What a token is; defined once in :mod:`gpu_kmeans.text` and handed to backends as data.
+
+    A text is lower-cased (Unicode default case conversion), then every longest run of
+    at least ``min_length`` letters, numbers and underscores is a token; stop words are
+    dropped, and n-grams are runs of neighbouring tokens that are left, joined by a space.
+    """
+
+    stop_words: frozenset[str] = frozenset()
+    ngram_range: tuple[int, int] = (1, 1)
+    min_length: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class JoinCounts:
+    """What a one-to-one join on the id matched and left over."""
+
+    matched: int
+    left_only: int
+    right_only: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a callback is told once an iteration.
+
+    Attributes
+    ----------
+    stage : {"sketch", "lloyd", "hartigan"}
+    iteration : int
+        Counted from 1 within the fit, over all stages on the full rows.
+    inertia : float
+        Sum of squared distances of the rows to their centroids (weighted).
+    moved : int
+        Rows that changed their cluster in this iteration.
+    """
+
+    stage: Literal["sketch", "lloyd", "hartigan"]
+    iteration: int
+    inertia: float
+    moved: int
+
+
+Callback: TypeAlias = Callable[[Progress], "bool | None"]
+"""Called after each iteration; a true answer ends the fit with what it has reached."""
+
+
+@dataclass(slots=True)
+class Clusters:
+    """Cluster sums in the layout the assignment reads, and what goes with them.
+
+    Attributes
+    ----------
+    sums : Matrix of shape (n_features, k)
+        Weighted sums of the members of each cluster, one *column* a cluster, so that a
+        non-zero of a row touches one contiguous run of k numbers. On the backend.
+    weight : ndarray of shape (k,), float64
+        Total weight of each cluster; 0 for an empty one.
+    squared_norms : ndarray of shape (k,), float64
+        Squared Euclidean norm of each column of ``sums``.
+    """
+
+    sums: Matrix
+    weight: NDArray[np.float64]
+    squared_norms: NDArray[np.float64]
+
+    def explained(self) -> float:
+        """The part of the squared norms that the clusters explain: sum of ``|sum|^2 / weight``.
+
+        Inertia is the (weighted) sum of the rows' squared norms less this.
+        """
+        full = self.weight > 0
+        return float((self.squared_norms[full] / self.weight[full]).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """For each row: the cheapest cluster, its cost, and the row's product with its own sum.
+
+    Attributes
+    ----------
+    nearest : ndarray of shape (n,), int32
+    cost : ndarray of shape (n,), float64
+        See :meth:`Backend.assign`.
+    own : ndarray of shape (n,), float64, or None
+        Product of the row with the sum of its present cluster, where labels were given.
+    """
+
+    nearest: NDArray[np.int32]
+    cost: NDArray[np.float64]
+    own: NDArray[np.float64] | None
+
+
+class Backend(Protocol):
+    """Everything the package asks of a device's libraries."""
+
+    name: str
+    """``"cpu"`` or ``"gpu"``."""
+
+    # -- tables ---------------------------------------------------------------------
+
+    def read_table(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
+        """Read CSV or Parquet strictly; keep ``columns`` and those of ``optional`` present.
+
+        CSV columns come as text, exactly as written. Rows keep the file's order.
+        Raises the errors of :class:`~gpu_kmeans.errors.InputError` that concern files.
+        """
+        ...
+
+    def join(self, left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
+        """Left join, one to one on ``key``, in the order of ``left``."""
+        ...
+
+    # -- text -----------------------------------------------------------------------
+
+    def count_terms(
+        self, texts: Any, rules: TokenRules, vocabulary: Sequence[str] | None
+    ) -> tuple[list[str], Matrix]:
+        """Count terms of each text: ``(terms, counts)`` with CSR counts of shape (n, n_terms).
+
+        Terms come in code-point order; with ``vocabulary`` given, columns follow it and
+        other terms are dropped. Column indices are sorted in each row.
+        """
+        ...
+
+    def weigh_terms(
+        self, counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
+    ) -> Matrix:
+        """Turn counts into TF-IDF rows: CSR float32, computed in float64."""
+        ...
+
+    # -- rows -----------------------------------------------------------------------
+
+    def matrix(self, rows: Any) -> Matrix:
+        """Bring host or device rows (CSR or dense, float32 or float64) to this backend."""
+        ...
+
+    def squared_norms(self, rows: Matrix) -> NDArray[np.float64]:
+        """Squared Euclidean norm of each row, summed in float64."""
+        ...
+
+    def project(self, rows: Matrix, directions: NDArray[Any]) -> Matrix:
+        """``rows @ directions`` as a dense matrix of shape (n, n_directions)."""
+        ...
+
+    def dense_kmeans(
+        self, rows: Matrix, init: NDArray[Any], max_iter: int
+    ) -> tuple[NDArray[np.int32], float]:
+        """The library's own k-means on all dense rows from given centroids.
+
+        Returns labels and inertia. Single precision.
+        """
+        ...
+
+    def clusters_from(self, centroids: NDArray[Any], dtype: Any) -> Clusters:
+        """Clusters of weight 1 whose sums are the given centroids, shape (k, n_features)."""
+        ...
+
+    def cluster_sums(
+        self,
+        rows: Matrix,
+        labels: NDArray[np.int32],
+        k: int,
+        weight: NDArray[np.float64] | None = None,
+    ) -> Clusters:
+        """Sum the rows of each cluster in float64; the result does not depend on threads."""
+        ...
+
+    def assign(
+        self,
+        rows: Matrix,
+        clusters: Clusters,
+        labels: NDArray[np.int32] | None = None,
+        weight: NDArray[np.float64] | None = None,
+        squared_norms: NDArray[np.float64] | None = None,
+    ) -> Assignment:
+        """Find the cheapest cluster of every row, empty clusters left out.
+
+        With ``P = row . sum_b``, ``n = weight_b`` and ``q = |sum_b|^2 / n``, the cost of a
+        row of squared norm ``x2`` and weight ``w`` in cluster ``b`` is
+        ``(q - 2 P - w x2) / (n + w)``.
+
+        Without ``labels``, ``w`` is 0: ``cost + x2`` is the squared distance to the nearest
+        centroid, as Lloyd needs it. With ``labels`` (and ``squared_norms``, and ``weight``
+        where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
+        the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
+        lowest index.
+        """
+        ...
+
+    def move(
+        self,
+        clusters: Clusters,
+        rows: Matrix,
+        which: IntArray,
+        source: NDArray[np.int32],
+        target: NDArray[np.int32],
+        weight: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Take ``rows[which]`` out of the sums of ``source`` and into those of ``target``.
+
+        Updates ``clusters`` in place, its weights and squared norms included.
+        """
+        ...
+
+    def centroids(self, clusters: Clusters) -> NDArray[Any]:
+        """Means on the host, shape (k, n_features), in the dtype of the sums."""
+        ...
+
+    def centroid_shift(self, old: Clusters, new: Clusters) -> float:
+        """Sum over clusters of the squared distance between old and new mean."""
+        ...
+
+    # -- the device -----------------------------------------------------------------
+
+    def to_host(self, value: Any) -> Any:
+        """SciPy CSR, NumPy or a ``pyarrow.Table`` (for a frame) of the same content."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until all work handed to the device is done."""
+        ...
+
+    def free_memory(self) -> int:
+        """Bytes that this backend may still use."""
+        ...
