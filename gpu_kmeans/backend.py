@@ -1,0 +1,70 @@
+"""THE SWITCH: which device's libraries do the work, decided once and said aloud.
+
+``resolve`` is the only place that imports a backend. ``"auto"`` takes the GPU when it can
+run and otherwise the CPU, and the reason is kept; ``"gpu"`` without one raises, naming the
+step that fails. Nothing switches after that.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Literal, TypeAlias
+
+from gpu_kmeans.errors import BackendUnavailable, InvalidParam
+from gpu_kmeans.protocol import Backend
+
+__all__ = ["BACKENDS", "BackendSpec", "choose", "resolve", "why_not_gpu"]
+
+BACKENDS = ("auto", "cpu", "gpu")
+BackendSpec: TypeAlias = Literal["auto", "cpu", "gpu"] | Backend
+
+
+def why_not_gpu() -> str | None:
+    """Say what keeps the GPU backend from running here; ``None`` when nothing does.
+
+    Looks without importing RAPIDS, cheapest question first, and stops at the first answer.
+    """
+    if find_spec("gpu_kmeans.cuda") is None:
+        return (
+            "this version of gpu-kmeans has no GPU backend yet "
+            "(package gpu_kmeans.cuda is not part of it)"
+        )
+    raise AssertionError("gpu_kmeans.cuda is present: its probe belongs here")  # pragma: no cover
+
+
+def choose(spec: BackendSpec) -> tuple[Backend, str]:
+    """Return the backend for ``spec`` and, in words, why it is this one.
+
+    Raises
+    ------
+    InvalidParam
+        ``spec`` is neither a backend nor one of ``"auto"``, ``"cpu"``, ``"gpu"``.
+    BackendUnavailable
+        ``"gpu"`` was asked for and cannot run here; the message names the missing step.
+    """
+    if not isinstance(spec, str):
+        if not hasattr(spec, "assign"):
+            raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r}")
+        return spec, "given by the caller"
+    if spec not in BACKENDS:
+        raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r}")
+    if spec == "cpu":
+        return _cpu(), "asked for"
+    reason = why_not_gpu()
+    if spec == "gpu":
+        raise BackendUnavailable(
+            f"the GPU backend cannot run: {reason}; use backend='cpu', or 'auto' to take "
+            "whatever runs"
+        )
+    return _cpu(), f"no GPU: {reason}"
+
+
+def resolve(spec: BackendSpec) -> Backend:
+    """Return the backend for ``spec``; see :func:`choose`."""
+    return choose(spec)[0]
+
+
+def _cpu() -> Backend:
+    from cpu_fallback import CpuBackend
+
+    return CpuBackend()
