@@ -1,0 +1,133 @@
+"""List columns: cells that hold a JSON list of names, parsed and never evaluated.
+
+A cell is a list of objects with a ``"name"`` (as TMDB writes them), or of texts; an empty
+cell and ``null`` hold no names. Everything else is refused with its row and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import orjson
+
+from gpu_kmeans.errors import InvalidJsonCell
+
+__all__ = ["MAX_DEPTH", "directors", "every_name", "read_lists"]
+
+MAX_DEPTH = 100
+"""Lists and objects inside each other, at most; what is deeper is no list of names."""
+
+Pick: TypeAlias = Callable[[list[Any]], list[str]]
+
+
+class _Flaw(ValueError):
+    """What is wrong with a cell, in words that follow its place."""
+
+
+def every_name(members: list[Any]) -> list[str]:
+    """The name of each member, in the cell's order."""
+    return [_name(member, place) for place, member in enumerate(members, start=1)]
+
+
+def directors(members: list[Any]) -> list[str]:
+    """Of a crew: the names of its directors; of members without a ``"job"``, every name."""
+    names = every_name(members)
+    jobs = [member.get("job") if isinstance(member, dict) else None for member in members]
+    if not any(jobs):
+        return names
+    return [name for name, job in zip(names, jobs, strict=True) if job == "Director"]
+
+
+def read_lists(
+    cells: Iterable[Any], file: str, column: str, pick: Pick = every_name
+) -> tuple[list[list[str]], int]:
+    """Parse a column of lists.
+
+    Parameters
+    ----------
+    cells : iterable of str, list or None
+        One cell a row; text is JSON, a list comes from a file with typed columns.
+    file, column : str
+        Where the cells stand, for messages; the first one is in row 2.
+    pick : callable
+        Takes the names out of a parsed cell: :func:`every_name` or :func:`directors`.
+
+    Returns
+    -------
+    names : list of list of str
+    empty : int
+        Cells that were empty or ``null``.
+
+    Raises
+    ------
+    InvalidJsonCell
+        A cell is not JSON, or JSON of another shape, or nested deeper than ``MAX_DEPTH``.
+    """
+    rows: list[list[str]] = []
+    empty = 0
+    shared: dict[str, str] = {}  # one object for each different name: far fewer than cells
+    for row, cell in enumerate(cells, start=2):
+        try:
+            members = _members(cell)
+            names = [] if members is None else pick(members)
+        except _Flaw as flaw:
+            raise InvalidJsonCell(
+                f"{file}, row {row}, column {column!r}: {flaw}; "
+                'expected a JSON list such as [{"name": "Drama"}] or ["Drama"]'
+            ) from None
+        empty += members is None
+        rows.append([shared.setdefault(name, name) for name in names])
+    return rows, empty
+
+
+def _members(cell: Any) -> list[Any] | None:
+    if cell is None:
+        return None
+    if isinstance(cell, str):
+        if not cell.strip():
+            return None
+        try:
+            value = orjson.loads(cell)
+        except orjson.JSONDecodeError as error:
+            raise _Flaw(_not_json(cell, error)) from None
+        if cell.count("[") + cell.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+            raise _Flaw(f"the JSON is nested more than {MAX_DEPTH} deep")
+    else:
+        value = cell
+    if value is not None and not isinstance(value, list):
+        raise _Flaw(f"holds {_kind(value)}, not a list")
+    return value
+
+
+def _name(member: Any, place: int) -> str:
+    name = member.get("name") if isinstance(member, dict) else member
+    if not isinstance(name, str):
+        what = "an object without a text as its name" if isinstance(member, dict) else _kind(member)
+        raise _Flaw(f"member {place} of the list is {what}")
+    return name
+
+
+def _depth(value: Any) -> int:
+    depth = 0
+    level = [value]
+    while level:
+        depth += 1
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+    return depth - 1 if not isinstance(value, dict | list) else depth
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
+    return "null" if value is None else kinds.get(type(value), "a number")
+
+
+def _not_json(cell: str, error: orjson.JSONDecodeError) -> str:
+    if cell.lstrip().startswith(("[{'", "['", "{'")):
+        return "is written as Python, with single quotes, not as JSON"
+    return f"is not JSON ({error.msg} at character {error.pos + 1})"
