@@ -1,0 +1,271 @@
+"""How good a model is, recomputed from its rows and labels: no printing, no plotting.
+
+Nothing here trusts what the fit reported. The inertia is that of the labels around the
+means of their rows, in float64, and beside it stands the inertia of one single cluster, since
+on TF-IDF rows the bare number says little. The silhouette is exact for every sampled row,
+against all rows. The reach of a ranking is how many different items it shows to ten thousand
+queries: one that always shows the same ten serves nobody, however good they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.model import Model
+from gpu_kmeans.recommend import RANKS, ClusterView, Rank, Recommender, top_terms
+from gpu_kmeans.validation import check_integer
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["Evaluation", "Reach", "Silhouette", "evaluate"]
+
+REACH_LIMIT = 10
+"""Items that a query is taken to show."""
+
+
+@dataclass(frozen=True)
+class Silhouette:
+    """Mean silhouette (cosine) of ``n_sampled`` rows, each against all clustered rows."""
+
+    value: float
+    n_sampled: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many different items the top ten of ``n_queries`` queries show, by ranking.
+
+    Attributes
+    ----------
+    n_queries, limit : int
+        A query is two or three terms of one item's text.
+    whole_catalogue : dict
+        ``popularity`` and ``relevance`` (plain cosine) without clusters, for comparison.
+    nearest_cluster : dict
+        ``blend``, ``relevance`` and ``popularity``, as :class:`Recommender` ranks.
+    """
+
+    n_queries: int
+    limit: int
+    whole_catalogue: dict[str, int]
+    nearest_cluster: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate` found.
+
+    Attributes
+    ----------
+    n_items, n_clustered, n_unclustered : int
+        Items without a known term are in no cluster.
+    n_clusters, n_empty : int
+        Centroids, and those of them without an item.
+    inertia, inertia_one_cluster : float
+        Sum of squared distances to the clusters' means, and to the mean of all.
+    explained : float
+        ``1 - inertia / inertia_one_cluster``; 0 where all rows are the same.
+    largest_share : float
+        Part of the clustered items that the largest cluster holds.
+    silhouette : Silhouette or None
+        None with fewer than two clusters that have items.
+    clusters : tuple of ClusterView
+        By label.
+    reach : Reach
+    """
+
+    n_items: int
+    n_clustered: int
+    n_unclustered: int
+    n_clusters: int
+    n_empty: int
+    inertia: float
+    inertia_one_cluster: float
+    explained: float
+    largest_share: float
+    silhouette: Silhouette | None
+    clusters: tuple[ClusterView, ...]
+    reach: Reach
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, text and numbers."""
+        view = asdict(self)
+        view["clusters"] = [
+            {**each, "top_terms": list(each["top_terms"])} for each in view["clusters"]
+        ]
+        return view
+
+
+def evaluate(
+    model: Model, *, seed: int = 0, n_queries: int = 10_000, silhouette_sample: int = 2_000
+) -> Evaluation:
+    """Judge a model.
+
+    Parameters
+    ----------
+    model : Model
+    seed : int
+        Draws the queries and the silhouette's sample.
+    n_queries : int
+        Queries that measure the reach.
+    silhouette_sample : int
+        Rows whose silhouette is averaged; all of them, where there are fewer.
+
+    Raises
+    ------
+    InvalidParam
+        A number is outside its domain.
+    """
+    check_integer("seed", seed, 0)
+    check_integer("n_queries", n_queries, 1)
+    check_integer("silhouette_sample", silhouette_sample, 1)
+    rows = model.postings.to_csr().astype(np.float64)
+    clustered = np.flatnonzero(model.labels >= 0)
+    members, labels = rows[clustered], model.labels[clustered]
+    sizes = model.sizes
+    inertia, inertia_one_cluster = _inertia(members, labels, sizes)
+    names = top_terms(model.centroids, model.vectorizer.get_feature_names_out())
+    return Evaluation(
+        n_items=len(model.labels),
+        n_clustered=len(clustered),
+        n_unclustered=len(model.labels) - len(clustered),
+        n_clusters=model.n_clusters,
+        n_empty=int((sizes == 0).sum()),
+        inertia=inertia,
+        inertia_one_cluster=inertia_one_cluster,
+        explained=1 - inertia / inertia_one_cluster if inertia_one_cluster else 0.0,
+        largest_share=float(sizes.max() / len(clustered)),
+        silhouette=_silhouette(
+            members, labels, sizes, np.random.default_rng([seed, 0]), silhouette_sample
+        ),
+        clusters=tuple(
+            ClusterView(label, int(size), tuple(terms))
+            for label, (size, terms) in enumerate(zip(sizes, names, strict=True))
+        ),
+        reach=_reach(model, rows, np.random.default_rng([seed, 1]), n_queries),
+    )
+
+
+# -- clusters ---------------------------------------------------------------------------
+
+
+def _sums(rows: csr_matrix, labels: NDArray[np.int32], k: int) -> csr_matrix:
+    """Sum the rows of each cluster: CSR of shape (k, n_terms)."""
+    from scipy.sparse import csr_matrix
+
+    n = len(labels)
+    sums: csr_matrix = csr_matrix((np.ones(n), (labels, np.arange(n))), shape=(k, n)) @ rows
+    return sums
+
+
+def _inertia(
+    rows: csr_matrix, labels: NDArray[np.int32], sizes: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Return the inertia of the labels around their means, and of one cluster.
+
+    Both are what the means leave of the rows' squared norms: the sum of ``|x|^2`` less
+    ``|sum|^2 / size`` of each cluster.
+    """
+    norms = float(rows.multiply(rows).sum())
+
+    def left_by(labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> float:
+        sums = _sums(rows, labels, len(sizes))
+        explained = np.asarray(sums.multiply(sums).sum(axis=1)).ravel() / np.maximum(sizes, 1)
+        left = norms - float(explained.sum())
+        # What rounding leaves of rows that are all the same is not an inertia.
+        return left if left > 1e-13 * norms else 0.0
+
+    return left_by(labels, sizes), left_by(np.zeros_like(labels), sizes.sum(keepdims=True))
+
+
+def _silhouette(
+    rows: csr_matrix,
+    labels: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    random: np.random.Generator,
+    n_sampled: int,
+) -> Silhouette | None:
+    """Mean silhouette coefficient under cosine distance (Rousseeuw 1987).
+
+    A row's mean distance to a cluster needs no other row: for unit rows it is
+    ``1 - x . sum / size``. In its own cluster the row itself is left out, and the only row
+    of a cluster has silhouette 0, as in scikit-learn.
+    """
+    if (sizes > 0).sum() < 2:
+        return None
+    unit = _unit(rows)
+    sums = _sums(unit, labels, len(sizes))
+    sample = random.choice(len(labels), min(n_sampled, len(labels)), replace=False)
+    drawn, own = unit[sample], labels[sample]
+    at = np.arange(len(sample))
+    products = (drawn @ sums.T).toarray()  # sample x k
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distances = 1 - products / sizes
+        itself = np.asarray(drawn.multiply(drawn).sum(axis=1)).ravel()
+        inside = 1 - (products[at, own] - itself) / (sizes[own] - 1)
+        distances[:, sizes == 0] = np.inf
+        distances[at, own] = np.inf
+        outside = distances.min(axis=1)
+        # Distances of equal rows are 0 but for rounding, which must not decide.
+        inside, outside = (np.where(each < 1e-12, 0.0, each) for each in (inside, outside))
+        values = (outside - inside) / np.maximum(inside, outside)
+    values[(sizes[own] == 1) | np.isnan(values)] = 0.0
+    return Silhouette(float(values.mean()), len(sample))
+
+
+def _unit(rows: csr_matrix) -> csr_matrix:
+    """Return the rows scaled to length 1; empty rows stay empty."""
+    from scipy.sparse import diags_array
+
+    norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
+    unit: csr_matrix = (diags_array(1 / np.where(norms > 0, norms, 1.0)) @ rows).tocsr()
+    return unit
+
+
+# -- recommendations --------------------------------------------------------------------
+
+
+def _reach(model: Model, rows: csr_matrix, random: np.random.Generator, n_queries: int) -> Reach:
+    """Count the different items that each ranking shows to queries drawn from the texts."""
+    recommender = Recommender(model)
+    everything = recommender.everything
+    by_popularity, by_cosine = set[int](), set[int]()
+    nearest = {rank: set[int]() for rank in RANKS}
+
+    def show(shown: set[int], relevance: NDArray[Any], places: NDArray[Any], rank: Rank) -> None:
+        shown.update(recommender.rank(relevance, places, rank, REACH_LIMIT).places.tolist())
+
+    # Popularity alone shows everyone the same.
+    show(by_popularity, np.zeros(len(everything)), everything, "popularity")
+    for query in _queries(model, rows, random, n_queries):
+        indices, weights = model.vectorizer.transform_query(query)
+        relevance = recommender.relevance(indices, weights)
+        show(by_cosine, relevance, everything, "relevance")
+        places = recommender.candidates(recommender.nearest(indices, weights, 1))
+        for rank in RANKS:
+            show(nearest[rank], relevance, places, rank)
+    return Reach(
+        n_queries,
+        REACH_LIMIT,
+        {"popularity": len(by_popularity), "relevance": len(by_cosine)},
+        {rank: len(shown) for rank, shown in nearest.items()},
+    )
+
+
+def _queries(
+    model: Model, rows: csr_matrix, random: np.random.Generator, n_queries: int
+) -> list[str]:
+    """Draw queries: two or three terms of one clustered item, or its only term."""
+    terms = model.vectorizer.get_feature_names_out()
+    sources = random.choice(np.flatnonzero(model.labels >= 0), n_queries)
+    queries = []
+    for row, count in zip(sources, random.integers(2, 4, n_queries), strict=True):
+        known = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]
+        drawn = random.choice(known, min(count, len(known)), replace=False)
+        queries.append(" ".join(str(terms[at]) for at in drawn))
+    return queries

@@ -1,0 +1,401 @@
+"""Keywords in, ranked items of the nearest cluster out, each with the parts of its score.
+
+A query is turned into TF-IDF weights exactly as the texts were. The cluster whose centroid
+is nearest (Euclidean, as k-means assigns) supplies the candidates, and one formula ranks
+them, with weights that depend on the ranking::
+
+    score = relevance_weight * relevance + popularity_weight * popularity
+
+``relevance`` is the cosine of query and item. ``popularity`` is a prior: the share of the
+whole catalogue that is less popular, counting half of those that are just as popular. A
+percentile, because raw popularity is heavy-tailed and of any unit: the most popular item
+may have fifty times the median's, and would drown every cosine.
+
+============== =========================== ====================== =========================
+ranking        relevance_weight            popularity_weight
+============== =========================== ====================== =========================
+``relevance``  1                           0
+``popularity`` 0                           1                      (the order of popularity)
+``blend``      ``(1 - w) / best cosine``   ``w``                  w = POPULARITY_WEIGHT
+============== =========================== ====================== =========================
+
+The blend divides by the best cosine among the candidates, because a query of two words has
+cosines of 0.1 to 0.6 with the texts that suit it best, while percentiles fill all of 0 to 1:
+undivided, popularity would decide. An item without any term of the query has popularity
+weight 0 in the blend as long as another candidate has one, so that fame alone never lifts it
+over a match. Ties go to the more popular item, then to the earlier row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.errors import InvalidParam, InvalidQuery
+from gpu_kmeans.model import Model
+
+__all__ = [
+    "POPULARITY_WEIGHT",
+    "RANKS",
+    "ClusterView",
+    "Rank",
+    "RankedItem",
+    "Recommendation",
+    "Recommender",
+    "top_terms",
+]
+
+POPULARITY_WEIGHT = 0.25
+"""Share of popularity in the blend.
+
+The best known item overtakes an unknown one only if its cosine falls short by less than a
+third (0.25 / 0.75) of the best candidate's: fame decides between matches of the same kind.
+"""
+
+Rank: TypeAlias = Literal["blend", "relevance", "popularity"]
+RANKS: tuple[Rank, ...] = ("blend", "relevance", "popularity")
+
+MAX_QUERY = 10_000
+MAX_LIMIT = 1_000
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """The cluster that a query fell into: label, number of items, heaviest terms."""
+
+    label: int
+    size: int
+    top_terms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RankedItem:
+    """One recommended item.
+
+    Attributes
+    ----------
+    id : int or str
+    title : str or None
+        None where the catalogue has no titles.
+    popularity, vote_average : float or None
+        As in the catalogue; None where it has no such column.
+    score : float
+    parts : dict
+        ``relevance``, ``popularity`` (the prior) and their two weights; ``score`` is the sum
+        of the two products.
+    label : int
+        Cluster of the item.
+    """
+
+    id: int | str
+    title: str | None
+    popularity: float | None
+    vote_average: float | None
+    score: float
+    parts: dict[str, float]
+    label: int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a query found.
+
+    Attributes
+    ----------
+    query : str
+    terms : tuple of str
+        Terms of the query that the model knows, in the order of its vocabulary.
+    cluster : ClusterView or None
+        The nearest one; None where no term is known.
+    items : tuple of RankedItem
+        Best first.
+    message : str or None
+        What the reader should know about this answer.
+    """
+
+    query: str
+    terms: tuple[str, ...]
+    cluster: ClusterView | None
+    items: tuple[RankedItem, ...]
+    message: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, text and numbers."""
+        view = asdict(self)
+        view["terms"], view["items"] = list(view["terms"]), list(view["items"])
+        if view["cluster"] is not None:
+            view["cluster"]["top_terms"] = list(view["cluster"]["top_terms"])
+        return view
+
+
+class Scored(NamedTuple):
+    """Ranked places (positions in the order of popularity), best first, and their parts."""
+
+    places: NDArray[np.intp]
+    scores: NDArray[np.float64]
+    relevance: NDArray[np.float64]
+    popularity: NDArray[np.float64]
+    relevance_weight: float
+    popularity_weights: NDArray[np.float64]
+
+
+class Recommender:
+    """Recommend items of a model for a few keywords.
+
+    The items are kept in the order of their popularity, so that a *place*, the position in
+    that order, breaks every tie.
+
+    Parameters
+    ----------
+    model : Model
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._terms = model.vectorizer.get_feature_names_out()
+        prior = _prior(model)
+        self._row_of_place = np.argsort(-prior, kind="stable")
+        self._prior = prior[self._row_of_place]
+        place_of_row = np.empty_like(self._row_of_place)
+        place_of_row[self._row_of_place] = np.arange(len(place_of_row))
+        self._postings = place_of_row[model.postings.rows]
+        self._norms = np.sqrt(
+            np.bincount(
+                self._postings,
+                weights=np.square(model.postings.values, dtype=np.float64),
+                minlength=len(place_of_row),
+            )
+        )
+        labels = model.labels[self._row_of_place]
+        self._members = [np.flatnonzero(labels == label) for label in range(model.n_clusters)]
+        self.everything = np.arange(len(labels))
+        """Places of the whole catalogue, for rankings without clusters."""
+
+    # -- asking -------------------------------------------------------------------------
+
+    def recommend(
+        self, query: str, limit: int = 10, rank: Rank = "blend", clusters: int = 1
+    ) -> Recommendation:
+        """Rank the items of the cluster(s) nearest to a query.
+
+        Parameters
+        ----------
+        query : str
+            Any text of at most 10,000 characters; only known terms count.
+        limit : int
+            At most this many items, 1 to 1000.
+        rank : {"blend", "relevance", "popularity"}
+            See the module's formula.
+        clusters : int
+            How many of the nearest clusters supply candidates, 1 to k.
+
+        Raises
+        ------
+        InvalidQuery
+            ``query``, ``limit`` or ``clusters`` is outside these bounds.
+        InvalidParam
+            ``rank`` is none of the three.
+        """
+        _check_query(query)
+        _check_bounds("limit", limit, MAX_LIMIT)
+        _check_bounds("clusters", clusters, self.model.n_clusters)
+        check_rank(rank)
+        indices, weights = self.model.vectorizer.transform_query(query)
+        labels = self.nearest(indices, weights, clusters) if len(indices) else []
+        if not labels:
+            return Recommendation(query, (), None, (), "no term of the query is known to the model")
+        scored = self.rank(self.relevance(indices, weights), self.candidates(labels), rank, limit)
+        return Recommendation(
+            query=query,
+            terms=tuple(str(self._terms[index]) for index in indices),
+            cluster=ClusterView(
+                label=labels[0],
+                size=int(self.model.sizes[labels[0]]),
+                top_terms=tuple(self._top_terms[labels[0]]),
+            ),
+            items=tuple(self._items(scored)),
+            message=self._message(scored, rank),
+        )
+
+    # -- the steps, which evaluate takes one by one ----------------------------------------
+
+    def nearest(
+        self, indices: NDArray[np.int32], weights: NDArray[np.float32], count: int
+    ) -> list[int]:
+        """Return the labels of the ``count`` nearest clusters that have items, nearest first."""
+        # |q|^2 is the same for all of them and left out.
+        products = self.model.centroids[:, indices] @ weights.astype(np.float64)
+        distance = self._squared_norms - 2 * products
+        order = np.argsort(distance, kind="stable")[:count]
+        return [int(label) for label in order if distance[label] < np.inf]
+
+    def candidates(self, labels: Sequence[int]) -> NDArray[np.intp]:
+        """Return the places of the clusters' items, rising."""
+        if len(labels) == 1:
+            return self._members[labels[0]]
+        return np.sort(np.concatenate([self._members[label] for label in labels]))
+
+    def relevance(
+        self, indices: NDArray[np.int32], weights: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Return the cosine of a query and every item, by place; float64 of shape (n,)."""
+        dots = np.zeros(len(self._norms))
+        bounds, values = self.model.postings.indptr, self.model.postings.values
+        for index, weight in zip(indices.tolist(), weights.tolist(), strict=True):
+            part = slice(bounds[index], bounds[index + 1])
+            dots[self._postings[part]] += weight * values[part]  # a row stands once in a term
+        matched = np.flatnonzero(dots)
+        norm = math.sqrt(np.square(weights, dtype=np.float64).sum())
+        dots[matched] /= self._norms[matched] * norm
+        return dots
+
+    def rank(
+        self,
+        relevance: NDArray[np.float64],
+        candidates: NDArray[np.intp],
+        rank: Rank,
+        limit: int,
+    ) -> Scored:
+        """Return the best ``limit`` of the candidates (rising places) under one ranking."""
+        cosine = relevance[candidates]
+        prior = self._prior[candidates]
+        relevance_weight, popularity_weight = 1.0, np.zeros(len(candidates))
+        if rank == "popularity":
+            relevance_weight, popularity_weight[:] = 0.0, 1.0
+        elif rank == "blend":
+            best = float(cosine.max(initial=0.0))
+            relevance_weight = (1 - POPULARITY_WEIGHT) / best if best else 1 - POPULARITY_WEIGHT
+            popularity_weight[(cosine > 0) | (best == 0)] = POPULARITY_WEIGHT
+        scores = relevance_weight * cosine + popularity_weight * prior
+        top = _first(scores, limit)
+        return Scored(
+            candidates[top],
+            scores[top],
+            cosine[top],
+            prior[top],
+            relevance_weight,
+            popularity_weight[top],
+        )
+
+    def rows(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the rows of the model's items at the given places."""
+        return self._row_of_place[places]
+
+    # -- showing ------------------------------------------------------------------------
+
+    @cached_property
+    def _squared_norms(self) -> NDArray[np.float64]:
+        """Squared norms of the centroids; infinite for a cluster without items."""
+        centroids = self.model.centroids
+        norms = np.array([float(np.square(row, dtype=np.float64).sum()) for row in centroids])
+        return np.where(self.model.sizes > 0, norms, np.inf)
+
+    @cached_property
+    def _top_terms(self) -> list[list[str]]:
+        return top_terms(self.model.centroids, self._terms)
+
+    def _items(self, scored: Scored) -> list[RankedItem]:
+        columns = {
+            name: self.model.items[name] if name in self.model.items.column_names else None
+            for name in ("id", "title", "popularity", "rating")
+        }
+
+        def cell(name: str, row: int) -> Any:
+            column = columns[name]
+            return None if column is None else column[row].as_py()
+
+        return [
+            RankedItem(
+                id=cell("id", row),
+                title=cell("title", row),
+                popularity=cell("popularity", row),
+                vote_average=cell("rating", row),
+                score=float(scored.scores[at]),
+                parts={
+                    "relevance": float(scored.relevance[at]),
+                    "popularity": float(scored.popularity[at]),
+                    "relevance_weight": scored.relevance_weight,
+                    "popularity_weight": float(scored.popularity_weights[at]),
+                },
+                label=int(self.model.labels[row]),
+            )
+            for at, row in enumerate(self.rows(scored.places).tolist())
+        ]
+
+    def _message(self, scored: Scored, rank: Rank) -> str | None:
+        said = []
+        if rank != "popularity" and not scored.relevance.any():
+            said.append("no candidate has a term of the query")
+        if rank != "relevance" and "popularity" not in self.model.items.column_names:
+            said.append("the catalogue has no popularity, which counts as 0 for all items")
+        return "; ".join(said) or None
+
+
+def top_terms(
+    centroids: NDArray[np.floating[Any]], terms: Sequence[str] | NDArray[Any], count: int = 8
+) -> list[list[str]]:
+    """Return the heaviest terms of each centroid, heaviest first, ties by column.
+
+    Parameters
+    ----------
+    centroids : ndarray of shape (k, n_terms)
+    terms : sequence of n_terms str
+    count : int
+        At most so many; terms of weight 0 are left out.
+    """
+    return [[str(terms[at]) for at in _first(row, count) if row[at] > 0] for row in centroids]
+
+
+def check_rank(rank: str) -> None:
+    """Raise ``InvalidParam`` unless ``rank`` is one of the three."""
+    if rank not in RANKS:
+        raise InvalidParam(f"rank must be one of {', '.join(RANKS)}, got {rank!r}")
+
+
+def _first(scores: NDArray[np.floating[Any]], count: int) -> NDArray[np.intp]:
+    """Return the positions of the ``count`` highest scores, ties in order of position.
+
+    Scores are not negative, and most of them 0: those need no sorting.
+    """
+    found = np.flatnonzero(scores)
+    ranked = found[np.argsort(-scores[found], kind="stable")][:count]
+    return np.concatenate([ranked, np.flatnonzero(scores == 0)[: count - len(ranked)]])
+
+
+def _prior(model: Model) -> NDArray[np.float64]:
+    """Return the share of items less popular than each, counting half of its equals.
+
+    float64 of shape (n,); 0 for all where the catalogue has no popularity.
+    """
+    if "popularity" not in model.items.column_names:
+        return np.zeros(model.items.num_rows)
+    # By way of Python's numbers, because pyarrow's conversion to NumPy imports pandas.
+    values = np.array(model.items["popularity"].to_pylist(), dtype=np.float64)
+    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
+    shares: NDArray[np.float64] = (np.cumsum(size) - size / 2) / len(values)
+    return shares[group]
+
+
+def _check_query(query: str) -> None:
+    if not isinstance(query, str):
+        raise InvalidQuery(f"the query must be text, got {type(query).__name__}: give keywords")
+    if len(query) > MAX_QUERY:
+        raise InvalidQuery(
+            f"the query has {len(query)} characters, and {MAX_QUERY} are allowed: give keywords"
+        )
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise InvalidQuery("the query has half a character (a lone surrogate): give it as UTF-8")
+
+
+def _check_bounds(name: str, value: int, most: int) -> None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise InvalidQuery(f"{name} must be an integer from 1 to {most}, got {value!r}")
+    if not 1 <= value <= most:
+        raise InvalidQuery(f"{name} must lie in 1 to {most}, got {value}")
