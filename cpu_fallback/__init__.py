@@ -72,11 +72,15 @@ class CpuBackend:
         return verbs.project(rows, directions)
 
     def dense_kmeans(
-        self, rows: Matrix, init: NDArray[Any], max_iter: int
+        self,
+        rows: Matrix,
+        init: NDArray[Any],
+        max_iter: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.int32], float]:
         from cpu_fallback import dense
 
-        return dense.dense_kmeans(rows, init, max_iter)
+        return dense.dense_kmeans(rows, init, max_iter, weight)
 
     def clusters_from(self, centroids: NDArray[Any], dtype: Any) -> Clusters:
         from cpu_fallback import rows as verbs
@@ -118,6 +122,13 @@ class CpuBackend:
         from cpu_fallback import rows as verbs
 
         verbs.move(clusters, rows, which, source, target, weight)
+
+    def distances(
+        self, rows: Matrix, centroids: NDArray[Any], labels: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        from cpu_fallback import rows as verbs
+
+        return verbs.distances(rows, centroids, labels)
 
     def centroids(self, clusters: Clusters) -> NDArray[Any]:
         from cpu_fallback import rows as verbs

@@ -74,16 +74,17 @@ class Progress:
 
     Attributes
     ----------
-    stage : {"sketch", "lloyd", "hartigan"}
+    stage : {"sketch", "lloyd", "breathe", "hartigan"}
     iteration : int
         Counted from 1 within the fit, over all stages on the full rows.
     inertia : float
-        Sum of squared distances of the rows to their centroids (weighted).
+        Sum of squared distances of the rows to their centroids (weighted); while it breathes,
+        the lowest so far.
     moved : int
         Rows that changed their cluster in this iteration.
     """
 
-    stage: Literal["sketch", "lloyd", "hartigan"]
+    stage: Literal["sketch", "lloyd", "breathe", "hartigan"]
     iteration: int
     inertia: float
     moved: int
@@ -192,7 +193,11 @@ class Backend(Protocol):
         ...
 
     def dense_kmeans(
-        self, rows: Matrix, init: NDArray[Any], max_iter: int
+        self,
+        rows: Matrix,
+        init: NDArray[Any],
+        max_iter: int,
+        weight: NDArray[np.float64] | None = None,
     ) -> tuple[NDArray[np.int32], float]:
         """The library's own k-means on all dense rows from given centroids.
 
@@ -251,8 +256,17 @@ class Backend(Protocol):
         """
         ...
 
+    def distances(
+        self, rows: Matrix, centroids: NDArray[Any], labels: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """Squared distance of each row to the centroid of its label, computed in float64."""
+        ...
+
     def centroids(self, clusters: Clusters) -> NDArray[Any]:
-        """Means on the host, shape (k, n_features), in the dtype of the sums."""
+        """Means on the host, shape (k, n_features), in the dtype of the sums.
+
+        An empty cluster is given the mean of the heaviest one.
+        """
         ...
 
     def centroid_shift(self, old: Clusters, new: Clusters) -> float:

@@ -7,7 +7,30 @@ from pathlib import Path
 
 import pytest
 
+from gpu_kmeans.backend import resolve, why_not_gpu
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        choices=("cpu", "gpu"),
+        help="run the contract suite on this backend alone; fails where it cannot run",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend_name" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--backend")
+        present = ["cpu"] if why_not_gpu() else ["cpu", "gpu"]
+        metafunc.parametrize("backend_name", [asked] if asked else present, scope="session")
+
+
+@pytest.fixture(scope="session")
+def backend(backend_name: str):
+    """Each backend that is present; the one asked for must be."""
+    return resolve(backend_name)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,46 @@
+"""A small pool of threads for work that releases the GIL (SciPy's and NumPy's inner loops).
+
+Work is cut into chunks whose size does not depend on the number of threads, and every
+chunk writes only its own rows: results are the same for any number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+__all__ = ["count", "each"]
+
+
+def count() -> int:
+    """Threads to use: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _pool(size: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(size, thread_name_prefix="gpu-kmeans")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child inherits the pool object without its threads: let it make its own.
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def each(work: Callable[[int], None], starts: Iterable[int]) -> None:
+    """Call ``work(start)`` for every start, on the pool when there is more than one."""
+    starts = list(starts)
+    size = count()
+    if size == 1 or len(starts) == 1:
+        for start in starts:
+            work(start)
+    else:
+        for _ in _pool(size).map(work, starts):
+            pass

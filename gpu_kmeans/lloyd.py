@@ -1,0 +1,112 @@
+"""Lloyd's iterations, exact, written once over the backend's verbs.
+
+Lloyd 1957/1982; the stopping rules and the relocation of empty clusters are those of
+scikit-learn, so that from the same start the labels are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.protocol import Backend, Clusters, Matrix
+
+__all__ = ["Report", "Rows", "Settled", "lloyd"]
+
+Report = Callable[[str, float, int], bool]
+"""Told the stage, the inertia and the number of rows that moved; true means stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a fit and what every stage needs of them.
+
+    ``weight`` is None when every row counts once.
+    """
+
+    matrix: Matrix
+    squared_norms: NDArray[np.float64]
+    weight: NDArray[np.float64] | None
+
+    def weighted(self, values: NDArray[np.float64]) -> float:
+        """Sum of a value for each row, each times its weight."""
+        return float(values.sum() if self.weight is None else values @ self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a stage ends with."""
+
+    labels: NDArray[np.int32]
+    clusters: Clusters
+    n_iter: int
+    stopped: bool
+    """Whether the report asked to stop."""
+
+
+def lloyd(
+    backend: Backend,
+    rows: Rows,
+    clusters: Clusters,
+    *,
+    max_iter: int,
+    tol: float,
+    report: Report,
+) -> Settled:
+    """Alternate nearest centroids and means until nothing changes.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        The start.
+    max_iter : int
+        At least 1.
+    tol : float
+        Stop when the summed squared shift of the centroids is at most this; 0 waits until
+        no label changes.
+
+    Returns
+    -------
+    Settled
+        Labels of the last assignment, and the means of these labels.
+    """
+    k = len(clusters.weight)
+    labels: NDArray[np.int32] | None = None
+    for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
+        found = backend.assign(rows.matrix, clusters)
+        squared = np.maximum(found.cost + rows.squared_norms, 0)
+        moved = len(squared) if labels is None else int(np.count_nonzero(labels != found.nearest))
+        stopped = report("lloyd", rows.weighted(squared), moved)
+        labels = found.nearest
+        if moved == 0:
+            break
+        means = backend.cluster_sums(rows.matrix, labels, k, rows.weight)
+        relocate_empty(backend, rows, means, labels, squared)
+        shift = backend.centroid_shift(clusters, means) if tol > 0 else np.inf
+        clusters = means
+        if stopped or shift <= tol:
+            break
+    assert labels is not None
+    return Settled(labels, clusters, n_iter, stopped)
+
+
+def relocate_empty(
+    backend: Backend,
+    rows: Rows,
+    clusters: Clusters,
+    labels: NDArray[np.int32],
+    squared: NDArray[Any],
+) -> None:
+    """Give each empty cluster the row farthest from its centroid; labels stay as they are.
+
+    As in scikit-learn: pointless, and left undone, when every row sits on its centroid.
+    """
+    empty = np.flatnonzero(clusters.weight == 0).astype(np.int32)
+    if len(empty) == 0 or squared.max() == 0:
+        return
+    far = np.argpartition(squared, -len(empty))[: -len(empty) - 1 : -1]
+    backend.move(clusters, rows.matrix, far, labels[far], empty, rows.weight)

@@ -1,0 +1,113 @@
+"""Where the first centroids come from. All draws are made on the host from one seed.
+
+``"sketch"``
+    The rows are projected on a few random directions (signs, Achlioptas 2003) and the library's
+    own k-means clusters that small dense sketch from several drawn starts; the best one's
+    clusters are the start on the full rows. It finds the basin for a fraction of an iteration.
+``"k-means++"``
+    Greedy k-means++ (Arthur & Vassilvitskii 2007) with 2 + ln(k) trials a centroid, as in
+    scikit-learn.
+``"random"``
+    k different rows.
+an array
+    The centroids themselves, shape (k, n_features).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.lloyd import Report, Rows
+from gpu_kmeans.protocol import Backend, Clusters
+
+__all__ = ["INITS", "start"]
+
+INITS = ("sketch", "k-means++", "random")
+DIRECTIONS = 32
+SKETCH_STARTS = 3
+SKETCH_ITERATIONS = 10
+
+
+def start(
+    backend: Backend,
+    rows: Rows,
+    k: int,
+    init: str | NDArray[Any],
+    rng: np.random.Generator,
+    report: Report,
+) -> Clusters:
+    """Return the clusters that the first iteration starts from."""
+    if not isinstance(init, str):
+        return backend.clusters_from(init, rows.matrix.dtype)
+    if init == "sketch":
+        return _sketch(backend, rows, k, rng, report)
+    draw = {"k-means++": _plus_plus, "random": _draw_rows}[init]
+    chosen = draw(backend, rows, k, rng)
+    return backend.cluster_sums(rows.matrix[chosen], np.arange(k, dtype=np.int32), k)
+
+
+def _draw_rows(backend: Backend, rows: Rows, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Different rows, by weight while there are enough that have any."""
+    n = len(rows.squared_norms)
+    if rows.weight is None or np.count_nonzero(rows.weight) < k:
+        return rng.choice(n, k, replace=False)
+    return rng.choice(n, k, replace=False, p=rows.weight / rows.weight.sum())
+
+
+def _sketch(
+    backend: Backend, rows: Rows, k: int, rng: np.random.Generator, report: Report
+) -> Clusters:
+    sketch = backend.project(rows.matrix, _directions(rows.matrix.shape[1], rng))
+    best: tuple[float, NDArray[np.int32]] | None = None
+    for _ in range(SKETCH_STARTS):
+        init = backend.to_host(sketch[_draw_rows(backend, rows, k, rng)])
+        labels, inertia = backend.dense_kmeans(sketch, init, SKETCH_ITERATIONS, rows.weight)
+        if best is None or inertia < best[0]:
+            best = inertia, labels
+        if report("sketch", inertia, 0):
+            break
+    assert best is not None
+    return backend.cluster_sums(rows.matrix, best[1], k, rows.weight)
+
+
+def _directions(n_features: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Random signs, shape (n_features, DIRECTIONS); the axes themselves where these are fewer."""
+    if n_features <= DIRECTIONS:
+        return np.eye(n_features, dtype=np.float32)
+    signs = rng.integers(0, 2, (n_features, DIRECTIONS), dtype=np.int8)
+    return 2 * signs.astype(np.float32) - 1
+
+
+def _plus_plus(backend: Backend, rows: Rows, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw rows by their squared distance to the nearest one drawn, best of some trials."""
+    norms = rows.squared_norms
+    weight = np.ones(len(norms)) if rows.weight is None else rows.weight
+    trials = 2 + int(math.log(k))
+    chosen = np.empty(k, dtype=np.intp)
+    chosen[0] = rng.choice(len(norms), p=weight / weight.sum())
+    closest = _squared_distances(backend, rows, chosen[:1])[:, 0]
+    for i in range(1, k):
+        mass = np.cumsum(closest * weight)
+        drawn = np.searchsorted(mass, rng.random(trials) * mass[-1], side="right")
+        candidates = np.minimum(drawn, len(norms) - 1)
+        reached = np.minimum(closest[:, None], _squared_distances(backend, rows, candidates))
+        best = int(np.argmin(weight @ reached))
+        chosen[i] = candidates[best]
+        closest = reached[:, best]
+    return chosen
+
+
+def _squared_distances(
+    backend: Backend, rows: Rows, candidates: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Squared distances of all rows to some of them, shape (n, len(candidates))."""
+    some = backend.to_host(rows.matrix[candidates])
+    directions = (some.toarray() if hasattr(some, "toarray") else some).T
+    products = backend.to_host(backend.project(rows.matrix, directions)).astype(np.float64)
+    squared = rows.squared_norms[:, None] - 2 * products + rows.squared_norms[candidates]
+    noise = 16 * np.finfo(rows.matrix.dtype).eps * rows.squared_norms[:, None]
+    return np.where(squared > noise, squared, 0)

@@ -1,0 +1,182 @@
+"""The backend's verbs on rows against the definitions, written out in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from shapes import KINDS, as_kind, values
+
+CASES = st.tuples(st.integers(2, 40), st.integers(1, 12), st.integers(2, 6), st.integers(0, 10_000))
+
+
+def labelled(n: int, k: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed + 1)
+    return rng.integers(0, k, n).astype(np.int32)
+
+
+def means(rows: np.ndarray, labels: np.ndarray, weight: np.ndarray, k: int) -> np.ndarray:
+    out = np.zeros((k, rows.shape[1]))
+    for c in range(k):
+        w = weight[labels == c]
+        if w.sum() > 0:
+            out[c] = np.average(rows[labels == c], axis=0, weights=w)
+    return out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(case=CASES, weighted=st.booleans())
+def test_cluster_sums_are_the_weighted_sums_of_the_members(backend, kind, case, weighted):
+    n, n_features, k, seed = case
+    rows, labels = values(n, n_features, seed), labelled(n, k, seed)
+    weight = np.random.default_rng(seed).random(n) if weighted else None
+    found = backend.cluster_sums(backend.matrix(as_kind(rows, kind)), labels, k, weight)
+    w = np.ones(n) if weight is None else weight
+    expected = np.stack([(w[:, None] * rows)[labels == c].sum(axis=0) for c in range(k)])
+    np.testing.assert_allclose(backend.to_host(found.sums), expected.T, atol=1e-12)
+    np.testing.assert_allclose(found.squared_norms, (expected**2).sum(axis=1), atol=1e-12)
+    np.testing.assert_allclose(found.weight, [w[labels == c].sum() for c in range(k)], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(case=CASES)
+def test_assign_without_labels_finds_the_nearest_centroid(backend, kind, case):
+    n, n_features, k, seed = case
+    rows, centroids = values(n, n_features, seed), values(k, n_features, seed + 7)
+    matrix = backend.matrix(as_kind(rows, kind))
+    found = backend.assign(matrix, backend.clusters_from(centroids, rows.dtype))
+    squared = ((rows[:, None] - centroids[None]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(
+        found.cost + backend.squared_norms(matrix), squared.min(axis=1), atol=1e-10
+    )
+    np.testing.assert_allclose(
+        squared[np.arange(n), found.nearest], squared.min(axis=1), atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(case=CASES, weighted=st.booleans())
+def test_assign_with_labels_finds_the_cheapest_other_cluster(backend, kind, case, weighted):
+    n, n_features, k, seed = case
+    rows, labels = values(n, n_features, seed), labelled(n, k, seed)
+    weight = 0.5 + np.random.default_rng(seed).random(n) if weighted else None
+    w = np.ones(n) if weight is None else weight
+    matrix = backend.matrix(as_kind(rows, kind))
+    norms = backend.squared_norms(matrix)
+    clusters = backend.cluster_sums(matrix, labels, k, weight)
+    found = backend.assign(matrix, clusters, labels, weight, norms)
+    centroids = means(rows, labels, w, k)
+    size = np.array([w[labels == c].sum() for c in range(k)])
+    for i in range(n):
+        others = [c for c in range(k) if c != labels[i] and size[c] > 0]
+        if not others:
+            assert found.cost[i] == np.inf
+            continue
+        rise = {
+            c: w[i] * size[c] / (size[c] + w[i]) * ((rows[i] - centroids[c]) ** 2).sum()
+            for c in others
+        }
+        assert w[i] * (found.cost[i] + norms[i]) == pytest.approx(min(rise.values()), abs=1e-9)
+        assert rise[int(found.nearest[i])] == pytest.approx(min(rise.values()), abs=1e-9)
+        own = rows[i] @ (w[:, None] * rows)[labels == labels[i]].sum(axis=0)
+        assert found.own[i] == pytest.approx(own, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(case=CASES, weighted=st.booleans())
+def test_moving_rows_equals_summing_anew(backend, kind, case, weighted):
+    n, n_features, k, seed = case
+    rows, labels = values(n, n_features, seed), labelled(n, k, seed)
+    weight = 0.5 + np.random.default_rng(seed).random(n) if weighted else None
+    matrix = backend.matrix(as_kind(rows, kind))
+    clusters = backend.cluster_sums(matrix, labels, k, weight)
+    which = np.flatnonzero(np.random.default_rng(seed).random(n) < 0.5)
+    target = ((labels[which] + 1) % k).astype(np.int32)
+    backend.move(clusters, matrix, which, labels[which], target, weight)
+    changed = labels.copy()
+    changed[which] = target
+    anew = backend.cluster_sums(matrix, changed, k, weight)
+    np.testing.assert_allclose(
+        backend.to_host(clusters.sums), backend.to_host(anew.sums), atol=1e-10
+    )
+    np.testing.assert_allclose(clusters.squared_norms, anew.squared_norms, atol=1e-10)
+    np.testing.assert_allclose(clusters.weight, anew.weight, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ties_go_to_the_lowest_index(backend, kind):
+    rows = np.array([[1.0, 0.0], [0.0, 1.0]])
+    centroids = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    found = backend.assign(
+        backend.matrix(as_kind(rows, kind)), backend.clusters_from(centroids, np.float64)
+    )
+    assert found.nearest.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_empty_clusters_are_never_assigned(backend, kind):
+    rows = backend.matrix(as_kind(np.eye(3), kind))
+    clusters = backend.cluster_sums(rows, np.array([1, 1, 3], dtype=np.int32), 4)
+    assert set(backend.assign(rows, clusters).nearest) <= {1, 3}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distances_are_computed_in_float64(backend, kind, dtype):
+    rows, centroids = values(50, 7, 1, dtype=dtype), values(4, 7, 2, dtype=dtype)
+    labels = labelled(50, 4, 3)
+    found = backend.distances(backend.matrix(as_kind(rows, kind)), centroids, labels)
+    wide = rows.astype(np.float64) - centroids.astype(np.float64)[labels]
+    np.testing.assert_allclose(found, (wide**2).sum(axis=1), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_projection_and_norms(backend, kind):
+    rows, directions = values(300, 9, 1), values(9, 5, 2)
+    matrix = backend.matrix(as_kind(rows, kind))
+    np.testing.assert_allclose(
+        backend.to_host(backend.project(matrix, directions)), rows @ directions
+    )
+    np.testing.assert_allclose(backend.squared_norms(matrix), (rows**2).sum(axis=1))
+
+
+def test_norms_of_rows_without_any_non_zero(backend):
+    rows = np.zeros((5, 3))
+    rows[1, 2] = 2.0
+    matrix = backend.matrix(sparse.csr_array(rows))
+    assert backend.squared_norms(matrix).tolist() == [0, 4, 0, 0, 0]
+
+
+def test_centroid_shift_is_the_sum_of_squared_shifts(backend):
+    rows = backend.matrix(values(60, 8, 5))
+    old = backend.cluster_sums(rows, labelled(60, 4, 5), 4)
+    new = backend.cluster_sums(rows, labelled(60, 4, 6), 4)
+    shift = backend.centroids(old) - backend.centroids(new)
+    assert backend.centroid_shift(old, new) == pytest.approx((shift**2).sum())
+
+
+def test_unsorted_and_repeated_column_indices_are_put_in_order(backend):
+    messy = sparse.csr_array(
+        (np.array([1.0, 2.0, 3.0]), np.array([2, 0, 2]), np.array([0, 3])), shape=(1, 4)
+    )
+    tidy = backend.to_host(backend.matrix(messy))
+    assert tidy.indices.tolist() == [0, 2]
+    assert tidy.data.tolist() == [2, 4]
+    assert messy.indices.tolist() == [2, 0, 2], "the caller's matrix is left alone"
+
+
+def test_dense_kmeans_uses_all_rows_and_the_given_start(backend):
+    # 3,000 rows for 2 clusters is far beyond the library's default sample of 256 a cluster.
+    rows = np.repeat(np.array([[0.0, 0.0], [10.0, 10.0]], dtype=np.float32), [2999, 1], axis=0)
+    labels, inertia = backend.dense_kmeans(
+        backend.matrix(rows), np.array([[0.0, 1.0], [9.0, 9.0]], dtype=np.float32), 5
+    )
+    assert labels[-1] == 1
+    assert (labels[:-1] == 0).all()
+    assert inertia == pytest.approx(0, abs=1e-3)
