@@ -26,19 +26,21 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None) -> i
     """Return ``value`` as an int within ``[low, high]``; booleans and 2.0 are not integers."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise InvalidParam(f"{name} must be an integer, got {value!r}")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         bounds = f">= {low}" if high is None else f"in [{low}, {high}]"
-        raise InvalidParam(f"{name} must be {bounds}, got {name}={value}")
-    return int(value)
+        raise InvalidParam(f"{name} must be {bounds}, got {name}={number}")
+    return number
 
 
 def check_number(name: str, value: Any, low: float) -> float:
     """Return ``value`` as a finite float of at least ``low``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise InvalidParam(f"{name} must be a number, got {value!r}")
-    if not np.isfinite(float(value)) or value < low:
+    number = float(value)
+    if not np.isfinite(number) or number < low:
         raise InvalidParam(f"{name} must be a finite number >= {low:g}, got {name}={value}")
-    return float(value)
+    return number
 
 
 def generator(random_state: Any) -> np.random.Generator:
