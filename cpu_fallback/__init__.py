@@ -1,4 +1,4 @@
-"""The CPU backend: pandas, Polars, SciPy and FAISS behind the protocol's verbs.
+"""The CPU backend: pandas, Arrow, SciPy and FAISS behind the protocol's verbs.
 
 Each verb lives in the module named for its subject; a module, and with it the library that
 it wraps, is imported when its first verb is used, so that a program pays for what it uses.

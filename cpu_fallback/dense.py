@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss
@@ -13,6 +15,7 @@ from gpu_kmeans.protocol import Matrix
 __all__ = ["dense_kmeans"]
 
 ALL_ROWS = 2**31 - 1
+WORTH_THREADS = 100_000_000  # products in an iteration
 SEED = 1234  # FAISS draws only to split an empty cluster; the starts are given
 
 
@@ -32,11 +35,25 @@ def dense_kmeans(
         min_points_per_centroid=1,
         max_points_per_centroid=ALL_ROWS,
     )
-    kmeans.train(
-        points,
-        weights=None if weight is None else weight.astype(np.float32),
-        init_centroids=np.ascontiguousarray(init, dtype=np.float32),
-    )
-    distances, labels = kmeans.index.search(points, 1)
+    with _threads_for(points.size * k):
+        kmeans.train(
+            points,
+            weights=None if weight is None else weight.astype(np.float32),
+            init_centroids=np.ascontiguousarray(init, dtype=np.float32),
+        )
+        distances, labels = kmeans.index.search(points, 1)
     inertia = np.dot(np.ones(len(points)) if weight is None else weight, distances[:, 0])
     return labels[:, 0].astype(np.int32), float(inertia)
+
+
+@contextmanager
+def _threads_for(work: int) -> Iterator[None]:
+    """Keep little work on one thread: on a busy machine FAISS's threads wait for each other
+    by spinning, a hundred times longer than the work itself takes."""
+    before = faiss.omp_get_max_threads()
+    if work < WORTH_THREADS:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

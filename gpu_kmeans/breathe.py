@@ -24,8 +24,8 @@ from gpu_kmeans.protocol import Backend
 
 __all__ = ["breathe"]
 
-BREATHS = 2
-SHARE = 5
+BREATHS = 3
+SHARE = 10
 """One cluster in this many is exchanged in a breath."""
 PASSES = 5
 """Passes of single-row moves before the first breath and after each."""

@@ -44,7 +44,7 @@ BLOCKS = 8
 on 64,000 texts 8 to 100 likewise; fewer make larger, faster steps that overshoot more often."""
 
 SMALLEST_BLOCK = 1024
-FEW = 20
+FEW = 10
 """Rows are few when less than one in this many moved in a pass."""
 NEAREST = 8
 """One row in this many, those nearest to moving, is looked at while few rows move."""
@@ -83,7 +83,9 @@ def hartigan(
         moved = state.improve_all(everything)
         if 0 < moved * FEW <= len(labels):
             near = state.blocks(state.nearest_to_moving(len(labels) // NEAREST))
-            while more := state.improve_all(near):
+            more = moved
+            while more * NEAREST >= moved:  # as long as they pay better than a pass over all
+                more = state.improve_all(near)
                 moved += more
         stopped = report("hartigan", total - state.clusters.explained(), moved)
         if stopped or (moved == 0 and fresh):

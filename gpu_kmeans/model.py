@@ -14,7 +14,7 @@ whoever can write the directory can also write matching checksums, and then the 
 own checks (shapes, ranges, finite numbers) are what remains.
 
 The arrays are host arrays, whichever backend fitted them, so a model loads anywhere.
-Loading imports pyarrow and safetensors, but no pandas, Polars, SciPy or FAISS.
+Loading imports pyarrow and safetensors, but no pandas, SciPy or FAISS.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The seam between the algorithms and the libraries that do the work.
 
 A backend is an object with the verbs below. They are coarse, and cut only where
-pandas, Polars, FAISS and SciPy differ from cuDF, cuML and CuPy; everything else
+pandas, Arrow, FAISS and SciPy differ from cuDF, cuML and CuPy; everything else
 (Lloyd, Hartigan, seeding, TF-IDF weighting rules, recommending) is written once,
 above this seam, and never asks which backend it has.
 

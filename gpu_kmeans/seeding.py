@@ -2,8 +2,9 @@
 
 ``"sketch"``
     The rows are projected on a few random directions (signs, Achlioptas 2003) and the library's
-    own k-means clusters that small dense sketch from several drawn starts; the best one's
-    clusters are the start on the full rows. It finds the basin for a fraction of an iteration.
+    own k-means clusters that small dense sketch from drawn rows; its clusters are the start on
+    the full rows. It finds the basin for the price of an iteration or two. (The best of three
+    sketches was no better once breaths and moves had done their work.)
 ``"k-means++"``
     Greedy k-means++ (Arthur & Vassilvitskii 2007) with 2 + ln(k) trials a centroid, as in
     scikit-learn.
@@ -28,7 +29,6 @@ __all__ = ["INITS", "start"]
 
 INITS = ("sketch", "k-means++", "random")
 DIRECTIONS = 32
-SKETCH_STARTS = 3
 SKETCH_ITERATIONS = 10
 
 
@@ -62,16 +62,10 @@ def _sketch(
     backend: Backend, rows: Rows, k: int, rng: np.random.Generator, report: Report
 ) -> Clusters:
     sketch = backend.project(rows.matrix, _directions(rows.matrix.shape[1], rng))
-    best: tuple[float, NDArray[np.int32]] | None = None
-    for _ in range(SKETCH_STARTS):
-        init = backend.to_host(sketch[_draw_rows(backend, rows, k, rng)])
-        labels, inertia = backend.dense_kmeans(sketch, init, SKETCH_ITERATIONS, rows.weight)
-        if best is None or inertia < best[0]:
-            best = inertia, labels
-        if report("sketch", inertia, 0):
-            break
-    assert best is not None
-    return backend.cluster_sums(rows.matrix, best[1], k, rows.weight)
+    init = backend.to_host(sketch[_draw_rows(backend, rows, k, rng)])
+    labels, inertia = backend.dense_kmeans(sketch, init, SKETCH_ITERATIONS, rows.weight)
+    report("sketch", inertia, 0)
+    return backend.cluster_sums(rows.matrix, labels, k, rows.weight)
 
 
 def _directions(n_features: int, rng: np.random.Generator) -> NDArray[np.float32]:

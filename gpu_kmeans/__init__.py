@@ -1,0 +1,71 @@
+"""Cluster catalogues of texts and recommend from the clusters, on a GPU or a CPU.
+
+CSV files go in; clusters, explanations and recommendations come out:
+
+>>> import gpu_kmeans
+>>> model = gpu_kmeans.fit("movies.csv", "credits.csv", n_clusters=10)  # doctest: +SKIP
+>>> gpu_kmeans.Recommender(model).recommend("space alien invasion")  # doctest: +SKIP
+
+The names below are imported on first use: ``import gpu_kmeans`` itself loads no library.
+Judging a model is :func:`gpu_kmeans.evaluate.evaluate`, drawing it is
+:mod:`gpu_kmeans.plots`, and every exception stands in :mod:`gpu_kmeans.errors`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpu_kmeans.backend import resolve, why_not_gpu
+    from gpu_kmeans.catalogue import Catalogue, load_catalogue
+    from gpu_kmeans.errors import GpuKMeansError
+    from gpu_kmeans.kmeans import KMeans
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.pipeline import fit
+    from gpu_kmeans.recommend import Recommendation, Recommender
+    from gpu_kmeans.text import TfidfVectorizer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Catalogue",
+    "GpuKMeansError",
+    "KMeans",
+    "Model",
+    "Recommendation",
+    "Recommender",
+    "TfidfVectorizer",
+    "__version__",
+    "fit",
+    "load_catalogue",
+    "resolve",
+    "why_not_gpu",
+]
+
+_HOME = {
+    "Catalogue": "catalogue",
+    "GpuKMeansError": "errors",
+    "KMeans": "kmeans",
+    "Model": "model",
+    "Recommendation": "recommend",
+    "Recommender": "recommend",
+    "TfidfVectorizer": "text",
+    "fit": "pipeline",
+    "load_catalogue": "catalogue",
+    "resolve": "backend",
+    "why_not_gpu": "backend",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module that it lives in (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,159 @@
+"""What each command does: options in, an :class:`~gpu_kmeans.cli.output.Answer` out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from gpu_kmeans.cli import figures, layout, progress, show, signals, staging, summary
+from gpu_kmeans.cli.layout import count, facts, heading
+from gpu_kmeans.cli.output import Answer
+from gpu_kmeans.cli.parser import COLUMNS
+from gpu_kmeans.errors import FileProblem, InvalidQuery
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> Answer:
+    """Run the command that was parsed."""
+    return _COMMANDS[options.command](options)
+
+
+def fit(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans import pipeline
+
+    _check_model_place(options.model, options.overwrite)
+    with progress.shown("starting") as shown:
+        model = pipeline.fit(
+            options.movies,
+            options.credits,
+            n_clusters=options.clusters,
+            seed=options.seed,
+            backend=options.backend,
+            columns=_columns(options),
+            stop_words=None if options.stop_words == "none" else options.stop_words,
+            ngram_range=tuple(options.ngrams),
+            min_df=options.min_df,
+            max_df=options.max_df,
+            max_features=options.max_features,
+            sublinear_tf=options.sublinear_tf,
+            algorithm=options.algorithm,
+            max_iter=options.max_iter,
+            callback=shown.callback,
+            on_stage=shown.on_stage,
+        )
+        signals.check()
+        model.save(options.model, overwrite=options.overwrite)
+    data = {"model": options.model, **summary.of_fit(model)}
+    return Answer(data, lambda: _fit_text(data))
+
+
+def _fit_text(data: dict[str, Any]) -> str:
+    title = f"{count(data['n_clustered'], 'item')} in {count(data['n_clusters'], 'cluster')}"
+    place = str(data["model"])
+    return show.paragraphs(
+        heading(title),
+        show.fit(data),
+        facts([("Model", place)])
+        + "\n"
+        + layout.commands("Next", [f'gpu-kmeans recommend {quote(place)} "a few keywords"']),
+    )
+
+
+def recommend(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.recommend import Recommender
+
+    found = Recommender(Model.load(options.model)).recommend(
+        " ".join(options.query),
+        limit=options.limit,
+        rank=options.rank,
+        clusters=options.clusters,
+    )
+    return Answer(found.to_dict(), lambda: show.recommendation(found))
+
+
+def evaluate(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.evaluate import evaluate
+    from gpu_kmeans.model import Model
+
+    model = Model.load(options.model)
+    with progress.shown("judging the clusters and the recommendations"):
+        judged = evaluate(model, seed=options.seed, n_queries=options.queries)
+    return Answer(judged.to_dict(), lambda: show.evaluation(judged))
+
+
+def plot(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.recommend import Recommender
+
+    names = figures.names(options.query is not None)
+    with staging.files_into(options.out, names, overwrite=options.overwrite) as aside:
+        model = Model.load(options.model)
+        found = None
+        if options.query is not None:
+            found = Recommender(model).recommend(options.query, limit=options.limit)
+            if not found.items:
+                raise InvalidQuery(f"nothing to draw for {options.query!r}: {found.message}")
+        with progress.shown("drawing"):
+            figures.draw(model, summary.clusters(model), found, aside)
+    paths = [options.out / name for name in names]
+    return Answer({"files": paths}, lambda: show.files("Figures", paths))
+
+
+def fetch(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.fetch import FILES, fetch_tmdb
+
+    # What a download library prints belongs to the progress, not to the result.
+    with redirect_stdout(sys.stderr):
+        folder = fetch_tmdb(options.out)
+    paths = [folder / name for name in FILES]
+    following = " ".join(["gpu-kmeans fit", *(quote(str(path)) for path in paths)])
+    return Answer(
+        {"folder": folder, "files": paths},
+        lambda: show.paragraphs(
+            show.files("Files", paths), layout.commands("Next", [following + " --model tmdb-model"])
+        ),
+    )
+
+
+def doctor(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.doctor import diagnose
+
+    found = diagnose()
+    return Answer(found.to_dict(), lambda: show.diagnosis(found))
+
+
+def demo(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import demo
+
+    return demo.run(options.out, options.backend)
+
+
+def _check_model_place(place: Path, overwrite: bool) -> None:
+    """Find out before the long work whether the model can be put there."""
+    staging.check_free(place, overwrite=overwrite)
+    if place.exists() and any(place.iterdir()) and not (place / "manifest.json").exists():
+        raise FileProblem(f"{place} is a folder without a model in it: give another name")
+
+
+def _columns(options: argparse.Namespace) -> dict[str, str | None]:
+    """Return the column arguments that were given; an empty name leaves a column out."""
+    given = {name: getattr(options, f"column_{name}") for name in COLUMNS}
+    return {name: value or None for name, value in given.items() if value is not None}
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
+    "demo": demo,
+    "fit": fit,
+    "recommend": recommend,
+    "evaluate": evaluate,
+    "plot": plot,
+    "fetch": fetch,
+    "doctor": doctor,
+}

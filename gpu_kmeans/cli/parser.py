@@ -1,0 +1,286 @@
+"""The options of every command; what they do is in :mod:`gpu_kmeans.cli.commands`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gpu_kmeans import __version__
+from gpu_kmeans.cli import layout
+from gpu_kmeans.errors import InvalidParam
+
+__all__ = ["COLUMNS", "build"]
+
+COLUMNS = {
+    "id": "a name of each row, unique",
+    "title": "shown to people",
+    "text": "what is clustered",
+    "popularity": "number; ranks recommendations",
+    "rating": "number, e.g. a mean vote",
+    "votes": "number of votes",
+    "keywords": "JSON list of names",
+    "genres": "JSON list of names",
+    "date": "text",
+    "credits_id": "the id in the credits file",
+    "cast": "JSON list, in the credits file",
+    "crew": "JSON list, in the credits file",
+}
+"""Column arguments of ``load_catalogue``, each an option of ``fit``."""
+
+_DEFAULT_COLUMNS = {
+    "text": "overview",
+    "rating": "vote_average",
+    "votes": "vote_count",
+    "date": "release_date",
+    "credits_id": "movie_id",
+}
+
+_EPILOG = """\
+Results go to standard output, progress and errors to standard error.
+With --json a command prints exactly one JSON object; when it fails, the
+object is {"error": {"code": ..., "message": ...}}.
+
+exit codes:
+  0    done
+  1    failed
+  2    the command or its input cannot be used; the message says why
+  130  interrupted; nothing half-written is left
+  141  the reader of standard output went away
+
+environment:
+  GPU_KMEANS_TRACEBACK=1   show the Python traceback of an error
+  NO_COLOR=1               no bold text on a terminal
+"""
+
+
+class _Layout(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=min(layout.width(), 80))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InvalidParam(f"{message} (see: {self.prog} --help)")
+
+
+def build() -> argparse.ArgumentParser:
+    """Return the parser; its result has ``command`` and that command's options.
+
+    Wrong usage raises :class:`~gpu_kmeans.errors.InvalidParam`.
+    """
+    parser = _Parser(
+        prog="gpu-kmeans",
+        description="Cluster a catalogue of texts and recommend from the clusters.",
+        epilog=_EPILOG,
+        formatter_class=_Layout,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"gpu-kmeans {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", title="commands"
+    )
+
+    def command(name: str, summary: str) -> Any:
+        made = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=_Layout,
+            allow_abbrev=False,
+        )
+        made.add_argument("--json", action="store_true", help="print one JSON object")
+        return made
+
+    _demo(command("demo", "the whole job on a small bundled catalogue, in seconds"))
+    _fit(command("fit", "cluster the texts of a catalogue and keep the model"))
+    _recommend(command("recommend", "items of a model for a few keywords, with the reasons"))
+    _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
+    _plot(command("plot", "draw a model's clusters, and recommendations for a query"))
+    _fetch(command("fetch", "download a public data set"))
+    command("doctor", "which backends can run here, and exactly why the others cannot")
+    return parser
+
+
+def _demo(parser: Any) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("gpu-kmeans-demo"),
+        metavar="FOLDER",
+        help="for the model and the figures; replaced if a demo made it (default: %(default)s)",
+    )
+    _backend_option(parser)
+
+
+def _fit(parser: Any) -> None:
+    parser.add_argument(
+        "movies", type=Path, metavar="MOVIES", help="CSV or Parquet, one item a row"
+    )
+    parser.add_argument(
+        "credits", type=Path, nargs="?", metavar="CREDITS", help="CSV or Parquet with cast and crew"
+    )
+
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="folder to keep the model in"
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace the model if it exists")
+
+    cluster = parser.add_argument_group("clustering", "The default stands in parentheses.")
+    cluster.add_argument(
+        "-k", "--clusters", type=_whole(1), default=10, metavar="K", help="how many (10)"
+    )
+    cluster.add_argument(
+        "--seed", type=_whole(0), default=42, metavar="N", help="source of all random draws (42)"
+    )
+    _backend_option(cluster)
+    cluster.add_argument(
+        "--algorithm",
+        choices=("hartigan", "lloyd"),
+        default="hartigan",
+        help="lloyd stops earlier, at a higher inertia (hartigan)",
+    )
+    cluster.add_argument(
+        "--max-iter", type=_whole(1), default=300, metavar="N", help="iterations at most (300)"
+    )
+
+    text = parser.add_argument_group("text")
+    text.add_argument(
+        "--stop-words",
+        choices=("english", "none"),
+        default="english",
+        help="words to leave out (english)",
+    )
+    text.add_argument(
+        "--ngrams",
+        type=_whole(1),
+        nargs=2,
+        default=(1, 1),
+        metavar=("MIN", "MAX"),
+        help="words in a term (1 1)",
+    )
+    text.add_argument(
+        "--min-df",
+        type=_number_or_share,
+        default=1,
+        metavar="N",
+        help="drop terms in fewer texts: a number, or a share such as 0.01 (1)",
+    )
+    text.add_argument(
+        "--max-df",
+        type=_number_or_share,
+        default=1.0,
+        metavar="N",
+        help="drop terms in more texts: a number, or a share such as 0.5 (1.0)",
+    )
+    text.add_argument(
+        "--max-features",
+        type=_whole(1),
+        default=None,
+        metavar="N",
+        help="keep only the most frequent terms (all)",
+    )
+    text.add_argument(
+        "--sublinear-tf", action="store_true", help="count a term's repeats as 1 + log(count)"
+    )
+
+    columns = parser.add_argument_group(
+        "columns", "Names of the columns to read; '' for one that is not to be used."
+    )
+    for name, meaning in COLUMNS.items():
+        columns.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"column_{name}",
+            metavar="NAME",
+            help=f"{meaning} ({_DEFAULT_COLUMNS.get(name, name)})",
+        )
+
+
+def _recommend(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("query", nargs="+", metavar="QUERY", help="keywords")
+    parser.add_argument(
+        "--limit", type=_whole(1), default=10, metavar="N", help="items at most (10)"
+    )
+    parser.add_argument(
+        "--rank",
+        choices=("blend", "relevance", "popularity"),
+        default="blend",
+        help="blend weighs relevance to the query with popularity (blend)",
+    )
+    parser.add_argument(
+        "--clusters",
+        type=_whole(1),
+        default=1,
+        metavar="N",
+        help="nearest clusters to draw from (1)",
+    )
+
+
+def _evaluate(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the samples (0)")
+    parser.add_argument(
+        "--queries",
+        type=_whole(1),
+        default=10_000,
+        metavar="N",
+        help="random queries to recommend for (10000)",
+    )
+
+
+def _plot(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("--query", metavar="TEXT", help="also draw what is recommended for it")
+    parser.add_argument("--limit", type=_whole(1), default=10, metavar="N", help="items drawn (10)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="PNG and SVG files go here"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace figures that exist")
+
+
+def _fetch(parser: Any) -> None:
+    parser.add_argument("dataset", choices=("tmdb",), help="tmdb: the TMDB 5000 films, from Kaggle")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="put the two CSVs there (kagglehub's cache)"
+    )
+
+
+def _backend_option(parser: Any) -> None:
+    parser.add_argument(
+        "--backend",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="auto takes the GPU when it can run (auto)",
+    )
+
+
+def _model_argument(parser: Any) -> None:
+    parser.add_argument("model", type=Path, metavar="DIR", help="a model folder that fit made")
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {number}")
+        return number
+
+    return whole
+
+
+def _number_or_share(text: str) -> int | float:
+    """Read ``2`` as a number of texts and ``0.5`` or ``1.0`` as a share of them."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

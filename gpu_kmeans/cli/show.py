@@ -1,0 +1,238 @@
+"""Results as text for people, for 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpu_kmeans.cli.layout import count, facts, heading, printable, table
+
+if TYPE_CHECKING:
+    from gpu_kmeans.doctor import Diagnosis
+    from gpu_kmeans.evaluate import Evaluation
+    from gpu_kmeans.recommend import Recommendation
+
+__all__ = [
+    "clusters",
+    "diagnosis",
+    "evaluation",
+    "files",
+    "fit",
+    "paragraphs",
+    "reach",
+    "recommendation",
+]
+
+
+def paragraphs(*parts: str) -> str:
+    """Join the parts that are not empty, an empty line between."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def fit(data: dict[str, Any]) -> str:
+    """Show what a fit read, did and found; ``data`` is what ``fit --json`` prints."""
+    seconds = data["seconds"]
+    lines = [
+        ("Read", _read(data)),
+        ("Backend", f"{data['backend']} ({data['backend_reason']})"),
+        (
+            "Matrix",
+            f"{data['n_items']:,} items x {data['n_terms']:,} terms, {data['nnz']:,} non-zeros",
+        ),
+        ("Inertia", _inertia(data)),
+        (
+            "Time",
+            f"{seconds['total']:.2f} s: read {seconds['read']:.2f}, "
+            f"vectorise {seconds['vectorise']:.2f}, cluster {seconds['cluster']:.2f} "
+            f"({count(data['n_iter'], 'iteration')})",
+        ),
+        *(("Warning", warning) for warning in data["warnings"]),
+    ]
+    return paragraphs(facts(lines), clusters(data["clusters"], data["n_clustered"]))
+
+
+def clusters(each: Iterable[dict[str, Any]], n_clustered: int) -> str:
+    """Show the clusters, largest first."""
+    largest_first = sorted(each, key=lambda cluster: -cluster["size"])
+    return table(
+        ("cluster", "items", "share", "top terms"),
+        [
+            (
+                str(cluster["label"]),
+                f"{cluster['size']:,}",
+                f"{cluster['size'] / max(1, n_clustered):.1%}",
+                ", ".join(cluster["top_terms"]),
+            )
+            for cluster in largest_first
+        ],
+    )
+
+
+def recommendation(found: Recommendation) -> str:
+    """Show ranked items and how their scores come about."""
+    if found.cluster is None:
+        return paragraphs(
+            heading(f"Nothing for: {found.query}"), facts([("Because", found.message or "")])
+        )
+    cluster = found.cluster
+    lines = [
+        ("Terms", ", ".join(found.terms)),
+        (
+            "Cluster",
+            f"{cluster.label}, {count(cluster.size, 'item')}: {', '.join(cluster.top_terms)}",
+        ),
+    ]
+    if found.message:
+        lines.append(("Note", found.message))
+    return paragraphs(
+        heading(f"For: {found.query}"),
+        facts(lines),
+        table(
+            ("", "score", "relevance", "fame", "popularity", "vote", "title"),
+            [
+                (
+                    str(place),
+                    f"{item.score:.3f}",
+                    f"{item.parts['relevance']:.3f}",
+                    f"{item.parts['popularity']:.3f}",
+                    _number(item.popularity),
+                    _number(item.vote_average),
+                    str(item.id) if item.title is None else item.title,
+                )
+                for place, item in enumerate(found.items, start=1)
+            ],
+        ),
+        _score_rule(found),
+    )
+
+
+def evaluation(judged: Evaluation) -> str:
+    """Show how good the clusters and the recommendations are."""
+    data = judged.to_dict()
+    silhouette = judged.silhouette
+    lines = [
+        ("Items", _clustered(data)),
+        ("Inertia", _inertia(data)),
+        (
+            "Clusters",
+            f"{judged.n_clusters}, {judged.n_empty} of them empty; "
+            f"the largest holds {judged.largest_share:.1%}",
+        ),
+    ]
+    if silhouette is not None:
+        lines.append(
+            (
+                "Separation",
+                f"mean silhouette {silhouette.value:.4f} (cosine, "
+                f"{count(silhouette.n_sampled, 'item')} sampled)",
+            )
+        )
+    return paragraphs(
+        heading("Clusters"),
+        facts(lines),
+        clusters(data["clusters"], judged.n_clustered),
+        reach(judged),
+    )
+
+
+def reach(judged: Evaluation) -> str:
+    """Show how many different items each ranking shows to many queries."""
+    found = judged.reach
+    shown = [(rank, "nearest cluster", number) for rank, number in found.nearest_cluster.items()]
+    shown += [(rank, "all items", number) for rank, number in found.whole_catalogue.items()]
+    return paragraphs(
+        heading(f"Different items in the top {found.limit} of {found.n_queries:,} random queries"),
+        table(
+            ("items", "of all", "ranking", "drawn from"),
+            [
+                (f"{number:,}", f"{number / max(1, judged.n_items):.1%}", rank, source)
+                for rank, source, number in shown
+            ],
+            left=(2, 3),
+        ),
+    )
+
+
+def diagnosis(found: Diagnosis) -> str:
+    """Show what can run here."""
+    lines = [
+        ("Machine", found.platform),
+        ("Cores", f"{found.usable_cores} usable of {found.cores}"),
+    ]
+    if found.memory_bytes is not None:
+        free = (
+            "" if found.free_memory_bytes is None else f"{_gib(found.free_memory_bytes)} free of "
+        )
+        lines.append(("Memory", free + _gib(found.memory_bytes)))
+    return paragraphs(
+        heading("Backends"),
+        facts(
+            (each.name, f"{'can run' if each.can_run else 'cannot run'}: {each.reason}")
+            for each in found.backends
+        )
+        + "\n"
+        + facts([("auto", f"takes {found.auto}" if found.auto else "finds nothing that can run")]),
+        heading("Machine"),
+        facts(lines),
+        heading("Versions"),
+        facts(found.versions.items()),
+    )
+
+
+def files(title: str, paths: Sequence[Path]) -> str:
+    """Show a list of files."""
+    return "\n".join([heading(title), *(f"  {printable(str(path))}" for path in paths)])
+
+
+def _read(data: dict[str, Any]) -> str:
+    """Say what the catalogue's warnings do not say already."""
+    report = data["catalogue"]
+    parts = [
+        f"{count(report['rows'], 'item')}, {data['n_items'] - data['n_clustered']:,} of them "
+        "without a known term and so in no cluster"
+    ]
+    if report["filled"]:
+        filled = ", ".join(f"{name} {number:,}" for name, number in report["filled"].items())
+        parts.append(f"empty cells: {filled}")
+    if report["absent"]:
+        parts.append(f"columns not in the files: {', '.join(report['absent'])}")
+    if report["credits"]:
+        parts.append(f"credits of {count(report['credits']['matched'], 'item')}")
+    return "; ".join(parts)
+
+
+def _clustered(data: dict[str, Any]) -> str:
+    return (
+        f"{data['n_items']:,}; {data['n_clustered']:,} in a cluster, "
+        f"{data['n_unclustered']:,} without a known term"
+    )
+
+
+def _inertia(data: dict[str, Any]) -> str:
+    return (
+        f"{data['inertia']:,.2f}; one single cluster has {data['inertia_one_cluster']:,.2f}, "
+        f"so {data['explained']:.2%} is explained"
+    )
+
+
+def _score_rule(found: Recommendation) -> str:
+    """Explain the score with the weights that were used."""
+    if not found.items:
+        return ""
+    relevance = found.items[0].parts["relevance_weight"]
+    fame = max(item.parts["popularity_weight"] for item in found.items)
+    parts = []
+    if relevance:
+        parts.append(f"{relevance:.2f} x relevance (cosine to the query)")
+    if fame:
+        parts.append(f"{fame:.2f} x fame (share of items less popular)")
+    return facts([("Score", " + ".join(parts))]) if parts else ""
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,187 @@
+"""The whole flow on one screen: files -> catalogue -> TF-IDF -> clusters -> model."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.backend import BackendSpec, choose
+from gpu_kmeans.catalogue import load_catalogue
+from gpu_kmeans.doctor import versions
+from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.kmeans import KMeans
+from gpu_kmeans.model import Model, ModelInfo, Postings
+from gpu_kmeans.protocol import Callback
+from gpu_kmeans.text import TfidfVectorizer
+from gpu_kmeans.validation import check_integer
+
+__all__ = ["UNCLUSTERED", "fit"]
+
+UNCLUSTERED = -1
+"""Label of a row without a known term: it is in no cluster and in no cluster's statistics."""
+
+
+def fit(
+    movies: str | PathLike[str],
+    credits: str | PathLike[str] | None = None,
+    *,
+    n_clusters: int = 10,
+    seed: int = 42,
+    backend: BackendSpec = "auto",
+    columns: Mapping[str, Any] | None = None,
+    stop_words: Any = "english",
+    ngram_range: tuple[int, int] = (1, 1),
+    min_df: int | float = 1,
+    max_df: int | float = 1.0,
+    max_features: int | None = None,
+    sublinear_tf: bool = False,
+    algorithm: Literal["hartigan", "lloyd"] = "hartigan",
+    max_iter: int = 300,
+    callback: Callback | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Model:
+    """Read a catalogue, cluster its texts and return everything worth keeping.
+
+    Parameters
+    ----------
+    movies, credits : path
+        CSV or Parquet; see :func:`gpu_kmeans.catalogue.load_catalogue`.
+    n_clusters : int
+        At most the number of rows with at least one known term.
+    seed : int
+        All random draws come from it, on the host: the same on every backend.
+    backend : {"auto", "cpu", "gpu"} or Backend
+        ``"auto"`` takes the GPU when it can run; which one it was, and why, is kept.
+    columns : mapping, optional
+        Column arguments of ``load_catalogue``, such as ``{"text": "plot"}``.
+    stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf
+        See :class:`gpu_kmeans.text.TfidfVectorizer`.
+    algorithm, max_iter
+        See :class:`gpu_kmeans.kmeans.KMeans`.
+    callback : callable, optional
+        Told of every iteration; a true answer ends the clustering with what it has reached.
+    on_stage : callable, optional
+        Told ``"read"``, ``"vectorise"`` and ``"cluster"`` as each begins.
+
+    Returns
+    -------
+    Model
+        Its ``labels`` cover all items, with -1 for rows without a known term.
+
+    Raises
+    ------
+    InputError
+        The data or an argument cannot be used; :mod:`gpu_kmeans.errors` lists the kinds.
+    BackendUnavailable
+        ``backend="gpu"`` and it cannot run here.
+    """
+    check_integer("n_clusters", n_clusters, 1)
+    check_integer("seed", seed, 0)
+    check_integer("max_iter", max_iter, 1)
+    stages = _Stages(on_stage)
+    stages.begin("read")
+    device, reason = choose(backend)
+    catalogue = load_catalogue(movies, credits, backend=device, **(columns or {}))
+
+    stages.begin("vectorise")
+    vectorizer = TfidfVectorizer(
+        stop_words=stop_words,
+        ngram_range=ngram_range,
+        min_df=min_df,
+        max_df=max_df,
+        max_features=max_features,
+        sublinear_tf=sublinear_tf,
+        backend=device,
+    )
+    rows = vectorizer.fit_transform(catalogue.texts)
+    host_rows = device.to_host(rows)
+    known = np.diff(host_rows.indptr) > 0
+    _check_enough_rows(n_clusters, known)
+
+    stages.begin("cluster")
+    kmeans = KMeans(
+        n_clusters,
+        algorithm=algorithm,
+        max_iter=max_iter,
+        random_state=seed,
+        backend=device,
+        callback=callback,
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        kmeans.fit(rows if known.all() else host_rows[known])
+    labels = np.full(len(known), UNCLUSTERED, dtype=np.int32)
+    labels[known] = kmeans.labels_
+    stages.end()
+
+    info = ModelInfo(
+        backend=device.name,
+        backend_reason=reason,
+        seed=seed,
+        parameters={
+            "n_clusters": n_clusters,
+            "algorithm": algorithm,
+            "max_iter": max_iter,
+            "columns": dict(columns or {}),
+        },
+        versions=versions(),
+        catalogue=catalogue.report.to_dict(),
+        seconds=stages.seconds,
+        warnings=[*catalogue.report.warnings, *(str(each.message) for each in caught)],
+        inertia=kmeans.inertia_,
+        n_iter=kmeans.n_iter_,
+        history=[(each.stage, each.iteration, each.inertia) for each in kmeans.history_],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return Model(
+        items=catalogue.to_arrow(),
+        vectorizer=vectorizer,
+        postings=Postings.from_csr(host_rows),
+        labels=labels,
+        centroids=np.asarray(kmeans.cluster_centers_, dtype=np.float32),
+        info=info,
+    )
+
+
+def _check_enough_rows(n_clusters: int, known: NDArray[np.bool_]) -> None:
+    """Refuse more clusters than usable rows, in the catalogue's terms, before the clustering."""
+    usable = int(known.sum())
+    if n_clusters > usable:
+        raise InvalidParam(
+            f"n_clusters={n_clusters} is more than the {usable} items that can be clustered "
+            f"(of {len(known)} items, {len(known) - usable} have no known term); "
+            f"choose n_clusters <= {usable}"
+        )
+
+
+class _Stages:
+    """Tells which stage begins and keeps how long each took, in wall-clock seconds."""
+
+    def __init__(self, tell: Callable[[str], None] | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._tell = tell
+        self._name = ""
+        self._start = self._began = time.perf_counter()
+
+    def begin(self, name: str) -> None:
+        self._finish()
+        self._name = name
+        if self._tell is not None:
+            self._tell(name)
+
+    def end(self) -> None:
+        self._finish()
+        self.seconds["total"] = self._began - self._start
+
+    def _finish(self) -> None:
+        now = time.perf_counter()
+        if self._name:
+            self.seconds[self._name] = now - self._began
+        self._began = now

@@ -1,0 +1,652 @@
+"""The command line, as people and programs meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gpu_kmeans
+from gpu_kmeans import sample
+from gpu_kmeans.cli import layout, main, signals
+
+ROOT = Path(__file__).resolve().parents[1]
+MOVIES, CREDITS = (str(path) for path in sample.paths())
+COMMAND = [sys.executable, "-W", "error", "-m", "gpu_kmeans"]
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the bundled sample, made by the command itself."""
+    place = tmp_path_factory.mktemp("fitted") / "model"
+    assert main(["fit", MOVIES, CREDITS, "--model", str(place), "--json"]) == 0
+    return place
+
+
+def said(capture: Capture, *arguments: object) -> tuple[int, str, str]:
+    """Run a command in this process: exit code, standard output, standard error."""
+    code = main([str(argument) for argument in arguments])
+    return code, *capture.readouterr()
+
+
+def result(capture: Capture, *arguments: object) -> dict[str, Any]:
+    """Run a command with ``--json`` and return its one object."""
+    code, out, err = said(capture, *arguments, "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    found = json.loads(out)
+    assert isinstance(found, dict)
+    return found
+
+
+def refused(capture: Capture, *arguments: object) -> str:
+    """Run a command that is refused in one line, with nothing on standard output."""
+    code, out, err = said(capture, *arguments)
+    assert (code, out) == (2, "")
+    return one_line(err)
+
+
+def one_line(err: str) -> str:
+    assert err.startswith("gpu-kmeans: error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err.removeprefix("gpu-kmeans: error: ").rstrip()
+
+
+def process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own."""
+    command = [*COMMAND, *map(str, arguments)]
+    options = {"capture_output": True, "text": True, "timeout": 60, "cwd": ROOT, **options}
+    return subprocess.run(command, check=False, **options)
+
+
+def remains(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# -- fit ----------------------------------------------------------------------------------
+
+
+def test_fit_prints_one_object_with_what_programs_need(capsys: Capture, tmp_path: Path) -> None:
+    found = result(capsys, "fit", MOVIES, CREDITS, "--model", tmp_path / "m", "--clusters", 7)
+    assert (found["backend"], found["n_items"], found["n_clustered"]) == ("cpu", 243, 240)
+    assert "no GPU" in found["backend_reason"]
+    assert found["n_clusters"] == 7
+    assert found["n_terms"] > 1000
+    assert found["nnz"] > found["n_items"]
+    assert found["inertia"] < found["inertia_one_cluster"] < 240
+    assert found["explained"] == pytest.approx(1 - found["inertia"] / found["inertia_one_cluster"])
+    assert found["n_iter"] >= 1
+    assert set(found["seconds"]) == {"read", "vectorise", "cluster", "total"}
+    assert len(found["warnings"]) == 3
+    assert found["model"] == str(tmp_path / "m")
+    assert sum(cluster["size"] for cluster in found["clusters"]) == 240
+    assert remains(tmp_path) == ["m"]
+
+
+def test_the_inertia_of_one_cluster_is_that_of_a_fit_with_one(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    found = result(capsys, "fit", MOVIES, "--model", tmp_path / "m", "-k", 1)
+    assert found["inertia_one_cluster"] == pytest.approx(found["inertia"], rel=1e-6)
+
+
+def test_fit_tells_people_what_it_did(capsys: Capture, tmp_path: Path) -> None:
+    code, out, err = said(capsys, "fit", MOVIES, CREDITS, "--model", tmp_path / "m")
+    assert (code, err) == (0, "")
+    for expected in (
+        "240 items in 10 clusters",
+        "243 items, 3 of them without a known term",
+        "cpu (no GPU",
+        "non-zeros",
+        "one single cluster has",
+        "Warning",
+        "top terms",
+        "vectorise",
+        f"gpu-kmeans recommend {tmp_path / 'm'}",
+    ):
+        assert expected in out
+    assert "\x1b" not in out
+
+
+def test_every_option_of_fit_reaches_the_model(capsys: Capture, tmp_path: Path) -> None:
+    options = "--seed 3 --max-iter 9 --algorithm lloyd --backend cpu --stop-words none --ngrams 1 2"
+    options += " --min-df 2 --max-df 0.5 --max-features 100 --sublinear-tf"
+    options += " --text tagline --title original_title --rating vote_count"
+    place = tmp_path / "m"
+    found = result(capsys, "fit", MOVIES, "--model", place, *options.split(), "--popularity", "")
+    fitted = gpu_kmeans.Model.load(place)
+    parameters = fitted.info.parameters
+    assert found["n_terms"] == 100
+    assert found["seed"] == 3
+    assert (parameters["max_iter"], parameters["algorithm"]) == (9, "lloyd")
+    assert fitted.info.backend_reason == "asked for"
+    assert parameters["columns"] == {
+        **{"text": "tagline", "title": "original_title", "rating": "vote_count"},
+        "popularity": None,
+    }
+    assert "popularity" not in fitted.items.column_names
+    vectorizer = fitted.vectorizer.get_params()
+    assert vectorizer["stop_words"] is None
+    assert tuple(vectorizer["ngram_range"]) == (1, 2)
+    assert (vectorizer["min_df"], vectorizer["max_df"]) == (2, 0.5)
+    assert vectorizer["sublinear_tf"] is True
+
+
+# -- the other commands ---------------------------------------------------------------------
+
+
+def test_recommend_prints_the_ranked_items_and_the_parts_of_their_scores(
+    capsys: Capture, model: Path
+) -> None:
+    found = result(capsys, "recommend", model, "space alien invasion", "--limit", 4)
+    assert found["query"] == "space alien invasion"
+    assert "alien" in found["terms"]
+    assert set(found["cluster"]) == {"label", "size", "top_terms"}
+    assert len(found["items"]) == 4
+    item = found["items"][0]
+    assert set(item) >= {"id", "title", "popularity", "vote_average", "score", "parts"}
+    parts = item["parts"]
+    assert item["score"] == pytest.approx(
+        parts["relevance_weight"] * parts["relevance"]
+        + parts["popularity_weight"] * parts["popularity"]
+    )
+
+
+def test_recommend_shows_a_table_that_fits_80_columns(capsys: Capture, model: Path) -> None:
+    code, out, err = said(capsys, "recommend", model, "dragon", "castle", "--rank", "relevance")
+    assert (code, err) == (0, "")
+    assert out.startswith("For: dragon castle\n")
+    assert max(map(layout.cells, out.splitlines())) <= 80
+    assert "1.00 x relevance" in out
+
+
+def test_a_query_without_a_known_term_says_so(capsys: Capture, model: Path) -> None:
+    code, out, _ = said(capsys, "recommend", model, "qqqq")
+    assert code == 0
+    assert "no term of the query is known" in out
+    assert result(capsys, "recommend", model, "qqqq")["items"] == []
+
+
+def test_evaluate_prints_the_same_as_object_and_as_text(capsys: Capture, model: Path) -> None:
+    found = result(capsys, "evaluate", model, "--queries", 300)
+    assert 0 < found["explained"] < 1
+    assert found["reach"]["n_queries"] == 300
+    code, out, _ = said(capsys, "evaluate", model, "--queries", 300)
+    assert code == 0
+    assert f"{found['inertia']:,.2f}" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_plot_draws_png_and_svg_and_keeps_what_else_is_in_the_folder(
+    capsys: Capture, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("kept")
+    found = result(capsys, "plot", model, "--query", "alien", "--out", tmp_path)
+    names = [Path(file).name for file in found["files"]]
+    assert remains(tmp_path) == sorted([*names, "mine.txt"])
+    assert {Path(name).suffix for name in names} == {".png", ".svg"}
+    assert len(names) == 8
+    assert (tmp_path / "clusters.png").read_bytes().startswith(b"\x89PNG")
+    assert "clusters.png exists" in refused(capsys, "plot", model, "--out", tmp_path)
+    assert main(["plot", str(model), "--out", str(tmp_path), "--overwrite"]) == 0
+
+
+def test_plot_of_nothing_leaves_nothing(capsys: Capture, model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "figures"
+    assert "nothing to draw" in refused(capsys, "plot", model, "--query", "qqqq", "--out", place)
+    assert remains(tmp_path) == []
+
+
+def test_demo_does_the_whole_job_again_and_again(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = said(capsys, "demo")
+    assert (code, err) == (0, "")
+    assert max(map(layout.cells, out.splitlines())) <= 80
+    for expected in ("243 invented films", "For: space alien invasion", "random queries", "Try"):
+        assert expected in out
+    assert remains(tmp_path) == ["gpu-kmeans-demo"]
+    found = result(capsys, "demo")
+    assert remains(tmp_path / "gpu-kmeans-demo") == ["figures", "model"]
+    assert all(Path(file).is_file() for file in found["figures"])
+    assert len(found["recommendations"]) == 2
+
+
+def test_demo_leaves_a_folder_alone_that_it_did_not_make(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert "no demo made" in refused(capsys, "demo", "--out", tmp_path)
+    assert remains(tmp_path) == ["thesis.tex"]
+
+
+def test_doctor_says_what_can_run_and_why_the_rest_cannot(capsys: Capture) -> None:
+    found = result(capsys, "doctor")
+    backends = {backend["name"]: backend for backend in found["backends"]}
+    assert backends["cpu"]["can_run"] is True
+    assert backends["gpu"]["can_run"] is (gpu_kmeans.why_not_gpu() is None)
+    assert backends["gpu"]["can_run"] or backends["gpu"]["reason"] == gpu_kmeans.why_not_gpu()
+    assert found["usable_cores"] >= 1
+    assert found["versions"]["gpu-kmeans"] == gpu_kmeans.__version__
+    code, out, _ = said(capsys, "doctor")
+    assert code == 0
+    assert "cpu" in out
+    assert "can run" in out
+
+
+def test_doctor_names_the_library_that_is_missing(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    found = result(capsys, "doctor")
+    (cpu,) = (backend for backend in found["backends"] if backend["name"] == "cpu")
+    assert (cpu["can_run"], found["auto"]) == (False, "")
+    assert "faiss" in cpu["reason"]
+
+
+def test_fetch_reports_where_the_files_are(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch_tmdb(destination: Path) -> Path:
+        print("a download library that talks")
+        return destination
+
+    monkeypatch.setattr("gpu_kmeans.fetch.fetch_tmdb", fetch_tmdb)
+    code, out, err = said(capsys, "fetch", "tmdb", "--out", tmp_path, "--json")
+    assert (code, err) == (0, "a download library that talks\n")
+    assert json.loads(out)["files"][0] == str(tmp_path / "tmdb_5000_movies.csv")
+    assert "gpu-kmeans fit" in said(capsys, "fetch", "tmdb", "--out", tmp_path)[1]
+
+
+def test_the_version_is_that_of_the_project(capsys: Capture) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert said(capsys, "--version") == (0, f"gpu-kmeans {version}\n", "")
+
+
+@pytest.mark.parametrize("command", ["", "demo", "fit", "recommend", "evaluate", "plot", "fetch"])
+def test_every_command_explains_itself_within_80_columns(capsys: Capture, command: str) -> None:
+    code, out, err = said(capsys, *command.split(), "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"usage: gpu-kmeans {command}".rstrip())
+    assert max(map(len, out.splitlines())) <= 80
+
+
+# -- what cannot be used --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("", "COMMAND"),
+        ("cluster", "cluster"),
+        ("fit", "MOVIES"),
+        ("fit a.csv", "--model"),
+        ("fit a.csv --model m --clusters 0", "at least 1, got 0"),
+        ("fit a.csv --model m --clusters 1.5", "'1.5' is not a whole number"),
+        ("fit a.csv --model m --seed -1", "--seed"),
+        ("fit a.csv --model m --max-df many", "'many' is not a number"),
+        ("fit a.csv --model m --backend tpu", "tpu"),
+        ("fit a.csv --model m --cluster 3", "--cluster"),
+        ("recommend m query --limit 0", "at least 1, got 0"),
+        ("recommend m query --rank best", "best"),
+        ("fetch imdb", "imdb"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_it(capsys: Capture, arguments: str, named: str) -> None:
+    assert named in refused(capsys, *arguments.split())
+
+
+def test_a_missing_file_is_named(capsys: Capture, tmp_path: Path) -> None:
+    message = refused(capsys, "fit", tmp_path / "films.csv", "--model", tmp_path / "m")
+    assert "films.csv" in message
+    assert remains(tmp_path) == []
+
+
+def test_a_directory_is_no_catalogue(capsys: Capture, tmp_path: Path) -> None:
+    assert "directory" in refused(capsys, "fit", tmp_path, "--model", tmp_path / "m")
+    assert remains(tmp_path) == []
+
+
+def test_input_errors_keep_their_place(capsys: Capture, tmp_path: Path) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text("id,overview,popularity\n1,an alien,3\n2,a chef,three\n")
+    message = refused(capsys, "fit", films, "--model", tmp_path / "m")
+    assert all(part in message for part in ("films.csv", "row 3", "popularity", "three"))
+
+
+def test_more_clusters_than_films_says_both_numbers(capsys: Capture, tmp_path: Path) -> None:
+    message = refused(capsys, "fit", MOVIES, "--model", tmp_path / "m", "-k", 241)
+    assert "241" in message
+    assert "240" in message
+    assert remains(tmp_path) == []
+
+
+def test_the_gpu_without_one_says_which_step_is_missing(capsys: Capture, tmp_path: Path) -> None:
+    missing = gpu_kmeans.why_not_gpu()
+    if missing is None:
+        pytest.skip("a GPU can run here")
+    place = tmp_path / "m"
+    assert missing in refused(capsys, "fit", MOVIES, "--model", place, "--backend", "gpu")
+    assert remains(tmp_path) == []
+
+
+def test_an_existing_model_is_kept_unless_it_may_be_replaced(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "m"
+    result(capsys, "fit", MOVIES, "--model", place, "--seed", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("gpu_kmeans.pipeline.fit", None)  # refused before the long work
+        assert "--overwrite" in refused(capsys, "fit", MOVIES, "--model", place)
+    assert gpu_kmeans.Model.load(place).info.seed == 1
+    result(capsys, "fit", MOVIES, "--model", place, "--seed", 2, "--overwrite")
+    assert gpu_kmeans.Model.load(place).info.seed == 2
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder with other things"])
+def test_overwrite_replaces_models_and_nothing_else(
+    capsys: Capture, tmp_path: Path, kind: str
+) -> None:
+    place = tmp_path / "m"
+    if kind == "file":
+        place.write_text("mine")
+    elif kind == "link":
+        place.symlink_to(tmp_path)
+    else:
+        place.mkdir()
+        (place / "mine").write_text("mine")
+    refused(capsys, "fit", MOVIES, "--model", place, "--overwrite")
+    assert remains(tmp_path) == ["m"]
+    assert place.is_symlink() or place.is_file() or remains(place) == ["mine"]
+
+
+@pytest.mark.parametrize("where", ["no/such/parent/m", "a-file/m"])
+def test_output_that_cannot_be_written_is_refused_before_the_work(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr("gpu_kmeans.pipeline.fit", None)
+    (tmp_path / "a-file").write_text("")
+    assert "cannot write in" in refused(capsys, "fit", MOVIES, "--model", tmp_path / where)
+    assert "cannot write in" in refused(capsys, "demo", "--out", tmp_path / where)
+    assert remains(tmp_path) == ["a-file"]
+
+
+@pytest.mark.parametrize("command", ["recommend {} alien", "evaluate {}", "plot {} --out {}-out"])
+def test_what_is_not_a_model_is_refused(capsys: Capture, tmp_path: Path, command: str) -> None:
+    for place in (tmp_path / "missing", tmp_path / "empty"):
+        if place.name == "empty":
+            place.mkdir()
+        assert str(place) in refused(capsys, *command.replace("{}", str(place)).split())
+    assert remains(tmp_path) == ["empty"]
+
+
+def test_a_query_outside_the_bounds_is_refused(capsys: Capture, model: Path) -> None:
+    assert "100000" in refused(capsys, "recommend", model, "x" * 100_000).replace(",", "")
+    assert "limit" in refused(capsys, "recommend", model, "alien", "--limit", 10**9)
+
+
+@pytest.mark.parametrize(
+    "query", ["<script>", "[bold]alien", "a.*(b", "שלום", "👽 alien", "\x1b[2J"]
+)
+def test_any_query_is_just_text(capsys: Capture, model: Path, query: str) -> None:
+    code, out, err = said(capsys, "recommend", model, query)
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert result(capsys, "recommend", model, query)["query"] == query
+
+
+def test_with_json_an_error_is_one_object_too(capsys: Capture, tmp_path: Path) -> None:
+    for arguments, code in (
+        (["fit", "x.csv", "--model", "m"], "file_problem"),
+        (["fit"], "invalid_param"),
+    ):
+        status, out, err = said(capsys, *arguments, "--json")
+        assert status == 2
+        error = json.loads(out)["error"]
+        assert error == {"code": code, "message": one_line(err)}
+
+
+# -- what goes wrong --------------------------------------------------------------------------
+
+
+def failing(problem: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise problem
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "message"),
+    [
+        (RuntimeError("two\nlines \x1b[2J"), 1, "unexpected RuntimeError: two lines"),
+        (MemoryError(), 1, "not enough memory"),
+        (OSError(28, "No space left on device", "a-file"), 1, "a-file: No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_a_failure_is_one_line_and_never_a_traceback(
+    capsys: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.setattr("gpu_kmeans.pipeline.fit", failing(problem))
+    status, out, err = said(capsys, "fit", MOVIES, "--model", tmp_path / "m")
+    assert (status, out) == (code, "")
+    assert message in " ".join(one_line(err).split())
+    assert "\x1b" not in err
+    assert remains(tmp_path) == []
+
+
+def test_the_traceback_is_there_for_those_who_ask(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPU_KMEANS_TRACEBACK", "1")
+    monkeypatch.setattr("gpu_kmeans.pipeline.fit", failing(RuntimeError("a bug")))
+    status, _, err = said(capsys, "fit", MOVIES, "--model", tmp_path / "m")
+    assert status == 1
+    assert "Traceback" in err
+    assert "in fail" in err
+
+
+def test_a_demo_that_fails_leaves_what_was_there(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tmp_path / "d" / "model"
+    before.mkdir(parents=True)
+    monkeypatch.setattr("gpu_kmeans.cli.figures.draw", failing(RuntimeError("a bug")))
+    assert main(["demo", "--out", str(tmp_path / "d")]) == 1
+    assert remains(tmp_path) == ["d"]
+    assert remains(before) == []
+
+
+# -- the small parts --------------------------------------------------------------------------
+
+
+def test_an_interrupt_waits_while_names_are_exchanged() -> None:
+    done = []
+    with signals.handled(until_exit=False):
+        with pytest.raises(KeyboardInterrupt), signals.held():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("renamed")
+        with pytest.raises(KeyboardInterrupt):  # also when a library has swallowed it
+            signals.check()
+    assert done == ["renamed"]
+
+
+def test_a_table_is_aligned_and_no_wider_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [("7", "種村 清"), ("1,234", "a title of very many words, cut between two of them")]
+    lines = layout.table(("n", "title"), rows).splitlines()
+    assert lines == [
+        "      n  title",
+        "      7  種村 清",
+        "  1,234  a title of very many words,…".replace(",…", "…"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("", 0), ("abc", 3), ("種村", 4), ("e\u0301", 1), ("👽", 2)]
+)
+def test_the_width_of_a_text_is_that_on_a_terminal(text: str, size: int) -> None:
+    assert layout.cells(text) == size
+
+
+def test_nothing_in_a_text_steers_the_terminal() -> None:
+    assert layout.printable("a\x1b[2Jb\nc\u202ed\x9be") == "a [2Jb c d e"
+
+
+# -- what only a process shows ----------------------------------------------------------------
+
+
+def test_a_closed_pipe_is_quiet(model: Path) -> None:
+    for arguments in (["--help"], ["recommend", str(model), "alien"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = process(*arguments, capture_output=False, stdout=writer, stderr=subprocess.PIPE)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_full_device_is_one_line(model: Path, options: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = process(
+            *["recommend", model, "alien", *options],
+            **{"capture_output": False, "stdout": full, "stderr": subprocess.PIPE},
+        )
+    assert done.returncode == 1
+    assert "No space left" in one_line(done.stderr)
+
+
+def test_closed_streams_do_no_harm(model: Path) -> None:
+    shell = 'exec "$@" >&- 2>&-'
+    command = ["sh", "-c", shell, "sh", *COMMAND, "recommend", str(model), "alien"]
+    assert subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == 1
+
+
+def test_json_is_utf_8_and_text_is_readable_on_an_ascii_terminal(tmp_path: Path) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text("id,title,overview\n1,Amélie 種,an alien\n2,b,a chef\n", encoding="utf-8")
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    place = tmp_path / "m"
+    assert process("fit", films, "--model", place, "-k", 2, env=ascii_only).returncode == 0
+    done = process("recommend", place, "alien", "--json", env=ascii_only, encoding="utf-8")
+    assert json.loads(done.stdout)["items"][0]["title"] == "Amélie 種"
+    done = process("recommend", place, "alien", env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Am\\xe9lie" in done.stdout
+
+
+def test_recommend_loads_no_library_that_it_does_not_need(model: Path) -> None:
+    program = (
+        "import sys; from gpu_kmeans.cli import main; code = main(sys.argv[1:]); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules})); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, "recommend", str(model), "alien"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert {"numpy", "pyarrow", "safetensors", "orjson"} <= loaded
+    assert not loaded & {"pandas", "polars", "faiss", "scipy", "matplotlib", "rich", "kagglehub"}
+
+
+INTERRUPT = """
+import os, signal, sys
+from gpu_kmeans.cli import main
+moment = sys.argv[1]
+
+def interrupt():
+    os.kill(os.getpid(), signal.{signal})
+
+class Finder:  # interrupts while a library is imported
+    def find_spec(self, name, path=None, target=None):
+        if name == moment:
+            interrupt()
+
+def before(module, name):  # interrupts when a function is called
+    import importlib
+    module = importlib.import_module(module)
+    real = getattr(module, name)
+    def called(*args, **options):
+        interrupt()
+        return real(*args, **options)
+    setattr(module, name, called)
+
+if ":" in moment:
+    before(*moment.split(":"))
+else:
+    sys.meta_path.insert(0, Finder())
+del sys.argv[1]
+sys.exit(main())
+"""
+
+
+def interrupted(moment: str, *arguments: object, by: str = "SIGINT") -> tuple[int, str, str]:
+    program = INTERRUPT.replace("{signal}", by)
+    command = [sys.executable, "-c", program, moment, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "numpy",
+        "pyarrow",
+        "gpu_kmeans.pipeline",
+        "gpu_kmeans.kmeans:hartigan",
+        "os:fsync",
+        "os:rename",
+    ],
+)
+def test_an_interrupt_at_any_moment_of_a_fit_leaves_nothing(tmp_path: Path, moment: str) -> None:
+    code, out, err = interrupted(moment, "fit", MOVIES, "--model", tmp_path / "m")
+    assert (code, out) == (130, "")
+    assert one_line(err) == "interrupted"
+    assert remains(tmp_path) == []
+
+
+def test_an_interrupt_while_a_model_is_replaced_leaves_a_whole_one(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    place = tmp_path / "m"
+    result(capsys, "fit", MOVIES, "--model", place, "--seed", 1)
+    again = ["fit", MOVIES, "--model", place, "--seed", 2, "--overwrite"]
+    assert interrupted("os:fsync", *again)[0] == 130
+    assert gpu_kmeans.Model.load(place).info.seed == 1
+    assert remains(tmp_path) == ["m"]
+
+
+@pytest.mark.parametrize("moment", ["matplotlib", "gpu_kmeans.plots:save"])
+def test_an_interrupt_of_the_demo_leaves_nothing(tmp_path: Path, moment: str) -> None:
+    code, out, err = interrupted(moment, "demo", "--out", tmp_path / "d")
+    assert (code, out) == (130, "")
+    assert one_line(err) == "interrupted"
+    assert remains(tmp_path) == []
+
+
+def test_an_interrupt_with_json_is_an_object_too(tmp_path: Path) -> None:
+    code, out, _ = interrupted("numpy", "fit", MOVIES, "--model", tmp_path / "m", "--json")
+    assert code == 130
+    assert json.loads(out) == {"error": {"code": "cancelled", "message": "interrupted"}}
+
+
+def test_a_termination_is_as_clean_as_an_interrupt(tmp_path: Path) -> None:
+    arguments = ["fit", MOVIES, "--model", tmp_path / "m"]
+    assert interrupted("os:fsync", *arguments, by="SIGTERM")[0] == 143
+    assert remains(tmp_path) == []
