@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import csv
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, StringIO
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ UTF8_BOM = b"\xef\xbb\xbf"
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 BATCH_ROWS = 20_000
+BLOCK_BYTES = 1 << 20
 _NUL = "holds a NUL character"
 _CSV_FAULTS = {
     "unexpected end of data": "opens a quote that is never closed",
@@ -198,46 +200,53 @@ def _read_csv(
                 raise EmptyDataset(f"{name} is empty; give a file with a header and rows")
             _check_header(header, name)
             wanted = _wanted(header, name, columns, optional)
-            places = [header.index(column) for column in wanted]
+            pick = itemgetter(*(header.index(column) for column in wanted))
             batches: list[pa.RecordBatch] = []
-            rows: list[list[str]] = []
+            rows: list[Any] = []
             for row, cells in enumerate(reader, start=2):
                 if len(cells) != len(header):
                     if not cells and not any(reader):  # blank lines at the end of the file
                         break
                     raise CsvMalformed(_misfit(name, row, len(cells), len(header)))
-                rows.append(cells)
+                rows.append(pick(cells))
                 if len(rows) == BATCH_ROWS:
-                    batches.append(_batch(rows, places, wanted))
+                    batches.append(_batch(rows, wanted))
                     rows = []
         except csv.Error as error:
             if row == 0 and "," not in first:  # quoted names between other delimiters
                 _wanted([first.strip()], name, columns, optional)
             raise CsvMalformed(_fault(name, row + 1, str(error))) from error
     if rows or not batches:
-        batches.append(_batch(rows, places, wanted))
+        batches.append(_batch(rows, wanted))
     if not batches[0].num_rows:
         raise EmptyDataset(f"{name} has a header and no rows; give a file with data")
     return pa.Table.from_batches(batches)
 
 
 def _lines(file: BufferedReader, name: str) -> Iterator[str]:
-    """Decode line by line: no byte of a UTF-8 character looks like a line feed."""
-    offset = 0
-    for number, line in enumerate(file, start=1):
-        if number == 1 and line.startswith(UTF8_BOM):
-            offset, line = len(UTF8_BOM), line.removeprefix(UTF8_BOM)
+    """Decode block by block, and give out lines that end with a line feed alone.
+
+    A block ends with a line: no byte of a UTF-8 character looks like a line feed.
+    """
+    offset = lines = 0
+    while block := file.read(BLOCK_BYTES) + file.readline():
+        content = block.removeprefix(UTF8_BOM) if offset == 0 else block
         try:
-            text = line.decode("utf-8")
+            text = content.decode("utf-8")
         except UnicodeDecodeError as error:
+            line = lines + content.count(b"\n", 0, error.start) + 1
+            at = offset + len(block) - len(content) + error.start
             raise InvalidEncoding(
-                f"{name}, line {number}: byte {offset + error.start} of the file "
-                f"(0x{line[error.start]:02x}) is not UTF-8; save the file as UTF-8"
+                f"{name}, line {line}: byte {at} of the file "
+                f"(0x{content[error.start]:02x}) is not UTF-8; save the file as UTF-8"
             ) from error
         if "\0" in text:
+            before, _, _ = text.partition("\0")
+            yield from StringIO(before[: before.rfind("\n") + 1], newline="\n")
             raise csv.Error(_NUL)
-        offset += len(line)
-        yield text
+        offset += len(block)
+        lines += content.count(b"\n")
+        yield from StringIO(text, newline="\n")
 
 
 @contextmanager
@@ -251,8 +260,11 @@ def _unlimited_fields() -> Iterator[None]:
             csv.field_size_limit(before)
 
 
-def _batch(rows: list[list[str]], places: Iterable[int], names: list[str]) -> pa.RecordBatch:
-    cells = [pa.array([row[place] for row in rows], pa.string()) for place in places]
+def _batch(rows: list[Any], names: list[str]) -> pa.RecordBatch:
+    """Columns of text from rows: tuples of cells, or the cells themselves of a single column."""
+    columns = zip(*rows, strict=True) if len(names) > 1 else [rows]
+    cells = [pa.array(column, pa.string()) for column in columns]
+    cells = cells or [pa.array([], pa.string())] * len(names)
     return pa.RecordBatch.from_arrays(cells, names=names)
 
 

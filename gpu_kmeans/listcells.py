@@ -27,6 +27,12 @@ class _Flaw(ValueError):
 
 def every_name(members: list[Any]) -> list[str]:
     """The name of each member, in the cell's order."""
+    try:  # what nearly all cells hold
+        names = [member["name"] for member in members]
+    except (TypeError, KeyError):
+        names = []
+    if len(names) == len(members) and all(type(name) is str for name in names):
+        return names
     return [_name(member, place) for place, member in enumerate(members, start=1)]
 
 
@@ -85,13 +91,15 @@ def _members(cell: Any) -> list[Any] | None:
     if cell is None:
         return None
     if isinstance(cell, str):
+        if cell == "[]":
+            return []
         if not cell.strip():
             return None
         try:
             value = orjson.loads(cell)
         except orjson.JSONDecodeError as error:
             raise _Flaw(_not_json(cell, error)) from None
-        if cell.count("[") + cell.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        if _may_be_deep(cell) and _depth(value) > MAX_DEPTH:
             raise _Flaw(f"the JSON is nested more than {MAX_DEPTH} deep")
     else:
         value = cell
@@ -106,6 +114,10 @@ def _name(member: Any, place: int) -> str:
         what = "an object without a text as its name" if isinstance(member, dict) else _kind(member)
         raise _Flaw(f"member {place} of the list is {what}")
     return name
+
+
+def _may_be_deep(cell: str) -> bool:
+    return len(cell) > MAX_DEPTH and cell.count("[") + cell.count("{") > MAX_DEPTH
 
 
 def _depth(value: Any) -> int:
