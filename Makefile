@@ -1,0 +1,64 @@
+# Every target does its own set-up: an environment in .venv, made by uv where it is present and
+# otherwise by venv and pip. Only GNU make and Python >= 3.11 are needed (PYTHON=... picks one).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # a demo must not start while `test` installs into the same environment
+.PHONY: help demo test lint clean
+
+BIN := .venv/bin
+# What was installed, as stamps: written last, so an interrupted installation is done again.
+BASE := .venv/installed-base
+DEV := .venv/installed-dev
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+demo: $(BASE) ## Cluster the bundled sample and recommend from it
+	$(BIN)/gpu-kmeans demo
+
+test: lint ## Lint, type-check and test
+	$(BIN)/python -m pytest
+
+lint: $(DEV) ## Lint, check the format and the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+
+clean: ## Remove the environment and everything that was built
+	rm -rf .venv gpu-kmeans-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call install,REQUIREMENT)
+define install
+	@echo "Installing $(1) into .venv (the first time takes a minute or more)"
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --python $(BIN)/python --editable '$(1)'; \
+	else \
+		$(BIN)/python -m pip install --quiet --editable '$(1)'; \
+	fi
+	@touch $@
+endef
+
+$(BASE): pyproject.toml .venv/created
+	$(call install,.)
+
+$(DEV): $(BASE)
+	$(call install,.[dev])
+
+# Without uv: the first Python that is new enough and can make an environment with pip in it.
+.venv/created:
+	@rm -rf .venv
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --seed --python "$${PYTHON:->=3.11}" .venv; \
+	else \
+		for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
+			"$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+				>/dev/null 2>&1 && exec "$$python" -m venv .venv; \
+		done; \
+		echo "error: no Python >= 3.11 with the venv module among: $${PYTHON:-python3, python3.11 to 3.14}." >&2; \
+		echo "Install one, or name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; \
+	fi
+	@touch $@

@@ -1,0 +1,147 @@
+"""How the inertia of a fit fell, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gpu_kmeans.plots.card import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    WIDTH,
+    add_axes,
+    card,
+    empty_card,
+    number_axis,
+    write,
+)
+from gpu_kmeans.plots.words import count
+
+__all__ = ["inertia_history"]
+
+# Where a tick may stand, in powers of ten.
+_ROUND = [1, 2, 2.5, 5, 10]
+
+
+class _Look(NamedTuple):
+    name: str
+    color: str
+    marker: str
+
+
+SKETCH = _Look("sketch", ORANGE, "s")
+STAGES = {
+    "lloyd": _Look("Lloyd", BLUE, "o"),
+    "hartigan": _Look("Hartigan", GREEN, "^"),
+    "breathe": _Look("breathing", PURPLE, "D"),
+}
+
+
+class _Step(NamedTuple):
+    stage: str
+    iteration: int
+    inertia: float
+
+
+def inertia_history(history: Iterable[tuple[str, int, float]]) -> Figure:
+    """Draw the inertia after each iteration, its stages told apart.
+
+    Parameters
+    ----------
+    history : iterable of (stage, iteration, inertia)
+        As a fitted model's ``info.history``; the stage is that of
+        :class:`gpu_kmeans.protocol.Progress`. The inertia of a sketch is that of projected
+        rows, in a unit of its own, so the sketch's starts have a panel of their own.
+    """
+    steps = [_Step(*entry) for entry in history]
+    starts = [step.inertia for step in steps if step.stage == "sketch"]
+    steps = [step for step in steps if step.stage != "sketch"]
+    if not (starts or steps):
+        return empty_card("Inertia over the iterations", "", "The fit recorded no iteration.")
+    figure = card(4.8, *_header(steps))
+    if starts:
+        right = {"right": WIDTH - 2.5} if steps else {}
+        _draw_starts(add_axes(figure, left=1.15, **right), starts)
+    if steps:
+        _draw_steps(add_axes(figure, left=3.65 if starts else 1.15), steps)
+    return figure
+
+
+def _header(steps: Sequence[_Step]) -> tuple[str, str]:
+    if not steps:
+        return "Inertia of the starts in the sketch", "the best one is taken"
+    first, last = _precise(steps[0].inertia), _precise(steps[-1].inertia)
+    title = f"Inertia over {count(len(steps), 'iteration')}"
+    return title, f"from {first} to {last}" if len(steps) > 1 else last
+
+
+def _draw_starts(axes: Axes, inertias: Sequence[float]) -> None:
+    """Draw each start of the sketch, the best one filled and named."""
+    numbers = range(1, len(inertias) + 1)
+    least = min(inertias)
+    best = inertias.index(least) + 1
+    axes.scatter(
+        numbers,
+        inertias,
+        s=34,
+        marker=SKETCH.marker,
+        edgecolors=SKETCH.color,
+        facecolors=[SKETCH.color if number == best else "white" for number in numbers],
+    )
+    write(axes, "best", (best, least), (0, -13), 8.5, align="center", color=SKETCH.color)
+    axes.set_xlim(0.4, len(inertias) + 0.6)
+    axes.margins(y=0.18)
+    if len(inertias) <= 8:
+        axes.set_xticks(numbers)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_ROUND))
+    number_axis(axes, "x", f"start of the {SKETCH.name}")
+    number_axis(axes, "y", "inertia of the projected rows")
+
+
+def _draw_steps(axes: Axes, steps: Sequence[_Step]) -> None:
+    """Draw the iterations on the full rows, one line in the colours of its stages."""
+    before: list[_Step] = []  # the last step of the run before: no gap between two runs
+    for stage, group in groupby(steps, key=lambda step: step.stage):
+        run = [*before, *group]
+        axes.plot(
+            [step.iteration for step in run],
+            [step.inertia for step in run],
+            color=STAGES[stage].color,
+            linewidth=1.6,
+        )
+        before = run[-1:]
+    for stage, look in STAGES.items():
+        if taken := [step for step in steps if step.stage == stage]:
+            axes.plot(
+                [step.iteration for step in taken],
+                [step.inertia for step in taken],
+                color=look.color,
+                marker=look.marker,
+                markersize=5 if len(steps) <= 60 else 3,
+                linewidth=0,
+                label=f"{look.name}, {count(len(taken), 'iteration')}",
+            )
+    axes.margins(x=0.06, y=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_ROUND))
+    number_axis(axes, "x", "iteration")
+    number_axis(axes, "y", "inertia")
+    font = {"family": "DejaVu Sans", "size": 9}
+    axes.legend(loc="upper right", frameon=False, labelcolor=INK, prop=font)
+
+
+def _precise(inertia: float) -> str:
+    """Return an inertia with the digits that tell good from better."""
+    if 100 <= inertia < 1e9:
+        return f"{inertia:,.1f}" if inertia < 1e6 else f"{inertia:,.0f}"
+    return f"{inertia:.5g}"
