@@ -146,11 +146,3 @@ class CpuBackend:
 
             return frames.to_arrow(value)
         return value
-
-    def synchronize(self) -> None:
-        """Nothing runs behind the caller's back on a CPU."""
-
-    def free_memory(self) -> int:
-        from cpu_fallback import rows as verbs
-
-        return verbs.free_memory()

@@ -1,10 +1,11 @@
 """Breathing: take away the clusters that matter least, split those that hold most inertia.
 
-Moves of single rows end in a basin that depends on the start. A breath leaves it: the fifth of
+Moves of single rows end in a basin that depends on the start. A breath leaves it: the tenth of
 the clusters whose rows have the nearest other home is dissolved, as many of the clusters of
 largest inertia are split in two, single-row moves settle the result, and it is kept where it is
-better. On 4,803 films two breaths halve the spread of the inertia over seeds and lower its
-median, at about a quarter of the time of a fit.
+better. On 4,803 films and 100 clusters two breaths bring the spread of the inertia over ten
+seeds from 0.13 % to 0.08 %, and lower its median, for about a third of the time of a fit; a third
+breath, or a fifth of the clusters in each, gained nothing that could be told from the spread.
 
 Source: B. Fritzke, The breathing k-means algorithm (arXiv 2006.15666, 2020), which breathes
 around Lloyd's iterations; here around Hartigan's moves.
@@ -24,10 +25,10 @@ from gpu_kmeans.protocol import Backend
 
 __all__ = ["breathe"]
 
-BREATHS = 3
+BREATHS = 2
 SHARE = 10
 """One cluster in this many is exchanged in a breath."""
-PASSES = 5
+PASSES = 4
 """Passes of single-row moves before the first breath and after each."""
 
 

@@ -43,9 +43,14 @@ class Estimator:
         shown = (
             f"{name}={value!r}"
             for name, value in self.get_params().items()
-            if value is not defaults[name].default and value != defaults[name].default
+            if not _is(value, defaults[name].default)
         )
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
 
     def __sklearn_is_fitted__(self) -> bool:
         return any(name.endswith("_") and not name.startswith("_") for name in vars(self))
@@ -53,3 +58,8 @@ class Estimator:
     def _require_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             raise NotFitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Whether a parameter has its default value; arrays are no defaults."""
+    return value is default or (type(value) is type(default) and bool(value == default))

@@ -170,7 +170,9 @@ class _State:
         )
         w: Any = 1.0 if block.weight is None else block.weight
         leave = self._leaving(found.own, labels, block.squared_norms, w)
-        gain = leave - w * (found.cost + block.squared_norms)
+        possible = np.isfinite(found.cost)  # not so where no other cluster has rows
+        enter = w * (np.where(possible, found.cost, 0) + block.squared_norms)
+        gain = np.where(possible, leave - enter, -np.inf)
         scale = block.squared_norms + self.rows.squared_norms.mean()
         noise = NOISE * np.finfo(self.clusters.sums.dtype).eps * w * scale
         return found.nearest, gain, noise
@@ -181,7 +183,9 @@ class _State:
         """What the inertia loses when a row leaves its cluster; 0 for the last member of one."""
         n = self.clusters.weight[labels]
         n = np.where(n > 0, n, 1.0)  # a cluster of rows of weight 0: nothing to divide
-        rest = np.where(self.members[labels] > 1, n - w, np.inf)
+        # A row that outweighs its cluster's others beyond float64's digits is as good as alone.
+        alone = (self.members[labels] <= 1) | (n - w <= 1e-12 * n)
+        rest = np.where(alone, np.inf, n - w)
         squared = squared_norms - 2 * own / n + self.clusters.squared_norms[labels] / n**2
         leave: NDArray[np.float64] = w * n / rest * np.maximum(squared, 0)
         return leave

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from gpu_kmeans import seeding
 from gpu_kmeans.backend import BackendSpec, choose, resolve
 from gpu_kmeans.breathe import breathe
-from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.estimator import Estimator
 from gpu_kmeans.hartigan import hartigan
-from gpu_kmeans.lloyd import Rows, Settled, lloyd
-from gpu_kmeans.protocol import Backend, Callback, Progress
+from gpu_kmeans.lloyd import Settled, lloyd
+from gpu_kmeans.prepare import Prepared, nearest, prepare, squared_distances
+from gpu_kmeans.protocol import Backend, Callback, Clusters, Progress
 from gpu_kmeans.validation import (
     check_features,
     check_integer,
@@ -27,7 +28,7 @@ from gpu_kmeans.validation import (
     generator,
 )
 
-__all__ = ["DistinctRowsWarning", "KMeans"]
+__all__ = ["FewerClustersWarning", "KMeans"]
 
 ALGORITHMS = ("hartigan", "lloyd")
 SETTLING = 3
@@ -38,8 +39,8 @@ LIBRARY_ITERATIONS = 10
 """Iterations of the library's own k-means on dense rows before Hartigan's moves."""
 
 
-class DistinctRowsWarning(UserWarning):
-    """There are fewer distinct rows than clusters were asked for."""
+class FewerClustersWarning(UserWarning):
+    """Fewer clusters have rows than were asked for, as when rows repeat."""
 
 
 class KMeans(Estimator):
@@ -154,24 +155,24 @@ class KMeans(Estimator):
         plan = self._plan(n, n_features)
         weight = check_weight(sample_weight, n)
         backend, reason = choose(self.backend)
-        rows, offset = _prepare(backend, host, weight)
+        prepared = prepare(backend, host, weight)
         best: _Run | None = None
         for _ in range(plan.starts):
-            run = _Run(self.callback)
-            run.settle(backend, rows, plan, offset)
+            run = _Run(prepared, self.callback)
+            run.settle(backend, plan)
             if best is None or run.inertia < best.inertia:
                 best = run
             if run.stopped:
                 break
         assert best is not None
         # In the rows' own place again; the labels are those that `predict` gives from here.
-        centers = (best.centers + offset).astype(rows.matrix.dtype)
-        labels = _nearest(backend, host, centers)
-        squared = _distances(backend, host, centers, labels)
+        centers = prepared.back(best.centers).astype(host.dtype)
+        labels = nearest(backend, host, centers)
+        squared = squared_distances(backend, host, centers, labels)
         _warn_if_fewer(labels, plan.k)
         self.cluster_centers_ = centers
         self.labels_ = labels
-        self.inertia_ = rows.weighted(squared)
+        self.inertia_ = float(squared.sum() if weight is None else squared @ weight)
         self.n_iter_ = best.n_iter
         self.history_ = best.history
         self.n_features_in_ = n_features
@@ -195,12 +196,14 @@ class KMeans(Estimator):
                     f"init must be one of {', '.join(seeding.INITS)} or an array, got {init!r}"
                 )
         else:
-            init = np.asarray(check_rows(init))
+            init = self._check_init(init)
             if init.shape != (k, n_features):
                 raise InvalidParam(
                     f"the initial centers have shape {init.shape}, but n_clusters={k} and "
                     f"{n_features} features need {(k, n_features)}"
                 )
+        if self.callback is not None and not callable(self.callback):
+            raise InvalidParam(f"callback must be callable or None, got {self.callback!r}")
         if self.algorithm not in ALGORITHMS:
             raise InvalidParam(
                 f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}"
@@ -221,6 +224,15 @@ class KMeans(Estimator):
             moves=self.algorithm == "hartigan",
         )
 
+    @staticmethod
+    def _check_init(init: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(check_rows(init))
+        except (InputError, TypeError) as error:
+            raise InvalidParam(
+                f"init must be one of {', '.join(seeding.INITS)} or an array of centroids: {error}"
+            ) from None
+
     # -- using ------------------------------------------------------------------------
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int32]:
@@ -234,16 +246,20 @@ class KMeans(Estimator):
     def predict(self, X: Any) -> NDArray[np.int32]:
         """Return the nearest centroid of each row, ties to the lowest index; shape (n,), int32."""
         host = self._check_new(X)
-        return _nearest(self._fitted_backend(), host, self._centers_as(host))
+        return nearest(self._fitted_backend(), host, self._centers_as(host))
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Return Euclidean distances of the rows to the centroids, shape (n, n_clusters)."""
         host = self._check_new(X)
         backend = self._fitted_backend()
-        rows, centers = _centred(backend, host, self._centers_as(host))
-        products = backend.to_host(backend.project(rows, centers.T)).astype(np.float64)
-        squared = backend.squared_norms(rows)[:, None] - 2 * products
-        squared += np.square(centers, dtype=np.float64).sum(axis=1)
+        centers = self._centers_as(host)
+        offset = 0 if hasattr(host, "indptr") else centers.mean(axis=0)
+        rows = backend.matrix(host - offset if hasattr(offset, "shape") else host)
+        around = (centers - offset).astype(np.float64)
+        squared = backend.squared_norms(rows)[:, None] - 2 * backend.to_host(
+            backend.project(rows, around.T)
+        )
+        squared += np.square(around).sum(axis=1)
         out: NDArray[Any] = np.sqrt(np.maximum(squared, 0)).astype(host.dtype)
         return out
 
@@ -252,7 +268,8 @@ class KMeans(Estimator):
         host = self._check_new(X)
         weight = check_weight(sample_weight, host.shape[0])
         backend, centers = self._fitted_backend(), self._centers_as(host)
-        squared = _distances(backend, host, centers, _nearest(backend, host, centers))
+        labels = nearest(backend, host, centers)
+        squared = squared_distances(backend, host, centers, labels)
         return -float(squared.sum() if weight is None else squared @ weight)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
@@ -277,14 +294,13 @@ class KMeans(Estimator):
         return self.cluster_centers_.astype(host.dtype, copy=False)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+        from sklearn.utils import InputTags, TransformerTags
 
-        return Tags(
-            estimator_type="clusterer",
-            target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags(preserves_dtype=["float64", "float32"]),
-            input_tags=InputTags(sparse=True),
-        )
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "clusterer"
+        tags.transformer_tags = TransformerTags(preserves_dtype=["float64", "float32"])
+        tags.input_tags = InputTags(sparse=True)
+        return tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,109 +319,71 @@ class _Plan:
 class _Run:
     """One start, brought to rest; keeps the history and asks the callback."""
 
-    def __init__(self, callback: Callback | None) -> None:
+    def __init__(self, prepared: Prepared, callback: Callback | None) -> None:
+        self.prepared = prepared
         self.callback = callback
         self.history: list[Progress] = []
         self.n_iter = 0
         self.stopped = False
 
-    def report(self, stage: Any, inertia: float, moved: int) -> bool:
+    def report(self, stage: Any, inertia: float, moved: int, iterations: int = 1) -> bool:
         if stage != "sketch":
-            self.n_iter += 1
-        progress = Progress(stage, self.n_iter, max(inertia, 0.0), moved)
-        self.history.append(progress)
-        if self.callback is not None and self.callback(progress):
+            self.n_iter += iterations
+        given = self.prepared.inertia(max(inertia, 0.0))
+        self.history.append(Progress(stage, self.n_iter, given, moved))
+        if self.callback is not None and self.callback(self.history[-1]):
             self.stopped = True
         return self.stopped
 
-    def settle(self, backend: Backend, rows: Rows, plan: _Plan, offset: Any) -> None:
+    def settle(self, backend: Backend, plan: _Plan) -> None:
         """Start, settle, and move single rows until nothing is left to gain."""
-        init = plan.init if isinstance(plan.init, str) else plan.init - offset
+        rows = self.prepared.rows
+        init = plan.init if isinstance(plan.init, str) else self.prepared.into(plan.init)
         clusters = seeding.start(backend, rows, plan.k, init, plan.rng, self.report)
-        if not plan.moves:
-            tol = plan.tol * _mean_variance(backend, rows)
-            done = lloyd(
-                backend, rows, clusters, max_iter=plan.max_iter, tol=tol, report=self.report
-            )
-        else:
-            done = self._settle_and_move(backend, rows, plan, clusters)
-        self.centers = backend.centroids(done.clusters)
-        self.inertia = rows.weighted(rows.squared_norms) - done.clusters.explained()
+        if not self.stopped:
+            clusters = self._settle_from(backend, plan, clusters)
+        self.centers = backend.centroids(clusters)
+        self.inertia = rows.weighted(rows.squared_norms) - clusters.explained()
 
-    def _settle_and_move(self, backend: Backend, rows: Rows, plan: _Plan, clusters: Any) -> Settled:
+    def _settle_from(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Clusters:
+        rows, report = self.prepared.rows, self.report
+        if not plan.moves:
+            tol = plan.tol * self.prepared.mean_variance
+            return lloyd(
+                backend, rows, clusters, max_iter=plan.max_iter, tol=tol, report=report
+            ).clusters
         if hasattr(rows.matrix, "indptr"):
             few = min(SETTLING, plan.max_iter)
-            done = lloyd(backend, rows, clusters, max_iter=few, tol=0, report=self.report)
+            done = lloyd(backend, rows, clusters, max_iter=few, tol=0, report=report)
         else:
-            init = backend.centroids(clusters)
-            few = min(LIBRARY_ITERATIONS, plan.max_iter)
-            labels, inertia = backend.dense_kmeans(rows.matrix, init, few, rows.weight)
-            stopped = self.report("lloyd", inertia, len(labels))
-            self.n_iter += few - 1  # the library says nothing in between
-            means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
-            done = Settled(labels, means, few, stopped)
+            done = self._settle_by_library(backend, plan, clusters)
         left = plan.max_iter - done.n_iter
         if left and not done.stopped and isinstance(plan.init, str):
             done = breathe(
-                backend,
-                rows,
-                done.labels,
-                plan.k,
-                max_iter=left,
-                rng=plan.rng,
-                report=self.report,
+                backend, rows, done.labels, plan.k, max_iter=left, rng=plan.rng, report=report
             )
             left -= done.n_iter
-        if left <= 0 or done.stopped:
-            return done
-        return hartigan(backend, rows, done.labels, plan.k, max_iter=left, report=self.report)
+        if left > 0 and not done.stopped:
+            done = hartigan(backend, rows, done.labels, plan.k, max_iter=left, report=report)
+        return done.clusters
 
-
-def _prepare(backend: Backend, host: Any, weight: NDArray[np.float64] | None) -> tuple[Rows, Any]:
-    """Bring the rows to the backend; dense ones around their mean, for float32's sake."""
-    matrix = backend.matrix(host)
-    offset: Any = 0
-    if not hasattr(matrix, "indptr"):
-        one = np.zeros(matrix.shape[0], dtype=np.int32)
-        offset = backend.centroids(backend.cluster_sums(matrix, one, 1))[0]
-        matrix = matrix - backend.matrix(offset[None, :])
-    return Rows(matrix, backend.squared_norms(matrix), weight), offset
-
-
-def _centred(backend: Backend, host: Any, centers: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
-    """Rows on the backend and centroids, both around the centroids' mean where rows are dense."""
-    matrix = backend.matrix(host)
-    if hasattr(matrix, "indptr"):
-        return matrix, centers
-    offset = centers.mean(axis=0, dtype=np.float64).astype(centers.dtype)
-    return matrix - backend.matrix(offset[None, :]), centers - offset
-
-
-def _nearest(backend: Backend, host: Any, centers: NDArray[Any]) -> NDArray[np.int32]:
-    matrix, around = _centred(backend, host, centers)
-    return backend.assign(matrix, backend.clusters_from(around, matrix.dtype)).nearest
-
-
-def _distances(
-    backend: Backend, host: Any, centers: NDArray[Any], labels: NDArray[np.int32]
-) -> NDArray[np.float64]:
-    return backend.distances(backend.matrix(host), centers, labels)
-
-
-def _mean_variance(backend: Backend, rows: Rows) -> float:
-    """Mean over the features of their variance over the rows, unweighted as in scikit-learn."""
-    n, n_features = rows.matrix.shape
-    all_rows = backend.cluster_sums(rows.matrix, np.zeros(n, dtype=np.int32), 1)
-    mean_square = rows.squared_norms.sum() / n
-    return float(max(mean_square - all_rows.squared_norms[0] / n**2, 0) / n_features)
+    def _settle_by_library(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Settled:
+        """The library's k-means, which says nothing between its iterations."""
+        rows = self.prepared.rows
+        few = min(LIBRARY_ITERATIONS, plan.max_iter)
+        init = backend.centroids(clusters)
+        labels, inertia = backend.dense_kmeans(rows.matrix, init, few, rows.weight)
+        stopped = self.report("lloyd", inertia, len(labels), iterations=few)
+        means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
+        return Settled(labels, means, few, stopped)
 
 
 def _warn_if_fewer(labels: NDArray[np.int32], k: int) -> None:
     found = len(np.unique(labels))
     if found < k:
         warnings.warn(
-            f"Number of distinct clusters ({found}) found smaller than n_clusters ({k}): "
-            "there are not enough distinct rows",
-            DistinctRowsWarning,
+            f"Number of distinct clusters ({found}) found smaller than n_clusters ({k}). "
+            "Possibly due to duplicate rows in X, rows of weight 0, or an early stop",
+            FewerClustersWarning,
             stacklevel=3,
         )

@@ -189,7 +189,7 @@ class Backend(Protocol):
         ...
 
     def project(self, rows: Matrix, directions: NDArray[Any]) -> Matrix:
-        """``rows @ directions`` as a dense matrix of shape (n, n_directions)."""
+        """``rows @ directions`` as a dense matrix (n, n_directions), in the wider dtype of both."""
         ...
 
     def dense_kmeans(
@@ -277,12 +277,4 @@ class Backend(Protocol):
 
     def to_host(self, value: Any) -> Any:
         """SciPy CSR, NumPy or a ``pyarrow.Table`` (for a frame) of the same content."""
-        ...
-
-    def synchronize(self) -> None:
-        """Wait until all work handed to the device is done."""
-        ...
-
-    def free_memory(self) -> int:
-        """Bytes that this backend may still use."""
         ...

@@ -223,8 +223,11 @@ class TfidfVectorizer(Estimator):
             weights /= np.cumsum(weights)[-1]
         return columns, weights.astype(np.float32)
 
-    def get_feature_names_out(self) -> NDArray[np.object_]:
-        """Return the terms in the order of columns, shape (n_terms,)."""
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the terms in the order of columns, shape (n_terms,).
+
+        ``input_features`` is taken, and ignored, for the sake of pipelines.
+        """
         self._require_fitted()
         return np.array(list(self.vocabulary_), dtype=object)
 

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.errors import FeatureMismatch, InputError, InvalidParam, NonFinite, OutOfRange
+from gpu_kmeans.errors import (
+    FeatureMismatch,
+    InputError,
+    InvalidParam,
+    NonFinite,
+    NotNumeric,
+    OutOfRange,
+)
 
 __all__ = [
     "check_features",
@@ -54,7 +61,7 @@ def generator(random_state: Any) -> np.random.Generator:
     return np.random.default_rng(check_integer("random_state", random_state, 0))
 
 
-def check_rows(rows: Any, *, minimum: int = 1) -> Any:
+def check_rows(rows: Any) -> Any:
     """Return ``rows`` as CSR or a 2-d array of float32 or float64 with finite values.
 
     Float32 and float64 stay what they are, other numbers become float64. Sparse matrices of
@@ -63,7 +70,9 @@ def check_rows(rows: Any, *, minimum: int = 1) -> Any:
     Raises
     ------
     InputError
-        Not 2-d, no rows, no columns, complex, or not numbers.
+        Not 2-d, no rows, no columns, or complex.
+    NotNumeric
+        Text or dates, even of digits.
     NonFinite
         NaN or infinity, named with the first place.
     OutOfRange
@@ -79,9 +88,10 @@ def check_rows(rows: Any, *, minimum: int = 1) -> Any:
         if values is not out.data:
             out = type(out)((values, out.indices, out.indptr), shape=out.shape)
     else:
-        array = np.asarray(rows)
-        if array.dtype.kind in "USO":
-            array = _numbers(array)
+        try:
+            array = np.asarray(rows)
+        except ValueError as error:
+            raise InputError(f"rows must all have the same number of features: {error}") from None
         if array.ndim != 2:
             raise InputError(
                 f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
@@ -89,10 +99,9 @@ def check_rows(rows: Any, *, minimum: int = 1) -> Any:
             )
         out = values = _as_float(array)
     n, width = out.shape
-    if n < minimum:
+    if n < 1:
         raise InputError(
-            f"Found array with {n} sample(s) (shape={out.shape}) while a minimum of {minimum} "
-            "is required."
+            f"Found array with 0 sample(s) (shape={out.shape}) while a minimum of 1 is required."
         )
     if width < 1:
         raise InputError(
@@ -107,18 +116,16 @@ def _on_device(rows: Any) -> bool:
 
 
 def _as_float(values: NDArray[Any]) -> NDArray[Any]:
-    if values.dtype.kind == "c":
-        raise InputError("Complex data not supported: split it into real features")
     if values.dtype in (np.float32, np.float64):
         return values
+    if values.dtype.kind == "c":
+        raise InputError("Complex data not supported: split it into real features")
+    text = values.dtype.kind in "US" or (
+        values.dtype.kind == "O" and any(isinstance(value, str | bytes) for value in values.flat)
+    )
+    if text or values.dtype.kind in "mMV":
+        raise NotNumeric(f"rows must hold numbers, not {'text' if text else values.dtype}")
     return values.astype(np.float64)
-
-
-def _numbers(array: NDArray[Any]) -> NDArray[np.float64]:
-    try:
-        return array.astype(np.float64)
-    except ValueError as error:
-        raise InputError(f"rows must hold numbers: {error}") from None
 
 
 def _check_finite(rows: Any, values: NDArray[Any]) -> None:
@@ -149,7 +156,13 @@ def check_weight(weight: Any, n: int) -> NDArray[np.float64] | None:
         return None
     if isinstance(weight, Real):
         weight = np.full(n, weight)
-    out = np.asarray(weight, dtype=np.float64)
+    try:
+        given = np.asarray(weight)
+        if given.dtype.kind in "cmMUS":
+            raise ValueError(f"they are {given.dtype}")
+        out = given.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidParam(f"sample_weight must hold real numbers: {error}") from None
     if out.ndim != 1:
         raise InvalidParam(f"Sample weights must be 1D array or scalar, got {out.ndim}D array")
     if len(out) != n:

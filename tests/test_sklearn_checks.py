@@ -31,6 +31,6 @@ with warnings.catch_warnings():
 
 
 @each_check
-@pytest.mark.filterwarnings("ignore::gpu_kmeans.kmeans.DistinctRowsWarning")
+@pytest.mark.filterwarnings("ignore::gpu_kmeans.kmeans.FewerClustersWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

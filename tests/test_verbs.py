@@ -146,6 +146,18 @@ def test_projection_and_norms(backend, kind):
     np.testing.assert_allclose(backend.squared_norms(matrix), (rows**2).sum(axis=1))
 
 
+def test_sums_too_large_for_the_cache_are_the_same_sums(backend):
+    rows = sparse.random_array((300, 90_000), density=1e-3, rng=np.random.default_rng(0)).tocsr()
+    labels = labelled(300, 7, 0)
+    weight = np.random.default_rng(1).random(300)
+    found = backend.cluster_sums(backend.matrix(rows), labels, 7, weight)
+    one_by_one = np.zeros((90_000, 7))
+    for row in range(300):
+        one_by_one[:, labels[row]] += weight[row] * rows[[row]].toarray()[0]
+    np.testing.assert_allclose(backend.to_host(found.sums), one_by_one, atol=1e-12)
+    np.testing.assert_allclose(found.squared_norms, (one_by_one**2).sum(axis=0))
+
+
 def test_norms_of_rows_without_any_non_zero(backend):
     rows = np.zeros((5, 3))
     rows[1, 2] = 2.0
