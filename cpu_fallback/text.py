@@ -35,6 +35,11 @@ _CHUNK = 1 << 20
 # Non-zeros that are weighed at once, in float64.
 _BLOCK = 1 << 18
 
+# The whole table takes longer to fill than a few thousand texts to count; texts use few blocks.
+_POINTS = 0x110000
+_BLOCK_BITS = 12
+_WORD_TABLE = np.zeros(_POINTS, dtype=bool)
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -169,29 +174,33 @@ def _words(texts: list[str]) -> tuple[pa.LargeStringArray, NDArray[np.int32]]:
 
 def _in_words(buffer: bytearray) -> NDArray[np.bool_]:
     """For each byte of a UTF-8 buffer, whether it is part of a word character."""
-    table = _word_table()
+    ascii_table = _word_table(np.zeros(1, dtype=np.uint32))[:256]
     # Right for ASCII; bytes of longer characters are looked up here too, and set below.
-    inside = np.frombuffer(buffer.translate(table[:256].tobytes()), dtype=bool)
+    inside = np.frombuffer(buffer.translate(ascii_table.tobytes()), dtype=bool)
     beyond_ascii = np.flatnonzero(np.frombuffer(buffer, dtype=np.uint8) >= 0x80)
     if len(beyond_ascii):
         rest = np.frombuffer(buffer, dtype=np.uint8)[beyond_ascii].tobytes()
         characters = rest.decode("utf-8", "surrogatepass").encode("utf-32-le", "surrogatepass")
         points = np.frombuffer(characters, dtype="<u4")
         n_bytes = np.searchsorted([0x80, 0x800, 0x10000], points, side="right") + 1
-        inside[beyond_ascii] = np.repeat(table[points], n_bytes)
+        inside[beyond_ascii] = np.repeat(_word_table(points)[points], n_bytes)
     return inside
 
 
+def _word_table(points: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """For each code point whether it is a word character (``\\w``), filled in where asked for."""
+    for block in np.flatnonzero(np.bincount(points >> _BLOCK_BITS)).tolist():
+        _fill_word_table(block)
+    return _WORD_TABLE
+
+
 @cache
-def _word_table() -> NDArray[np.bool_]:
-    """For each code point, whether it is a word character (``\\w``)."""
-    n_points = 0x110000
-    every = np.arange(n_points, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    table = np.zeros(n_points, dtype=bool)
-    # The second alternative makes the scan skip a run that does not match in one step.
-    for run in re.finditer(r"(\w+)|\W+", every):
-        table[run.start() : run.end()] = run.lastindex is not None
-    return table
+def _fill_word_table(block: int) -> None:
+    first = block << _BLOCK_BITS
+    points = np.arange(first, min(first + (1 << _BLOCK_BITS), _POINTS), dtype="<u4")
+    characters = points.tobytes().decode("utf-32-le", "surrogatepass")
+    for run in re.finditer(r"\w+", characters):
+        _WORD_TABLE[first + run.start() : first + run.end()] = True
 
 
 def _ngrams(
