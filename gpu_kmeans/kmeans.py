@@ -16,7 +16,13 @@ from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.estimator import Estimator
 from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.lloyd import Settled, lloyd
-from gpu_kmeans.prepare import Prepared, nearest, prepare, squared_distances
+from gpu_kmeans.prepare import (
+    Prepared,
+    all_distances,
+    nearest,
+    prepare,
+    squared_distances,
+)
 from gpu_kmeans.protocol import Backend, Callback, Clusters, Progress
 from gpu_kmeans.validation import (
     check_features,
@@ -251,17 +257,8 @@ class KMeans(Estimator):
     def transform(self, X: Any) -> NDArray[Any]:
         """Return Euclidean distances of the rows to the centroids, shape (n, n_clusters)."""
         host = self._check_new(X)
-        backend = self._fitted_backend()
-        centers = self._centers_as(host)
-        offset = 0 if hasattr(host, "indptr") else centers.mean(axis=0)
-        rows = backend.matrix(host - offset if hasattr(offset, "shape") else host)
-        around = (centers - offset).astype(np.float64)
-        squared = backend.squared_norms(rows)[:, None] - 2 * backend.to_host(
-            backend.project(rows, around.T)
-        )
-        squared += np.square(around).sum(axis=1)
-        out: NDArray[Any] = np.sqrt(np.maximum(squared, 0)).astype(host.dtype)
-        return out
+        out = all_distances(self._fitted_backend(), host, self._centers_as(host))
+        return out.astype(host.dtype)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the negative inertia of the rows under the fitted centroids."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gpu_kmeans.lloyd import Rows
 from gpu_kmeans.protocol import Backend, Matrix
 
-__all__ = ["Prepared", "nearest", "prepare", "squared_distances"]
+__all__ = ["Prepared", "all_distances", "nearest", "prepare", "squared_distances"]
 
 COMFORT = 2.0**20
 """Largest value within [1 / COMFORT, COMFORT] is left as it is."""
@@ -77,7 +77,7 @@ def prepare(backend: Backend, host: Any, weight: NDArray[np.float64] | None) -> 
 
 def nearest(backend: Backend, host: Any, centers: NDArray[Any]) -> NDArray[np.int32]:
     """Nearest centroid of each row, the first of equal ones; ``fit`` and ``predict`` use this."""
-    matrix, around = _together(backend, host, centers)
+    matrix, around, _ = _together(backend, host, centers)
     found = backend.assign(matrix, backend.clusters_from(around, matrix.dtype)).nearest
     if _is_sparse(matrix):
         return found
@@ -94,8 +94,20 @@ def squared_distances(
     return backend.distances(backend.matrix(host), centers, labels)
 
 
-def _together(backend: Backend, host: Any, centers: NDArray[Any]) -> tuple[Matrix, NDArray[Any]]:
-    """Rows and centroids around the centroids' mean, scaled; decided by the centroids alone."""
+def all_distances(backend: Backend, host: Any, centers: NDArray[Any]) -> NDArray[np.float64]:
+    """Distance of each row to each centroid, shape (n, k), computed in float64."""
+    matrix, around, scale = _together(backend, host, centers)
+    around = around.astype(np.float64)
+    products = backend.to_host(backend.project(matrix, around.T))
+    squared: NDArray[np.float64] = backend.squared_norms(matrix)[:, None] - 2 * products
+    squared += np.square(around).sum(axis=1)
+    return np.sqrt(np.maximum(squared, 0)) / scale
+
+
+def _together(
+    backend: Backend, host: Any, centers: NDArray[Any]
+) -> tuple[Matrix, NDArray[Any], float]:
+    """Rows and centroids around the centroids' mean, and scaled: by the centroids alone."""
     matrix = backend.matrix(host)
     mean = centers.mean(axis=0, dtype=np.float64)
     spread = float(np.square(centers - mean).sum() / len(centers)) if len(centers) > 1 else 1.0
@@ -108,7 +120,7 @@ def _together(backend: Backend, host: Any, centers: NDArray[Any]) -> tuple[Matri
     scale = _power_of_two(float(np.abs(centers).max()))
     if scale != 1:
         matrix = matrix * matrix.dtype.type(scale)
-    return matrix, centers * centers.dtype.type(scale)
+    return matrix, centers * centers.dtype.type(scale), scale
 
 
 def _is_sparse(matrix: Matrix) -> bool:
