@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -34,7 +34,13 @@ from gpu_kmeans.backend import BackendSpec, resolve
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, InvalidQuery
 from gpu_kmeans.estimator import Estimator
 from gpu_kmeans.protocol import Matrix, TokenRules
-from gpu_kmeans.stop_words import ENGLISH
+from gpu_kmeans.text_params import (
+    check_document_frequency,
+    check_ngram_range,
+    check_stop_words,
+    check_texts,
+    check_vocabulary,
+)
 from gpu_kmeans.validation import check_integer
 
 __all__ = ["TfidfVectorizer", "find_terms"]
@@ -142,7 +148,7 @@ class TfidfVectorizer(Estimator):
         """
         vectorizer = cls().set_params(**params)
         plan = vectorizer._check_params()
-        columns = _check_vocabulary(list(terms))
+        columns = check_vocabulary(list(terms))
         values = np.array(idf, dtype=np.float64)
         if values.shape != (len(columns),):
             raise InvalidParam(f"idf of shape {values.shape} does not fit {len(columns)} terms")
@@ -187,7 +193,7 @@ class TfidfVectorizer(Estimator):
             As in :meth:`fit`.
         """
         self._require_fitted()
-        _check_texts(texts)
+        check_texts(texts)
         terms = list(self.vocabulary_)
         _, counts = resolve(self.backend).count_terms(texts, self._plan.rules, terms)
         return self._weigh(counts)
@@ -234,8 +240,8 @@ class TfidfVectorizer(Estimator):
     def _learn(self, texts: Iterable[str]) -> Matrix:
         """Set the fitted attributes and return the counts of the terms that were kept."""
         plan = self._check_params()
-        fixed = None if self.vocabulary is None else [*_check_vocabulary(self.vocabulary)]
-        _check_texts(texts)
+        fixed = None if self.vocabulary is None else [*check_vocabulary(self.vocabulary)]
+        check_texts(texts)
         backend = resolve(self.backend)
         terms, counts = backend.count_terms(texts, plan.rules, fixed)
         n_texts = counts.shape[0]
@@ -300,8 +306,8 @@ class TfidfVectorizer(Estimator):
         self.idf_ = idf
 
     def _check_params(self) -> _Plan:
-        _check_document_frequency("min_df", self.min_df)
-        _check_document_frequency("max_df", self.max_df)
+        check_document_frequency("min_df", self.min_df)
+        check_document_frequency("max_df", self.max_df)
         if self.max_features is not None:
             check_integer("max_features", self.max_features, 1)
         for name in ("sublinear_tf", "smooth_idf"):
@@ -310,8 +316,8 @@ class TfidfVectorizer(Estimator):
         if self.norm not in ("l1", "l2", None):
             raise InvalidParam(f"norm must be 'l2', 'l1' or None, got {self.norm!r}")
         rules = TokenRules(
-            stop_words=_check_stop_words(self.stop_words),
-            ngram_range=_check_ngram_range(self.ngram_range),
+            stop_words=check_stop_words(self.stop_words),
+            ngram_range=check_ngram_range(self.ngram_range),
         )
         return _Plan(rules, bool(self.sublinear_tf), self.norm)
 
@@ -326,83 +332,5 @@ def _why_no_terms(n_texts: int, rules: TokenRules) -> str:
     )
 
 
-def _check_stop_words(stop_words: Any) -> frozenset[str]:
-    if stop_words is None:
-        return frozenset()
-    if isinstance(stop_words, str):
-        if stop_words != "english":
-            raise InvalidParam(
-                "stop_words must be 'english', None or a collection of words, "
-                f"got the text {stop_words!r:.60}"
-            )
-        return ENGLISH
-    return frozenset(_check_words("stop_words", stop_words))
-
-
-def _check_words(name: str, words: Any) -> list[str]:
-    if isinstance(words, str | bytes) or not isinstance(words, Collection):
-        raise InvalidParam(f"{name} must be a collection of words, got {words!r:.60}")
-    for word in words:
-        if not isinstance(word, str):
-            raise InvalidParam(f"{name} must hold text alone, but holds {word!r:.60}")
-    return [str(word) for word in words]
-
-
-def _check_ngram_range(ngram_range: Any) -> tuple[int, int]:
-    if not isinstance(ngram_range, tuple | list) or len(ngram_range) != 2:
-        raise InvalidParam(f"ngram_range must be two integers, got {ngram_range!r:.60}")
-    shortest = check_integer("ngram_range[0]", ngram_range[0], 1)
-    return shortest, check_integer("ngram_range[1]", ngram_range[1], shortest)
-
-
-def _check_document_frequency(name: str, value: Any) -> None:
-    if isinstance(value, Integral):
-        check_integer(name, value, 1)
-    elif not isinstance(value, Real) or not 0.0 <= float(value) <= 1.0:
-        raise InvalidParam(
-            f"{name} must be a number of texts (an int from 1) or a share of them "
-            f"(a float from 0.0 to 1.0), got {value!r}"
-        )
-
-
 def _n_texts(bound: Any, n_texts: int) -> Any:
     return bound if isinstance(bound, Integral) else bound * n_texts
-
-
-def _check_vocabulary(vocabulary: Any) -> dict[str, int]:
-    """Return term -> column in the order of columns, which are 0, 1, 2 and so on."""
-    terms = _check_words("vocabulary", vocabulary)
-    if not terms:
-        raise InvalidParam("vocabulary must hold at least one term, got none")
-    if isinstance(vocabulary, Mapping):
-        columns_given = list(vocabulary.values())
-        integers = all(isinstance(column, Integral) for column in columns_given)
-        if not integers or sorted(columns_given) != list(range(len(terms))):
-            raise InvalidParam(
-                f"the columns of a vocabulary of {len(terms)} terms must be 0 to "
-                f"{len(terms) - 1}, each of them once"
-            )
-        terms.sort(key=vocabulary.__getitem__)
-    elif isinstance(vocabulary, Set):
-        terms.sort()
-    columns = {term: column for column, term in enumerate(terms)}
-    if len(columns) < len(terms):
-        repeated, times = Counter(terms).most_common(1)[0]
-        raise InvalidParam(f"vocabulary holds {repeated!r} {times} times: keep one of them")
-    return columns
-
-
-def _check_texts(texts: Any) -> None:
-    """Refuse what would be read as texts by accident; the backend looks at each one."""
-    if isinstance(texts, str | bytes):
-        raise InvalidParam(
-            "texts must be a collection of texts, got a single one: put it in a list"
-        )
-    if isinstance(texts, Mapping | Set):
-        raise InvalidParam(
-            f"texts must be a sequence, got a {type(texts).__name__}: its order is not that of rows"
-        )
-    if getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
-        shape = getattr(texts, "shape", None)
-        what = type(texts).__name__ + (f" of shape {shape}" if shape is not None else "")
-        raise InvalidParam(f"texts must be one column of texts, got a {what}")
