@@ -205,8 +205,14 @@ def _read_csv(
             rows: list[Any] = []
             for row, cells in enumerate(reader, start=2):
                 if len(cells) != len(header):
-                    if not cells and not any(reader):  # blank lines at the end of the file
+                    after = enumerate(chain([cells], reader), start=row)
+                    row_left, left = next(((at, more) for at, more in after if more), (row, []))
+                    if not left:  # blank lines at the end of the file
                         break
+                    if len(header) > 1 and len(left) == 1 and not left[0].strip():
+                        raise CsvMalformed(
+                            f"{name}, row {row_left} holds nothing but spaces; remove the line"
+                        )
                     raise CsvMalformed(_misfit(name, row, len(cells), len(header)))
                 rows.append(pick(cells))
                 if len(rows) == BATCH_ROWS:

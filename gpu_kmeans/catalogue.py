@@ -245,9 +245,12 @@ class _Sheet:
         self.absent = tuple(role for role, name in names.items() if name not in found)
 
     def cells(self, role: str) -> pa.ChunkedArray:
+        """The column; text of any Arrow type, and a column of nulls alone, as text."""
         column = self.host[self.names[role]]
-        kind = column.type
-        return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        plain = pa.types.is_null(column.type) or pa.types.is_string_view(column.type)
+        return column.cast(pa.string()) if plain else column
 
     def place(self, role: str, index: int | None = None) -> str:
         """Where a cell, or a whole column, stands: for the beginning of a message."""

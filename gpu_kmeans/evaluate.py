@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.model import Model
-from gpu_kmeans.recommend import RANKS, ClusterView, Rank, Recommender, top_terms
+from gpu_kmeans.recommend import RANKS, ClusterView, Rank, Recommender, cluster_views
 from gpu_kmeans.validation import check_integer
 
 if TYPE_CHECKING:
@@ -129,7 +129,6 @@ def evaluate(
     members, labels = rows[clustered], model.labels[clustered]
     sizes = model.sizes
     inertia, inertia_one_cluster = _inertia(members, labels, sizes)
-    names = top_terms(model.centroids, model.vectorizer.get_feature_names_out())
     return Evaluation(
         n_items=len(model.labels),
         n_clustered=len(clustered),
@@ -143,10 +142,7 @@ def evaluate(
         silhouette=_silhouette(
             members, labels, sizes, np.random.default_rng([seed, 0]), silhouette_sample
         ),
-        clusters=tuple(
-            ClusterView(label, int(size), tuple(terms))
-            for label, (size, terms) in enumerate(zip(sizes, names, strict=True))
-        ),
+        clusters=tuple(cluster_views(model)),
         reach=_reach(model, rows, np.random.default_rng([seed, 1]), n_queries),
     )
 

@@ -33,7 +33,7 @@ def every_name(members: list[Any]) -> list[str]:
         names = [member["name"] for member in members]
     except (TypeError, KeyError):
         names = []
-    if len(names) == len(members) and all(type(name) is str for name in names):
+    if len(names) == len(members) and set(map(type, names)) <= {str}:
         return names
     return [_name(member, place) for place, member in enumerate(members, start=1)]
 
@@ -41,7 +41,7 @@ def every_name(members: list[Any]) -> list[str]:
 def directors(members: list[Any]) -> list[str]:
     """Of a crew: the names of its directors; of members without a ``"job"``, every name."""
     names = every_name(members)
-    jobs = [member.get("job") if isinstance(member, dict) else None for member in members]
+    jobs = [member.get("job") if type(member) is dict else None for member in members]
     if not any(jobs):
         return names
     return [name for name, job in zip(names, jobs, strict=True) if job == "Director"]
@@ -64,6 +64,7 @@ def read_lists(
     Returns
     -------
     names : list of list of str
+        Rows of equal cells may share one list.
     empty : int
         Cells that were empty or ``null``.
 
@@ -75,7 +76,12 @@ def read_lists(
     rows: list[list[str]] = []
     empty = 0
     shared: dict[str, str] = {}  # one object for each different name: far fewer than cells
+    share = shared.setdefault
+    read: dict[str, list[str]] = {"[]": []}  # many rows have the same genres, or none
     for row, cell in enumerate(cells, start=2):
+        if type(cell) is str and cell in read:
+            rows.append(read[cell])
+            continue
         try:
             members = _members(cell)
             names = [] if members is None else pick(members)
@@ -84,8 +90,11 @@ def read_lists(
                 f"{file}, row {row}, column {column!r}: {flaw}; "
                 'expected a JSON list such as [{"name": "Drama"}] or ["Drama"]'
             ) from None
-        empty += members is None
-        rows.append([shared.setdefault(name, name) for name in names])
+        rows.append(list(map(share, names, names)))
+        if members is None:
+            empty += 1
+        elif type(cell) is str:
+            read[cell] = rows[-1]
     return rows, empty
 
 
@@ -93,8 +102,6 @@ def _members(cell: Any) -> list[Any] | None:
     if cell is None:
         return None
     if isinstance(cell, str):
-        if cell == "[]":
-            return []
         if not cell.strip():
             return None
         try:
@@ -120,6 +127,8 @@ def _name(member: Any, place: int) -> str:
 
 def _may_be_deep(cell: str) -> bool:
     """Look at the brackets alone: a long list of flat objects folds to nothing in one go."""
+    if cell.count("[") + cell.count("{") <= MAX_DEPTH:  # what nearly all cells have
+        return False
     brackets = cell.encode().translate(None, _NO_BRACKETS)
     for _ in range(2):
         brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")

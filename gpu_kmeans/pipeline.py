@@ -7,16 +7,17 @@ import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backend import BackendSpec, choose
-from gpu_kmeans.catalogue import load_catalogue
+from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
 from gpu_kmeans.doctor import versions
-from gpu_kmeans.errors import InvalidParam
-from gpu_kmeans.kmeans import KMeans
+from gpu_kmeans.errors import EmptyVocabulary, InvalidParam
+from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
 from gpu_kmeans.model import Model, ModelInfo, Postings
 from gpu_kmeans.protocol import Callback
 from gpu_kmeans.text import TfidfVectorizer
@@ -100,7 +101,11 @@ def fit(
         sublinear_tf=sublinear_tf,
         backend=device,
     )
-    rows = vectorizer.fit_transform(catalogue.texts)
+    try:
+        rows = vectorizer.fit_transform(catalogue.texts)
+    except EmptyVocabulary as problem:
+        column = (columns or {}).get("text", DEFAULTS["text"])
+        raise EmptyVocabulary(f"{Path(movies).name}, column {column!r}: {problem}") from problem
     host_rows = device.to_host(rows)
     known = np.diff(host_rows.indptr) > 0
     _check_enough_rows(n_clusters, known)
@@ -114,8 +119,9 @@ def fit(
         backend=device,
         callback=callback,
     )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        # Kept with the model, in the catalogue's terms. All others go to the caller as usual.
+        warnings.simplefilter("ignore", FewerClustersWarning)
         kmeans.fit(rows if known.all() else host_rows[known])
     labels = np.full(len(known), UNCLUSTERED, dtype=np.int32)
     labels[known] = kmeans.labels_
@@ -134,7 +140,7 @@ def fit(
         versions=versions(),
         catalogue=catalogue.report.to_dict(),
         seconds=stages.seconds,
-        warnings=[*catalogue.report.warnings, *(str(each.message) for each in caught)],
+        warnings=[*catalogue.report.warnings, *_fewer_clusters(kmeans.labels_, n_clusters)],
         inertia=kmeans.inertia_,
         n_iter=kmeans.n_iter_,
         history=[(each.stage, each.iteration, each.inertia) for each in kmeans.history_],
@@ -159,6 +165,15 @@ def _check_enough_rows(n_clusters: int, known: NDArray[np.bool_]) -> None:
             f"(of {len(known)} items, {len(known) - usable} have no known term); "
             f"choose n_clusters <= {usable}"
         )
+
+
+def _fewer_clusters(labels: NDArray[np.int32], n_clusters: int) -> list[str]:
+    """Say it where some clusters have no items, as when there are few distinct texts."""
+    found = len(np.unique(labels))
+    if found == n_clusters:
+        return []
+    has = "has" if found == 1 else "have"
+    return [f"{found} of {n_clusters} clusters {has} items; the others are empty"]
 
 
 class _Stages:

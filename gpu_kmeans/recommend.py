@@ -49,6 +49,7 @@ __all__ = [
     "RankedItem",
     "Recommendation",
     "Recommender",
+    "cluster_views",
     "top_terms",
 ]
 
@@ -68,7 +69,7 @@ MAX_LIMIT = 1_000
 
 @dataclass(frozen=True)
 class ClusterView:
-    """The cluster that a query fell into: label, number of items, heaviest terms."""
+    """A cluster: label, number of items, heaviest terms (none where it has no items)."""
 
     label: int
     size: int
@@ -336,6 +337,15 @@ class Recommender:
         if rank != "relevance" and "popularity" not in self.model.items.column_names:
             said.append("the catalogue has no popularity, which counts as 0 for all items")
         return "; ".join(said) or None
+
+
+def cluster_views(model: Model) -> list[ClusterView]:
+    """Return every cluster by label; what the centroid of an empty one holds, no item has."""
+    terms = top_terms(model.centroids, model.vectorizer.get_feature_names_out())
+    return [
+        ClusterView(label, int(size), tuple(heaviest) if size else ())
+        for label, (size, heaviest) in enumerate(zip(model.sizes, terms, strict=True))
+    ]
 
 
 def top_terms(

@@ -99,6 +99,9 @@ def test_a_blank_or_repeated_header_is_refused(tmp_path, header, said):
         ("1,A,x\n2,B\0,y\n", 3, "NUL"),
         ("1,A,x\n2,B\rb,y\n", 3, "carriage return"),
         ('1,"A\nA\nA",x\n2,B\n', 3, "2 cells"),
+        ("1,A,x\n   \n", 3, "nothing but spaces; remove the line"),
+        ("1,A,x\n\n\r\n \t \r\n\n", 5, "nothing but spaces; remove the line"),
+        ("1,A,x\n\n2,B,y\n  \n", 3, "is blank, and rows follow it"),
     ],
     ids=[
         "too long",
@@ -110,6 +113,9 @@ def test_a_blank_or_repeated_header_is_refused(tmp_path, header, said):
         "NUL",
         "bare carriage return",
         "rows are counted, not lines",
+        "spaces at the end",
+        "blank lines and spaces at the end",
+        "blank line between rows",
     ],
 )
 def test_a_malformed_row_is_refused_with_its_number(tmp_path, rows, row, said):

@@ -377,6 +377,13 @@ def test_of_a_crew_the_directors_are_kept_where_jobs_are_given():
     assert directors([]) == []
 
 
+def test_equal_list_cells_are_read_and_counted_each(write):
+    cells = ['["a"]', "null", '["a"]', "", "null", "[]", "[]"]
+    catalogue = load_catalogue(write(films(*({"genres": cell} for cell in cells))))
+    assert host(catalogue)["genres"] == [["a"], [], ["a"], [], [], [], []]
+    assert catalogue.report.filled == {"genres": 3}
+
+
 def test_empty_list_cells_are_counted(write):
     catalogue = load_catalogue(write(films({"genres": ""}, {"genres": "null"}, {"genres": "[]"})))
     assert catalogue.report.filled == {"genres": 2}
@@ -446,6 +453,62 @@ def test_parquet_with_typed_columns_gives_the_same_catalogue_as_csv(write, tmp_p
     assert catalogue.to_arrow().schema == expected.to_arrow().schema
     assert catalogue.report.filled == {"popularity": 1, "votes": 1, "genres": 1, "date": 1}
     assert catalogue.report.missing_texts == 1
+
+
+def test_parquet_columns_of_nulls_alone_are_empty_and_counted(write, tmp_path):
+    nothing = pa.nulls(2)
+    names = ("overview", "title", "popularity", "genres", "release_date")
+    pq.write_table(
+        pa.table({"id": [1, 2], **dict.fromkeys(names, nothing)}), tmp_path / "films.parquet"
+    )
+    pq.write_table(
+        pa.table({"movie_id": [1, 2], "cast": nothing, "crew": nothing}), tmp_path / "c.parquet"
+    )
+    catalogue = load_catalogue(tmp_path / "films.parquet", tmp_path / "c.parquet")
+    assert host(catalogue) == {
+        "id": [1, 2],
+        **{name: ["", ""] for name in ("text", "title", "date")},
+        "popularity": [0.0, 0.0],
+        **{name: [[], []] for name in ("genres", "cast", "crew")},
+    }
+    assert catalogue.report.missing_texts == 2
+    assert catalogue.report.filled == dict.fromkeys(("title", "popularity", "genres", "date"), 2)
+    cells = {"overview": "", "title": "", "popularity": "", "genres": "", "release_date": ""}
+    csv_rows = write(films(cells, cells))
+    credits = write([{"movie_id": n, "cast": "", "crew": ""} for n in (1, 2)], "credits.csv")
+    assert catalogue.to_arrow().equals(
+        load_catalogue(csv_rows, credits).to_arrow().select(catalogue.to_arrow().column_names)
+    )
+
+
+def test_parquet_ids_that_are_all_null_are_refused(tmp_path):
+    table = pa.table({"id": pa.nulls(2), "overview": ["x", "y"]})
+    pq.write_table(table, tmp_path / "films.parquet")
+    with pytest.raises(errors.InputError, match=r"films\.parquet, row 2, column 'id' is empty"):
+        load_catalogue(tmp_path / "films.parquet")
+
+
+def test_parquet_text_may_be_of_any_arrow_text_type(tmp_path):
+    cells = {
+        "id": ["a", "b"],
+        "overview": ["x", None],
+        "popularity": ["1.5", None],
+        "genres": ['["Drama"]', None],
+    }
+    read = []
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        table = pa.table({name: pa.array(values, kind) for name, values in cells.items()})
+        pq.write_table(table, tmp_path / "films.parquet")
+        assert pq.read_schema(tmp_path / "films.parquet").field("overview").type == kind
+        read.append(load_catalogue(tmp_path / "films.parquet"))
+    assert host(read[0]) == {
+        "id": ["a", "b"],
+        "text": ["x", ""],
+        "popularity": [1.5, 0.0],
+        "genres": [["Drama"], []],
+    }
+    assert all(host(each) == host(read[0]) for each in read)
+    assert all(each.report == read[0].report for each in read)
 
 
 @pytest.mark.parametrize(

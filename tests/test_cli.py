@@ -177,6 +177,28 @@ def test_a_query_without_a_known_term_says_so(capsys: Capture, model: Path) -> N
     assert result(capsys, "recommend", model, "qqqq")["items"] == []
 
 
+def test_clusters_without_items_are_counted_and_have_no_terms(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    films, place = tmp_path / "films.csv", tmp_path / "m"
+    films.write_text("id,overview\n1,an alien\n2,an alien\n3,an alien\n")
+    found = result(capsys, "fit", films, "--model", place, "-k", 3)
+    assert (found["n_clusters"], found["n_empty"]) == (3, 2)
+    code, out, _ = said(capsys, "fit", films, "--model", place, "-k", 3, "--overwrite")
+    assert code == 0
+    assert out.startswith("3 items in 1 cluster\n")
+    assert "1 of 3 clusters has items" in out
+    judged = result(capsys, "evaluate", place, "--queries", 5)
+    assert (judged["n_clusters"], judged["n_empty"]) == (3, 2)
+    for shown in (found, judged):
+        terms = {cluster["size"]: cluster["top_terms"] for cluster in shown["clusters"]}
+        assert terms == {3: ["alien"], 0: []}
+    code, out, _ = said(capsys, "evaluate", place, "--queries", 5)
+    assert code == 0
+    assert "1 of 3 clusters has items; the largest holds 100.0%" in out
+    assert out.count("alien") == 1
+
+
 def test_evaluate_prints_the_same_as_object_and_as_text(capsys: Capture, model: Path) -> None:
     found = result(capsys, "evaluate", model, "--queries", 300)
     assert 0 < found["explained"] < 1
@@ -267,6 +289,12 @@ def test_fetch_reports_where_the_files_are(
     assert "gpu-kmeans fit" in said(capsys, "fetch", "tmdb", "--out", tmp_path)[1]
 
 
+def test_the_help_names_every_exit_code(capsys: Capture) -> None:
+    listed = said(capsys, "--help")[1].partition("exit codes:")[2].split("\n\n")[0]
+    codes = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    assert codes == ["0", "1", "2", "130", "141", "143"]
+
+
 def test_the_version_is_that_of_the_project(capsys: Capture) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert said(capsys, "--version") == (0, f"gpu-kmeans {version}\n", "")
@@ -296,6 +324,16 @@ def test_every_command_explains_itself_within_80_columns(capsys: Capture, comman
         ("fit a.csv --model m --max-df many", "'many' is not a number"),
         ("fit a.csv --model m --backend tpu", "tpu"),
         ("fit a.csv --model m --cluster 3", "--cluster"),
+        ("fit a.csv --model m -k 1_0", "'1_0' is not a whole number"),
+        ("fit a.csv --model m -k \u0661", "'\u0661' is not a whole number"),  # Arabic 1
+        pytest.param(
+            f"fit a.csv --model m -k {'9' * 5000}", "is not a whole number", id="5000 digits"
+        ),
+        ("fit a.csv --model m --max-df 1_0", "'1_0' is not a number"),
+        ("fit a.csv --model m --min-df 0.1_0", "'0.1_0' is not a number"),
+        ("fit a.csv --model m --max-df nan", "'nan' is not a number"),
+        ("recommend m -war", "a query that starts with '-' goes after '--'"),
+        ("recommend m alien -war", "a query that starts with '-' goes after '--'"),
         ("recommend m query --limit 0", "at least 1, got 0"),
         ("recommend m query --rank best", "best"),
         ("fetch imdb", "imdb"),
@@ -303,6 +341,48 @@ def test_every_command_explains_itself_within_80_columns(capsys: Capture, comman
 )
 def test_wrong_usage_is_one_line_that_names_it(capsys: Capture, arguments: str, named: str) -> None:
     assert named in refused(capsys, *arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["fit", "a.csv", "--model", ""], "--model: is empty: give the name of a folder"),
+        (["fit", "", "--model", "m"], "MOVIES: is empty: give the name of a file"),
+        (["fit", "a.csv", "", "--model", "m"], "CREDITS: is empty: give the name of a file"),
+        (["recommend", "", "alien"], "DIR: is empty: give the name of a folder"),
+        (["evaluate", ""], "DIR: is empty"),
+        (["plot", "m", "--out", ""], "--out: is empty"),
+        (["demo", "--out", ""], "--out: is empty"),
+        (["fetch", "tmdb", "--out", ""], "--out: is empty"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_current_folder(
+    capsys: Capture, arguments: list[str], option: str
+) -> None:
+    assert f"argument {option}" in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("option", ["--id", "--text", "--credits-id"])
+def test_a_column_that_cannot_be_left_out_is_named(capsys: Capture, option: str) -> None:
+    message = refused(capsys, "fit", "a.csv", "--model", "m", option, "")
+    assert f"argument {option}: cannot be left out: give the name of a column" in message
+
+
+def test_a_query_may_start_with_a_dash(capsys: Capture, model: Path) -> None:
+    assert result(capsys, "recommend", "--limit", 1, "--json", model, "--", "-alien")["terms"] == [
+        "alien"
+    ]
+
+
+def test_texts_without_a_word_are_refused_with_their_file_and_column(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text("id,plot\n1,the\n2,\n")
+    message = refused(capsys, "fit", films, "--model", tmp_path / "m", "--text", "plot")
+    assert message.startswith("films.csv, column 'plot': ")
+    assert remains(tmp_path) == ["films.csv"]
 
 
 def test_a_missing_file_is_named(capsys: Capture, tmp_path: Path) -> None:
@@ -580,12 +660,17 @@ class Finder:  # interrupts while a library is imported
 
 def before(module, name):  # interrupts when a function is called
     import importlib
+    after = name.endswith("+")  # or when it is done
     module = importlib.import_module(module)
-    real = getattr(module, name)
+    real = getattr(module, name.rstrip("+"))
     def called(*args, **options):
-        interrupt()
-        return real(*args, **options)
-    setattr(module, name, called)
+        if not after:
+            interrupt()
+        result = real(*args, **options)
+        if after:
+            interrupt()
+        return result
+    setattr(module, name.rstrip("+"), called)
 
 if ":" in moment:
     before(*moment.split(":"))
@@ -611,7 +696,8 @@ def interrupted(moment: str, *arguments: object, by: str = "SIGINT") -> tuple[in
         "gpu_kmeans.pipeline",
         "gpu_kmeans.kmeans:hartigan",
         "os:fsync",
-        "os:rename",
+        "gpu_kmeans.cli.staging:_aside+",
+        "gpu_kmeans.model_directory:_remove+",
     ],
 )
 def test_an_interrupt_at_any_moment_of_a_fit_leaves_nothing(tmp_path: Path, moment: str) -> None:
@@ -630,6 +716,66 @@ def test_an_interrupt_while_a_model_is_replaced_leaves_a_whole_one(
     assert interrupted("os:fsync", *again)[0] == 130
     assert gpu_kmeans.Model.load(place).info.seed == 1
     assert remains(tmp_path) == ["m"]
+
+
+WRITING = "gpu_kmeans.cli.output:write"
+
+
+@pytest.mark.parametrize("by", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("moment", ["os:rename", "os:rename+", "shutil:rmtree", WRITING])
+def test_an_interrupt_when_the_model_is_in_place_comes_too_late(
+    tmp_path: Path, moment: str, by: str
+) -> None:
+    place = tmp_path / "m"
+    code, out, err = interrupted(moment, "fit", MOVIES, "--model", place, "--json", by=by)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["model"] == str(place)
+    assert gpu_kmeans.Model.load(place).metrics()["n_items"] == 243
+    assert remains(tmp_path) == ["m"]
+
+
+@pytest.mark.parametrize("moment", ["shutil:rmtree", WRITING])
+def test_an_interrupt_when_the_model_is_replaced_comes_too_late(
+    capsys: Capture, tmp_path: Path, moment: str
+) -> None:
+    place = tmp_path / "m"
+    result(capsys, "fit", MOVIES, "--model", place, "--seed", 1)
+    again = ["fit", MOVIES, "--model", place, "--seed", 2, "--overwrite"]
+    code, out, err = interrupted(moment, *again)
+    assert (code, err) == (0, "")
+    assert str(place) in out
+    assert gpu_kmeans.Model.load(place).info.seed == 2
+    assert remains(tmp_path) == ["m"]
+
+
+@pytest.mark.parametrize("kind", ["new", "replaced"])
+def test_an_interrupt_when_figures_are_in_place_comes_too_late(
+    tmp_path: Path, model: Path, kind: str
+) -> None:
+    place = tmp_path / "figures"
+    if kind == "replaced":
+        place.mkdir()
+    code, out, err = interrupted("shutil:rmtree", "plot", model, "--out", place)
+    assert (code, err) == (0, "")
+    assert "clusters.png" in out
+    assert len(remains(place)) == 4
+
+
+def test_a_model_that_appears_during_the_fit_is_not_replaced(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "m"
+    real = gpu_kmeans.fit
+
+    def slow(*args: Any, **options: Any) -> gpu_kmeans.Model:
+        place.mkdir()
+        (place / "mine").write_text("kept")
+        return real(*args, **options)
+
+    monkeypatch.setattr("gpu_kmeans.pipeline.fit", slow)
+    assert "--overwrite" in refused(capsys, "fit", MOVIES, "--model", place)
+    assert remains(tmp_path) == ["m"]
+    assert remains(place) == ["mine"]
 
 
 @pytest.mark.parametrize("moment", ["matplotlib", "gpu_kmeans.plots:save"])

@@ -95,6 +95,11 @@ def test_clusters_are_named_by_their_heaviest_terms() -> None:
     assert "restaurant" in judged().clusters[1].top_terms
 
 
+def test_a_cluster_without_items_has_no_terms() -> None:
+    views = judged(toy_model(labels=np.array([0] * 6 + [2] * 7, dtype=np.int32))).clusters
+    assert [bool(view.top_terms) for view in views] == [True, False, True]
+
+
 # -- silhouette -------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import gpu_kmeans
 from gpu_kmeans import errors
+from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
 from gpu_kmeans.pipeline import UNCLUSTERED, fit
 from gpu_kmeans.protocol import Progress
 
@@ -166,15 +168,35 @@ def test_numbers_are_checked_before_anything_is_read(tmp_path: Path) -> None:
 
 def test_no_usable_text_at_all_is_refused(tmp_path: Path) -> None:
     movies = write(tmp_path / "m.csv", films(["", "the of and"]))
-    with pytest.raises(errors.EmptyVocabulary):
+    with pytest.raises(errors.EmptyVocabulary, match=r"^m\.csv, column 'overview': "):
         fit(movies, n_clusters=1)
+    columns = {"text": "title"}
+    with pytest.raises(errors.EmptyVocabulary, match=r"^m\.csv, column 'title': .*max_df=1 "):
+        fit(movies, n_clusters=1, columns=columns, max_df=1)
 
 
 def test_fewer_distinct_rows_than_clusters_fits_and_warns(tmp_path: Path) -> None:
     movies = write(tmp_path / "m.csv", films(["alien planet"] * 3 + ["soup chef"] * 3))
     model = fit(movies, n_clusters=4)
     assert len(set(model.labels.tolist())) == 2
-    assert any("4" in warning and "2" in warning for warning in model.info.warnings)
+    assert "2 of 4 clusters have items; the others are empty" in model.info.warnings
+
+
+def test_other_warnings_go_to_the_caller_and_not_into_the_model(
+    two_themes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = KMeans.fit
+
+    def noisy(self: KMeans, X: Any) -> KMeans:
+        warnings.warn("a library says", RuntimeWarning, stacklevel=1)
+        warnings.warn("fewer", FewerClustersWarning, stacklevel=1)
+        return real(self, X)
+
+    monkeypatch.setattr(KMeans, "fit", noisy)
+    with pytest.warns(RuntimeWarning, match="a library says") as heard:
+        model = fit(two_themes, n_clusters=2)
+    assert [str(each.message) for each in heard] == ["a library says"]
+    assert not any("library" in warning for warning in model.info.warnings)
 
 
 def test_what_the_catalogue_warns_of_is_kept(two_themes: Path) -> None:

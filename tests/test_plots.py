@@ -83,7 +83,7 @@ def clusters(sizes: Sequence[int]) -> list[ClusterView]:
 
 
 HISTORY = [
-    *[("sketch", 0, 9000.0 + start) for start in (3, 1, 2)],
+    ("sketch", 0, 9001.0),
     *[("lloyd", step, 4800 - 10.0 * step) for step in range(1, 6)],
     *[("hartigan", step, 4750 - 1.0 * (step - 5)) for step in range(6, 10)],
 ]
@@ -113,7 +113,10 @@ FIGURES = {
     "three hundred clusters": lambda: plots.cluster_sizes(clusters(range(300))),
     "no clusters": lambda: plots.cluster_sizes([]),
     "inertia": lambda: plots.inertia_history(HISTORY),
-    "inertia of a sketch": lambda: plots.inertia_history(HISTORY[:3]),
+    "inertia of a sketch": lambda: plots.inertia_history(HISTORY[:1]),
+    "inertia of breaths": lambda: plots.inertia_history(
+        [*HISTORY[:6], ("breathe", 6, 4748.0), ("breathe", 7, 4747.5), *HISTORY[8:]]
+    ),
     "inertia of one iteration": lambda: plots.inertia_history([("lloyd", 1, 0.0)]),
     "no inertia": lambda: plots.inertia_history([]),
 }
@@ -374,15 +377,18 @@ def test_of_many_clusters_the_largest_are_shown_and_the_rest_counted(many: int, 
     assert (note in written(figure)) == bool(rest)
 
 
-def test_the_starts_of_the_sketch_have_their_own_axes_and_the_stages_their_own_marks() -> None:
-    sketch, full = plots.inertia_history(HISTORY).axes
-    assert sketch.collections[0].get_offsets().tolist() == [[1, 9003], [2, 9001], [3, 9002]]  # type: ignore[union-attr]
-    assert sketch.texts[0].xy == (2, 9001)  # type: ignore[attr-defined]  # the best one
-    marked = {str(line.get_label()): line for line in full.lines if line.get_marker() != "None"}
+def test_each_stage_has_its_own_mark_and_a_sketch_has_no_place() -> None:
+    (axes,) = plots.inertia_history(HISTORY).axes
+    marked = {str(line.get_label()): line for line in axes.lines if line.get_marker() != "None"}
     assert list(marked) == ["Lloyd, 5 iterations", "Hartigan, 4 iterations"]
     assert len({(line.get_marker(), line.get_color()) for line in marked.values()}) == 2
     points = [point for line in marked.values() for point in line.get_xydata().tolist()]  # type: ignore[union-attr]
     assert points == [[step, inertia] for stage, step, inertia in HISTORY if stage != "sketch"]
+    assert "sketch" not in written(plots.inertia_history(HISTORY))
+
+
+def test_a_fit_that_ended_in_the_sketch_has_no_iteration_to_draw() -> None:
+    assert "recorded no iteration" in written(plots.inertia_history(HISTORY[:1]))
 
 
 def test_every_stage_of_a_fit_can_be_drawn() -> None:

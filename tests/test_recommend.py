@@ -22,6 +22,7 @@ from gpu_kmeans.recommend import (
     Rank,
     Recommendation,
     Recommender,
+    cluster_views,
     top_terms,
 )
 
@@ -338,6 +339,15 @@ def test_top_terms_are_the_heaviest_with_ties_by_column() -> None:
     terms = ["a", "b", "c", "d", "e"]
     assert top_terms(centroids, terms, 4) == [["b", "d", "a", "c"], ["c"], []]
     assert top_terms(centroids, terms)[0] == ["b", "d", "a", "c", "e"]
+
+
+def test_every_cluster_has_a_view_and_an_empty_one_no_terms() -> None:
+    with_empty = toy_model(labels=np.where(TOY.labels == KITCHEN, NONE, TOY.labels))
+    views = cluster_views(with_empty)
+    assert [view.label for view in views] == [SPACE, KITCHEN, WAR]
+    assert [view.size for view in views] == [4, 0, 4]
+    assert [bool(view.top_terms) for view in views] == [True, False, True]
+    assert views[SPACE] == RECOMMENDER.recommend("alien").cluster
 
 
 @given(

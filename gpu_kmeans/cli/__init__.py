@@ -17,7 +17,7 @@ _CLOSED_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1, 2, 130, or 141 (see ``--help``)."""
+    """Run one command and return its exit code: 0, 1, 2, 130, 141 or 143 (see ``--help``)."""
     from gpu_kmeans.cli import signals
 
     given = sys.argv[1:] if arguments is None else list(arguments)

@@ -47,14 +47,18 @@ def fit(options: argparse.Namespace) -> Answer:
             callback=shown.callback,
             on_stage=shown.on_stage,
         )
+        # All that can take its time comes before the model is in place.
+        data = {"model": options.model, **summary.of_fit(model)}
         signals.check()
-        model.save(options.model, overwrite=options.overwrite)
-    data = {"model": options.model, **summary.of_fit(model)}
+        _check_model_place(options.model, options.overwrite)  # again: minutes may have passed
+        with staging.folder_at(options.model) as aside:
+            model.save(aside, overwrite=True)
     return Answer(data, lambda: _fit_text(data))
 
 
 def _fit_text(data: dict[str, Any]) -> str:
-    title = f"{count(data['n_clustered'], 'item')} in {count(data['n_clusters'], 'cluster')}"
+    n_found = data["n_clusters"] - data["n_empty"]
+    title = f"{count(data['n_clustered'], 'item')} in {count(n_found, 'cluster')}"
     place = str(data["model"])
     return show.paragraphs(
         heading(title),
@@ -90,7 +94,7 @@ def evaluate(options: argparse.Namespace) -> Answer:
 
 def plot(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.model import Model
-    from gpu_kmeans.recommend import Recommender
+    from gpu_kmeans.recommend import Recommender, cluster_views
 
     names = figures.names(options.query is not None)
     with staging.files_into(options.out, names, overwrite=options.overwrite) as aside:
@@ -101,7 +105,7 @@ def plot(options: argparse.Namespace) -> Answer:
             if not found.items:
                 raise InvalidQuery(f"nothing to draw for {options.query!r}: {found.message}")
         with progress.shown("drawing"):
-            figures.draw(model, summary.clusters(model), found, aside)
+            figures.draw(model, cluster_views(model), found, aside)
     paths = [options.out / name for name in names]
     return Answer({"files": paths}, lambda: show.files("Figures", paths))
 

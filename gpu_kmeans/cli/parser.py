@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,6 +38,13 @@ _DEFAULT_COLUMNS = {
     "credits_id": "movie_id",
 }
 
+_ALWAYS = ("id", "text", "credits_id")
+"""Columns that cannot be left out."""
+
+# Python's int() and float() alone would also take "1_0", other scripts' digits and "nan".
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
 _EPILOG = """\
 Results go to standard output, progress and errors to standard error.
 With --json a command prints exactly one JSON object; when it fails, the
@@ -46,8 +54,9 @@ exit codes:
   0    done
   1    failed
   2    the command or its input cannot be used; the message says why
-  130  interrupted; nothing half-written is left
-  141  the reader of standard output went away
+  130  interrupted (SIGINT, Ctrl-C) before anything was changed
+  141  the reader of standard output went away, as with "| head"
+  143  terminated (SIGTERM) before anything was changed
 
 environment:
   GPU_KMEANS_TRACEBACK=1   show the Python traceback of an error
@@ -61,8 +70,18 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
+    hint = ""
+    """What to do about arguments that are missing or not recognised, for one command."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:  # said here, and not by the parser of all commands, which has no hint
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return known, rest
+
     def error(self, message: str) -> NoReturn:
-        raise InvalidParam(f"{message} (see: {self.prog} --help)")
+        hint = self.hint if message.startswith(("unrecognized", "the following")) else ""
+        raise InvalidParam(f"{message}{hint} (see: {self.prog} --help)")
 
 
 def build() -> argparse.ArgumentParser:
@@ -106,7 +125,7 @@ def build() -> argparse.ArgumentParser:
 def _demo(parser: Any) -> None:
     parser.add_argument(
         "--out",
-        type=Path,
+        type=_folder,
         default=Path("gpu-kmeans-demo"),
         metavar="FOLDER",
         help="for the model and the figures; replaced if a demo made it (default: %(default)s)",
@@ -116,15 +135,19 @@ def _demo(parser: Any) -> None:
 
 def _fit(parser: Any) -> None:
     parser.add_argument(
-        "movies", type=Path, metavar="MOVIES", help="CSV or Parquet, one item a row"
+        "movies", type=_file, metavar="MOVIES", help="CSV or Parquet, one item a row"
     )
     parser.add_argument(
-        "credits", type=Path, nargs="?", metavar="CREDITS", help="CSV or Parquet with cast and crew"
+        "credits",
+        type=_file,
+        nargs="?",
+        metavar="CREDITS",
+        help="CSV or Parquet with cast and crew",
     )
 
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="folder to keep the model in"
+        "--model", type=_folder, required=True, metavar="DIR", help="folder to keep the model in"
     )
     output.add_argument("--overwrite", action="store_true", help="replace the model if it exists")
 
@@ -187,20 +210,26 @@ def _fit(parser: Any) -> None:
     )
 
     columns = parser.add_argument_group(
-        "columns", "Names of the columns to read; '' for one that is not to be used."
+        "columns",
+        "Names of the columns to read; '' for one that is not to be used.\n"
+        "The ids and the text are always used.",
     )
     for name, meaning in COLUMNS.items():
         columns.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"column_{name}",
+            type=_column(meaning) if name in _ALWAYS else str,
             metavar="NAME",
             help=f"{meaning} ({_DEFAULT_COLUMNS.get(name, name)})",
         )
 
 
 def _recommend(parser: Any) -> None:
+    parser.hint = "; a query that starts with '-' goes after '--': recommend DIR -- -word"
     _model_argument(parser)
-    parser.add_argument("query", nargs="+", metavar="QUERY", help="keywords")
+    parser.add_argument(
+        "query", nargs="+", metavar="QUERY", help="keywords; after -- if they start with -"
+    )
     parser.add_argument(
         "--limit", type=_whole(1), default=10, metavar="N", help="items at most (10)"
     )
@@ -236,7 +265,7 @@ def _plot(parser: Any) -> None:
     parser.add_argument("--query", metavar="TEXT", help="also draw what is recommended for it")
     parser.add_argument("--limit", type=_whole(1), default=10, metavar="N", help="items drawn (10)")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="PNG and SVG files go here"
+        "--out", type=_folder, required=True, metavar="FOLDER", help="PNG and SVG files go here"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace figures that exist")
 
@@ -244,7 +273,7 @@ def _plot(parser: Any) -> None:
 def _fetch(parser: Any) -> None:
     parser.add_argument("dataset", choices=("tmdb",), help="tmdb: the TMDB 5000 films, from Kaggle")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="put the two CSVs there (kagglehub's cache)"
+        "--out", type=_folder, metavar="FOLDER", help="put the two CSVs there (kagglehub's cache)"
     )
 
 
@@ -258,15 +287,39 @@ def _backend_option(parser: Any) -> None:
 
 
 def _model_argument(parser: Any) -> None:
-    parser.add_argument("model", type=Path, metavar="DIR", help="a model folder that fit made")
+    parser.add_argument("model", type=_folder, metavar="DIR", help="a model folder that fit made")
+
+
+def _file(text: str) -> Path:
+    return _path(text, "file")
+
+
+def _folder(text: str) -> Path:
+    return _path(text, "folder")
+
+
+def _path(text: str, kind: str) -> Path:
+    if not text:  # Path("") is the current folder
+        raise argparse.ArgumentTypeError(f"is empty: give the name of a {kind}")
+    return Path(text)
+
+
+def _column(meaning: str) -> Callable[[str], str]:
+    def column(text: str) -> str:
+        if not text:
+            raise argparse.ArgumentTypeError(
+                f"cannot be left out: give the name of a column ({meaning})"
+            )
+        return text
+
+    return column
 
 
 def _whole(least: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        number = _integer(text)
+        if number is None:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
         if number < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, got {number}")
         return number
@@ -276,11 +329,16 @@ def _whole(least: int) -> Callable[[str], int]:
 
 def _number_or_share(text: str) -> int | float:
     """Read ``2`` as a number of texts and ``0.5`` or ``1.0`` as a share of them."""
+    number = _integer(text)
+    if number is not None:
+        return number
+    if not _NUMBER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return float(text)
+
+
+def _integer(text: str) -> int | None:
     try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        return int(text) if _WHOLE.fullmatch(text) else None
+    except ValueError:  # more digits than Python reads
+        return None

@@ -116,7 +116,7 @@ def evaluation(judged: Evaluation) -> str:
         ("Inertia", _inertia(data)),
         (
             "Clusters",
-            f"{judged.n_clusters}, {judged.n_empty} of them empty; "
+            f"{_occupied(judged.n_clusters, judged.n_empty)}; "
             f"the largest holds {judged.largest_share:.1%}",
         ),
     ]
@@ -207,6 +207,14 @@ def _clustered(data: dict[str, Any]) -> str:
         f"{data['n_items']:,}; {data['n_clustered']:,} in a cluster, "
         f"{data['n_unclustered']:,} without a known term"
     )
+
+
+def _occupied(n_clusters: int, n_empty: int) -> str:
+    """Say how many clusters there are, and how many of them have items where not all do."""
+    if not n_empty:
+        return f"{n_clusters:,}"
+    found = n_clusters - n_empty
+    return f"{found:,} of {count(n_clusters, 'cluster')} {'has' if found == 1 else 'have'} items"
 
 
 def _inertia(data: dict[str, Any]) -> str:

@@ -1,5 +1,8 @@
 """Ctrl-C and termination: remembered, raised as KeyboardInterrupt, held back while renaming.
 
+An exit code of 130 or 143 promises that nothing changed. So once a result has taken its
+place, a signal comes too late: the command finishes as if there had been none.
+
 Remembering matters because a library that is interrupted inside its own code may answer
 with another exception (an ``ImportError``, say), or with none at all.
 """
@@ -12,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["check", "handled", "held", "ignore", "received"]
+__all__ = ["check", "commit", "handled", "held", "ignore", "received"]
 
 _received = 0
 _holds = 0
+_committed = False
 
 
 def received() -> int:
@@ -35,8 +39,9 @@ def handled(*, until_exit: bool) -> Iterator[None]:
 
     With ``until_exit`` they are ignored from then on, while the interpreter shuts down.
     """
-    global _received, _holds
+    global _received, _holds, _committed
     _received = _holds = 0
+    _committed = False
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -52,6 +57,13 @@ def ignore() -> None:
     """Raise nothing any more: the outcome is decided, and what is left is to say it."""
     global _holds
     _holds += 1
+
+
+def commit() -> None:
+    """Forget what came and what comes: the result stands, and is only to be reported."""
+    global _received, _committed
+    _committed = True
+    _received = 0
 
 
 @contextmanager
@@ -70,5 +82,6 @@ def held() -> Iterator[None]:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global _received
-    _received = number
-    check()
+    if not _committed:
+        _received = number
+        check()

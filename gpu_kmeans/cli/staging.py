@@ -27,7 +27,8 @@ def check_free(path: Path, *, overwrite: bool) -> None:
             raise FileProblem(f"{path} exists and is not a folder: give another name")
         if not overwrite:
             raise FileProblem(f"{path} exists: give --overwrite to replace it, or another name")
-    _aside(path.absolute().parent).rmdir()
+    with signals.held():
+        _aside(path.absolute().parent).rmdir()
 
 
 @contextmanager
@@ -36,19 +37,34 @@ def folder_at(path: Path) -> Iterator[Path]:
 
     When the block fails or is interrupted, nothing of it is left and ``path`` is as before.
     """
-    with _temporary(path.absolute().parent) as aside:
+    # What a model's own directory is put in place with.
+    from gpu_kmeans.model_directory import _exchange, _flush_folder
+
+    parent = path.absolute().parent
+    with _temporary(parent) as aside:
         new, old = aside / "new", aside / "old"
         new.mkdir()
-        yield new
+        try:
+            yield new
+        except FileProblem as problem:  # the name that people know
+            raise FileProblem(str(problem).replace(str(new), str(path))) from None
+        signals.check()
         with signals.held():
-            if path.exists():
-                path.rename(old)
-            try:
-                new.rename(path)
-            except OSError:
-                if old.exists():
-                    old.rename(path)
-                raise
+            if not (path.exists() and _exchange(new, path)):
+                _replace(path, new, old)
+            _flush_folder(parent)
+            signals.commit()
+
+
+def _replace(path: Path, new: Path, old: Path) -> None:
+    if path.exists():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
 
 
 @contextmanager
@@ -75,9 +91,11 @@ def files_into(folder: Path, names: Sequence[str], *, overwrite: bool) -> Iterat
         )
     with _temporary(folder) as aside:
         yield aside
+        signals.check()
         with signals.held():
             for name in names:
                 (aside / name).replace(folder / name)
+            signals.commit()
 
 
 @contextmanager

@@ -9,38 +9,29 @@ import numpy as np
 
 if TYPE_CHECKING:
     from gpu_kmeans.model import Model
-    from gpu_kmeans.recommend import ClusterView
 
-__all__ = ["clusters", "of_fit"]
+__all__ = ["of_fit"]
 
 
 def of_fit(model: Model) -> dict[str, Any]:
     """Return what a fit found and what it took, ready for JSON."""
+    from gpu_kmeans.recommend import cluster_views
+
     info, metrics = model.info, model.metrics()
     alone = _inertia_of_one_cluster(model)
     return {
         "backend": info.backend,
         "backend_reason": info.backend_reason,
         **metrics,
+        "n_empty": int((model.sizes == 0).sum()),
         "inertia_one_cluster": alone,
         "explained": 1 - info.inertia / alone if alone else 0.0,
         "seed": info.seed,
         "seconds": info.seconds,
         "catalogue": info.catalogue,
         "warnings": info.warnings,
-        "clusters": [asdict(cluster) for cluster in clusters(model)],
+        "clusters": [asdict(cluster) for cluster in cluster_views(model)],
     }
-
-
-def clusters(model: Model) -> list[ClusterView]:
-    """Return every cluster with its size and heaviest terms, by label."""
-    from gpu_kmeans.recommend import ClusterView, top_terms
-
-    terms = top_terms(model.centroids, model.vectorizer.get_feature_names_out())
-    return [
-        ClusterView(label, int(size), tuple(heaviest))
-        for label, (size, heaviest) in enumerate(zip(model.sizes, terms, strict=True))
-    ]
 
 
 def _inertia_of_one_cluster(model: Model) -> float:

@@ -14,14 +14,11 @@ from gpu_kmeans.plots.card import (
     BLUE,
     GREEN,
     INK,
-    ORANGE,
     PURPLE,
-    WIDTH,
     add_axes,
     card,
     empty_card,
     number_axis,
-    write,
 )
 from gpu_kmeans.plots.words import count
 
@@ -37,7 +34,6 @@ class _Look(NamedTuple):
     marker: str
 
 
-SKETCH = _Look("sketch", ORANGE, "s")
 STAGES = {
     "lloyd": _Look("Lloyd", BLUE, "o"),
     "hartigan": _Look("Hartigan", GREEN, "^"),
@@ -58,54 +54,21 @@ def inertia_history(history: Iterable[tuple[str, int, float]]) -> Figure:
     ----------
     history : iterable of (stage, iteration, inertia)
         As a fitted model's ``info.history``; the stage is that of
-        :class:`gpu_kmeans.protocol.Progress`. The inertia of a sketch is that of projected
-        rows, in a unit of its own, so the sketch's starts have a panel of their own.
+        :class:`gpu_kmeans.protocol.Progress`. A sketch is left out: its inertia is that of
+        projected rows, in a unit of its own.
     """
-    steps = [_Step(*entry) for entry in history]
-    starts = [step.inertia for step in steps if step.stage == "sketch"]
-    steps = [step for step in steps if step.stage != "sketch"]
-    if not (starts or steps):
+    steps = [step for entry in history if (step := _Step(*entry)).stage != "sketch"]
+    if not steps:
         return empty_card("Inertia over the iterations", "", "The fit recorded no iteration.")
     figure = card(4.8, *_header(steps))
-    if starts:
-        right = {"right": WIDTH - 2.5} if steps else {}
-        _draw_starts(add_axes(figure, left=1.15, **right), starts)
-    if steps:
-        _draw_steps(add_axes(figure, left=3.65 if starts else 1.15), steps)
+    _draw_steps(add_axes(figure, left=1.15), steps)
     return figure
 
 
 def _header(steps: Sequence[_Step]) -> tuple[str, str]:
-    if not steps:
-        return "Inertia of the starts in the sketch", "the best one is taken"
     first, last = _precise(steps[0].inertia), _precise(steps[-1].inertia)
     title = f"Inertia over {count(len(steps), 'iteration')}"
     return title, f"from {first} to {last}" if len(steps) > 1 else last
-
-
-def _draw_starts(axes: Axes, inertias: Sequence[float]) -> None:
-    """Draw each start of the sketch, the best one filled and named."""
-    numbers = range(1, len(inertias) + 1)
-    least = min(inertias)
-    best = inertias.index(least) + 1
-    axes.scatter(
-        numbers,
-        inertias,
-        s=34,
-        marker=SKETCH.marker,
-        edgecolors=SKETCH.color,
-        facecolors=[SKETCH.color if number == best else "white" for number in numbers],
-    )
-    write(axes, "best", (best, least), (0, -13), 8.5, align="center", color=SKETCH.color)
-    axes.set_xlim(0.4, len(inertias) + 0.6)
-    axes.margins(y=0.18)
-    if len(inertias) <= 8:
-        axes.set_xticks(numbers)
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_ROUND))
-    number_axis(axes, "x", f"start of the {SKETCH.name}")
-    number_axis(axes, "y", "inertia of the projected rows")
 
 
 def _draw_steps(axes: Axes, steps: Sequence[_Step]) -> None:
