@@ -131,7 +131,7 @@ def join(left: pd.DataFrame, right: pd.DataFrame, key: str) -> tuple[pd.DataFram
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
     """The same columns and rows as a ``pyarrow.Table``, without pandas' metadata."""
-    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    return pa.table({name: pa.array(frame[name]) for name in frame})
 
 
 def _pandas_type(kind: pa.DataType) -> Any:
