@@ -17,6 +17,8 @@ help: ## Show this list
 
 demo: $(BASE) ## Cluster the bundled sample and recommend from it
 	$(BIN)/gpu-kmeans demo
+	@echo
+	@echo "The command is $(BIN)/gpu-kmeans; after \`. $(BIN)/activate\` it is gpu-kmeans."
 
 test: lint ## Lint, type-check and test
 	$(BIN)/python -m pytest
