@@ -4,7 +4,7 @@ The one hot line is ``rows @ sums`` with the sums stored feature by cluster: a n
 CSR row then reads one contiguous run of k numbers. It runs in chunks of about
 :data:`SCORES_PER_CHUNK` scores, which keeps a chunk's scores in a core's cache, on a pool of
 threads (SciPy releases the GIL). Dense chunks run one after the other: BLAS has threads of
-its own. On two cores this outran a compiled loop on small data and matched it on large.
+its own.
 
 Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``, one chunk
 of scores for each thread, and a float64 copy of the non-zeros while sums are formed.

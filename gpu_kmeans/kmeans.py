@@ -172,7 +172,7 @@ class KMeans(Estimator):
                 break
         assert best is not None
         # In the rows' own place again; the labels are those that `predict` gives from here.
-        centers = prepared.back(best.centers).astype(host.dtype)
+        centers = prepared.back(best.centers).astype(host.dtype, copy=False)
         labels = nearest(backend, host, centers)
         squared = squared_distances(backend, host, centers, labels)
         _warn_if_fewer(labels, plan.k)
@@ -356,8 +356,10 @@ class _Run:
             done = self._settle_by_library(backend, plan, clusters)
         left = plan.max_iter - done.n_iter
         if left and not done.stopped and isinstance(plan.init, str):
+            labels = done.labels
+            del done  # and its sums, which are as wide as the next stage's own
             done = breathe(
-                backend, rows, done.labels, plan.k, max_iter=left, rng=plan.rng, report=report
+                backend, rows, labels, plan.k, max_iter=left, rng=plan.rng, report=report
             )
             left -= done.n_iter
         if left > 0 and not done.stopped:

@@ -49,8 +49,9 @@ class Prepared:
         return (centers - self.offset) * self.scale
 
     def back(self, centers: NDArray[Any]) -> NDArray[Any]:
-        """Centroids of the prepared rows as centroids of the given ones."""
-        return centers / self.scale + self.offset
+        """Centroids of the prepared rows as centroids of the given ones, copied only at need."""
+        given = centers if self.scale == 1 else centers / self.scale
+        return given if isinstance(self.offset, float) else given + self.offset
 
 
 def prepare(backend: Backend, host: Any, weight: NDArray[np.float64] | None) -> Prepared:
@@ -110,17 +111,20 @@ def _together(
     """Rows and centroids around the centroids' mean, and scaled: by the centroids alone."""
     matrix = backend.matrix(host)
     mean = centers.mean(axis=0, dtype=np.float64)
-    spread = float(np.square(centers - mean).sum() / len(centers)) if len(centers) > 1 else 1.0
     if _is_sparse(matrix):
-        if _drowns(float(np.square(mean).sum()), spread, matrix.dtype):
+        squared_mean = float(mean @ mean)
+        # One by one: a float64 copy of wide centroids would outweigh everything else.
+        spread = sum(float(np.square(center - mean).sum()) for center in centers) / len(centers)
+        if len(centers) > 1 and _drowns(squared_mean, spread, matrix.dtype):
             matrix, centers = matrix.astype(np.float64), centers.astype(np.float64)
     else:
         offset = mean.astype(centers.dtype)
         matrix, centers = matrix - backend.matrix(offset[None, :]), centers - offset
-    scale = _power_of_two(float(np.abs(centers).max()))
+    scale = _power_of_two(_largest(centers))
     if scale != 1:
         matrix = matrix * matrix.dtype.type(scale)
-    return matrix, centers * centers.dtype.type(scale), scale
+        centers = centers * centers.dtype.type(scale)
+    return matrix, centers, scale
 
 
 def _is_sparse(matrix: Matrix) -> bool:

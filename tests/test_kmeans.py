@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -580,6 +581,19 @@ def test_what_is_not_rows(rows):
 def test_what_is_not_numbers(rows):
     with pytest.raises(NotNumeric, match="rows must hold numbers"):
         KMeans(1, backend="cpu").fit(rows)
+
+
+def test_memory_beside_the_rows_is_what_the_docstring_says(backend):
+    rows = sparse.random_array((2000, 200_000), density=1e-4, rng=np.random.default_rng(0))
+    rows, k = rows.tocsr().astype(np.float32), 50
+    KMeans(2, random_state=0, max_iter=1, backend=backend).fit(rows)  # imports what it needs
+    tracemalloc.start()
+    KMeans(k, random_state=0, max_iter=20, backend=backend).fit(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Three arrays of n_features x k, the directions of the sketch, and room for the small rest.
+    directions = rows.shape[1] * 32 * 4
+    assert peak < 3.6 * rows.shape[1] * k * 4 + directions
 
 
 def test_sparse_formats_and_integers_are_taken(backend):

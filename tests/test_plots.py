@@ -254,7 +254,6 @@ def luminance(color: str) -> float:
         (card.INK, 7),
         (card.QUIET, 4.5),
         (card.BLUE, 3),
-        (card.ORANGE, 3),
         (card.GREEN, 3),
         (card.PURPLE, 3),
     ],

@@ -19,7 +19,6 @@ __all__ = [
     "GREEN",
     "INK",
     "MARGIN",
-    "ORANGE",
     "PALE",
     "PURPLE",
     "QUIET",
@@ -35,7 +34,7 @@ __all__ = [
 
 INK, QUIET, GRID = "#1f2328", "#5b626b", "#e3e6e9"
 # Okabe and Ito's colours, which colour-blind readers can tell apart (Color Universal Design).
-BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+BLUE, GREEN, PURPLE = "#0072b2", "#009e73", "#cc79a7"
 PALE = "#a8cbe2"
 
 WIDTH = 8.0  # of every card, and below: all lengths in inches
