@@ -21,6 +21,7 @@ from gpu_kmeans.protocol import (
     IntArray,
     JoinCounts,
     Matrix,
+    NamesRead,
     TokenRules,
 )
 
@@ -41,6 +42,9 @@ class CpuBackend:
         from cpu_fallback import frames
 
         return frames.join(left, right, key)
+
+    def names_in_lists(self, frame: Frame, column: str, job: str | None) -> NamesRead | None:
+        return None  # the cells are on the host already
 
     def count_terms(
         self, texts: Any, rules: TokenRules, vocabulary: Sequence[str] | None

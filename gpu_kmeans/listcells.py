@@ -7,13 +7,16 @@ cell and ``null`` hold no names. Everything else is refused with its row and col
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any, TypeAlias
 
 import orjson
 
 from gpu_kmeans.errors import InvalidJsonCell
 
-__all__ = ["MAX_DEPTH", "directors", "every_name", "read_lists"]
+__all__ = ["DIRECTOR", "MAX_DEPTH", "Pick", "directors", "every_name", "read_lists"]
+
+DIRECTOR = "Director"
 
 MAX_DEPTH = 100
 """Lists and objects inside each other, at most; what is deeper is no list of names."""
@@ -44,11 +47,15 @@ def directors(members: list[Any]) -> list[str]:
     jobs = [member.get("job") if type(member) is dict else None for member in members]
     if not any(jobs):
         return names
-    return [name for name, job in zip(names, jobs, strict=True) if job == "Director"]
+    return [name for name, job in zip(names, jobs, strict=True) if job == DIRECTOR]
 
 
 def read_lists(
-    cells: Iterable[Any], file: str, column: str, pick: Pick = every_name
+    cells: Iterable[Any],
+    file: str,
+    column: str,
+    pick: Pick = every_name,
+    rows: Iterable[int] | None = None,
 ) -> tuple[list[list[str]], int]:
     """Parse a column of lists.
 
@@ -57,9 +64,11 @@ def read_lists(
     cells : iterable of str, list or None
         One cell a row; text is JSON, a list comes from a file with typed columns.
     file, column : str
-        Where the cells stand, for messages; the first one is in row 2.
+        Where the cells stand, for messages.
     pick : callable
         Takes the names out of a parsed cell: :func:`every_name` or :func:`directors`.
+    rows : iterable of int, optional
+        The row of each cell, for messages; 2 and the following ones unless given.
 
     Returns
     -------
@@ -73,14 +82,14 @@ def read_lists(
     InvalidJsonCell
         A cell is not JSON, or JSON of another shape, or nested deeper than ``MAX_DEPTH``.
     """
-    rows: list[list[str]] = []
+    lists: list[list[str]] = []
     empty = 0
     shared: dict[str, str] = {}  # one object for each different name: far fewer than cells
     share = shared.setdefault
     read: dict[str, list[str]] = {"[]": []}  # many rows have the same genres, or none
-    for row, cell in enumerate(cells, start=2):
+    for row, cell in zip(count(2) if rows is None else rows, cells, strict=False):
         if type(cell) is str and cell in read:
-            rows.append(read[cell])
+            lists.append(read[cell])
             continue
         try:
             members = _members(cell)
@@ -90,12 +99,12 @@ def read_lists(
                 f"{file}, row {row}, column {column!r}: {flaw}; "
                 'expected a JSON list such as [{"name": "Drama"}] or ["Drama"]'
             ) from None
-        rows.append(list(map(share, names, names)))
+        lists.append(list(map(share, names, names)))
         if members is None:
             empty += 1
         elif type(cell) is str:
-            read[cell] = rows[-1]
-    return rows, empty
+            read[cell] = lists[-1]
+    return lists, empty
 
 
 def _members(cell: Any) -> list[Any] | None:

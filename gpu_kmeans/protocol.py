@@ -16,10 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "Assignment",
@@ -31,6 +34,7 @@ __all__ = [
     "IntArray",
     "JoinCounts",
     "Matrix",
+    "NamesRead",
     "Progress",
     "TokenRules",
 ]
@@ -66,6 +70,25 @@ class JoinCounts:
     matched: int
     left_only: int
     right_only: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamesRead:
+    """What a backend could read of a column of JSON lists, and what it leaves to the host.
+
+    Attributes
+    ----------
+    names : pyarrow.ListArray of texts
+        One list a row; of a row that was left unread, any list.
+    unread : ndarray of shape (n,), bool
+        Rows whose cells the host must read.
+    empty : int
+        Cells among those read that were null, ``null``, empty or nothing but spaces.
+    """
+
+    names: pa.ListArray
+    unread: NDArray[np.bool_]
+    empty: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +181,16 @@ class Backend(Protocol):
 
     def join(self, left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
         """Left join, one to one on ``key``, in the order of ``left``."""
+        ...
+
+    def names_in_lists(self, frame: Frame, column: str, job: str | None) -> NamesRead | None:
+        """Read a column of JSON lists of names where it lies, as far as that is certain.
+
+        What :func:`gpu_kmeans.listcells.read_lists` says of a cell is right: a cell that is
+        read here gives the same names, and one that it would refuse is left unread. With
+        ``job``, the names are those of members whose ``"job"`` it is, or every name where no
+        member of the cell has one. None leaves the whole column to the host.
+        """
         ...
 
     # -- text -----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from hypothesis import strategies as st
 from gpu_kmeans import errors
 from gpu_kmeans.catalogue import load_catalogue
 from gpu_kmeans.listcells import directors, read_lists
+from gpu_kmeans.sample import paths
+
+
+@pytest.fixture(scope="module")
+def load(backend):
+    """``load_catalogue`` on each backend that is present."""
+    return partial(load_catalogue, backend=backend)
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def host(catalogue: Any) -> dict[str, list[Any]]:
 # -- the whole -------------------------------------------------------------------------
 
 
-def test_columns_get_canonical_names_and_types(write):
+def test_columns_get_canonical_names_and_types(load, write):
     movies = write(
         films(
             {
@@ -72,7 +80,7 @@ def test_columns_get_canonical_names_and_types(write):
         ],
         "credits.csv",
     )
-    catalogue = load_catalogue(movies, credits, backend="cpu")
+    catalogue = load(movies, credits)
     text, number, names = pa.string(), pa.float64(), pa.list_(pa.string())
     assert {f.name: f.type for f in catalogue.to_arrow().schema} == {
         "id": pa.int64(),
@@ -91,50 +99,49 @@ def test_columns_get_canonical_names_and_types(write):
         *(1, "Film 1", "text 1", 1.5, 7.0, 12.0, ["sea"], ["Drama", "War"], "1999-01-02"),
         *(["Ann"], ["Cy"]),
     ]
-    assert len(catalogue) == 1
-    assert list(catalogue.texts) == ["text 1"]
+    assert len(catalogue) == len(catalogue.texts) == 1
     assert catalogue.report.warnings == ()
 
 
-def test_default_columns_may_be_absent_and_are_reported(write):
-    catalogue = load_catalogue(write([{"id": 1, "overview": "x"}]))
+def test_default_columns_may_be_absent_and_are_reported(load, write):
+    catalogue = load(write([{"id": 1, "overview": "x"}]))
     assert catalogue.to_arrow().column_names == ["id", "text"]
     assert catalogue.report.absent == (
         *("title", "popularity", "rating", "votes", "keywords", "genres", "date"),
     )
 
 
-def test_columns_are_named_by_arguments(write):
+def test_columns_are_named_by_arguments(load, write):
     path = write([{"no": "a", "plot": "words", "stars": "4", "title": "T"}])
-    catalogue = load_catalogue(path, id="no", text="plot", rating="stars", title=None)
+    catalogue = load(path, id="no", text="plot", rating="stars", title=None)
     assert host(catalogue) == {"id": ["a"], "text": ["words"], "rating": [4.0]}
-    same = load_catalogue(path, id="no", text="title")
+    same = load(path, id="no", text="title")
     assert host(same)["text"] == host(same)["title"] == ["T"]
 
 
 @pytest.mark.parametrize("column", ["id", "text", "title", "popularity", "keywords", "date"])
-def test_a_column_named_by_the_caller_must_be_there(write, column):
+def test_a_column_named_by_the_caller_must_be_there(load, write, column):
     with pytest.raises(errors.MissingColumn, match=r"no column 'mine'; found 'id', 'title'"):
-        load_catalogue(write(films({})), **{column: "mine"})
+        load(write(films({})), **{column: "mine"})
 
 
-def test_credits_must_have_their_id(write):
+def test_credits_must_have_their_id(load, write):
     credits = write([{"id": 1, "cast": "[]"}], "credits.csv")
     with pytest.raises(errors.MissingColumn, match=r"credits\.csv has no column 'movie_id'"):
-        load_catalogue(write(films({})), credits)
+        load(write(films({})), credits)
 
 
 @pytest.mark.parametrize(
     "wrong", [{"id": None}, {"text": None}, {"credits_id": None}, {"title": 3}]
 )
-def test_arguments_that_name_no_column_are_refused(write, wrong):
+def test_arguments_that_name_no_column_are_refused(load, write, wrong):
     with pytest.raises(errors.InvalidParam, match="must be the name of a column"):
-        load_catalogue(write(films({})), **wrong)
+        load(write(films({})), **wrong)
 
 
-def test_naming_columns_of_credits_without_credits_is_refused(write):
+def test_naming_columns_of_credits_without_credits_is_refused(load, write):
     with pytest.raises(errors.InvalidParam, match="no credits were given"):
-        load_catalogue(write(films({})), cast="actors")
+        load(write(films({})), cast="actors")
 
 
 # -- ids -------------------------------------------------------------------------------
@@ -153,32 +160,32 @@ def test_naming_columns_of_credits_without_credits_is_refused(write):
         (["NA", "None"], ["NA", "None"]),
     ],
 )
-def test_ids_are_integers_only_when_all_are_written_as_one(write, ids, expected):
-    catalogue = load_catalogue(write(films(*({"id": one} for one in ids))))
+def test_ids_are_integers_only_when_all_are_written_as_one(load, write, ids, expected):
+    catalogue = load(write(films(*({"id": one} for one in ids))))
     assert host(catalogue)["id"] == expected
 
 
-def test_a_repeated_id_is_refused_with_both_rows(write):
+def test_a_repeated_id_is_refused_with_both_rows(load, write):
     path = write(films({"id": 8}, {"id": 9}, {"id": 7}, {"id": 9}))
     with pytest.raises(errors.DuplicateId, match=r"films\.csv.*id '9' stands on rows 3 and 5"):
-        load_catalogue(path)
+        load(path)
 
 
-def test_a_repeated_id_in_the_credits_is_refused(write):
+def test_a_repeated_id_in_the_credits_is_refused(load, write):
     credits = write([{"movie_id": 1}, {"movie_id": 1}], "credits.csv")
     with pytest.raises(errors.DuplicateId, match=r"credits\.csv.*rows 2 and 3"):
-        load_catalogue(write(films({})), credits)
+        load(write(films({})), credits)
 
 
-def test_an_empty_id_is_refused_with_its_row(write):
+def test_an_empty_id_is_refused_with_its_row(load, write):
     with pytest.raises(errors.InputError, match=r"films\.csv, row 3, column 'id' is empty"):
-        load_catalogue(write(films({}, {"id": " "})))
+        load(write(films({}, {"id": " "})))
 
 
 # -- texts -----------------------------------------------------------------------------
 
 
-def test_texts_and_titles_survive_as_written(write):
+def test_texts_and_titles_survive_as_written(load, write):
     titles = [
         "NA",
         "None",
@@ -190,34 +197,32 @@ def test_texts_and_titles_survive_as_written(write):
         "星の手紙屋",
         "=1+1",
     ]
-    catalogue = load_catalogue(write(films(*({"title": t, "overview": t} for t in titles))))
+    catalogue = load(write(films(*({"title": t, "overview": t} for t in titles))))
     assert host(catalogue)["title"] == titles
     assert host(catalogue)["text"] == titles
     assert catalogue.report.filled == {}
 
 
-def test_missing_texts_are_kept_as_empty_and_counted(write):
-    catalogue = load_catalogue(write(films({}, {"overview": ""}, {"overview": ""}, {"title": ""})))
+def test_missing_texts_are_kept_as_empty_and_counted(load, write):
+    catalogue = load(write(films({}, {"overview": ""}, {"overview": ""}, {"title": ""})))
     assert host(catalogue)["text"] == ["text 1", "", "", "text 4"]
     assert catalogue.report.missing_texts == 2
     assert catalogue.report.filled == {"title": 1}
     assert catalogue.report.warnings == ("rows without a text, which cannot be clustered: 2 of 4",)
 
 
-def test_a_catalogue_without_any_text_still_loads(write):
-    assert (
-        load_catalogue(write(films({"overview": ""}, {"overview": ""}))).report.missing_texts == 2
-    )
+def test_a_catalogue_without_any_text_still_loads(load, write):
+    assert load(write(films({"overview": ""}, {"overview": ""}))).report.missing_texts == 2
 
 
-def test_two_films_of_one_title_stay_two(write):
-    catalogue = load_catalogue(write(films({"title": "The Host"}, {"title": "The Host"})))
+def test_two_films_of_one_title_stay_two(load, write):
+    catalogue = load(write(films({"title": "The Host"}, {"title": "The Host"})))
     assert host(catalogue)["id"] == [1, 2]
 
 
-def test_repeated_texts_are_fine_with_a_warning(write):
+def test_repeated_texts_are_fine_with_a_warning(load, write):
     same = {"overview": "same"}
-    catalogue = load_catalogue(write(films(same, {"overview": ""}, same, {"overview": ""}, same)))
+    catalogue = load(write(films(same, {"overview": ""}, same, {"overview": ""}, same)))
     assert "rows that repeat the text of another row: 2 of 5" in catalogue.report.warnings
 
 
@@ -238,8 +243,8 @@ def test_repeated_texts_are_fine_with_a_warning(write):
         ("0" * 5000 + "1", 1.0),
     ],
 )
-def test_numbers_are_read(write, cell, value):
-    assert host(load_catalogue(write(films({"popularity": cell}))))["popularity"] == [value]
+def test_numbers_are_read(load, write, cell, value):
+    assert host(load(write(films({"popularity": cell}))))["popularity"] == [value]
 
 
 @pytest.mark.parametrize(
@@ -257,16 +262,16 @@ def test_numbers_are_read(write, cell, value):
     ],
 )
 @pytest.mark.parametrize("column", ["popularity", "vote_average", "vote_count"])
-def test_what_is_no_finite_number_is_refused_with_its_place(write, column, cell, error):
+def test_what_is_no_finite_number_is_refused_with_its_place(load, write, column, cell, error):
     path = write(films({column: "1"}, {column: ""}, {column: cell}))
     with pytest.raises(error, match=rf"^films\.csv, row 4, column '{column}'") as caught:
-        load_catalogue(path)
+        load(path)
     assert len(str(caught.value)) < 250
 
 
-def test_empty_numbers_become_zero_and_are_counted(write):
+def test_empty_numbers_become_zero_and_are_counted(load, write):
     path = write(films({"popularity": "3"}, {"popularity": ""}, {"popularity": " "}))
-    catalogue = load_catalogue(path)
+    catalogue = load(path)
     assert host(catalogue)["popularity"] == [3.0, 0.0, 0.0]
     assert catalogue.report.filled == {"popularity": 2}
     assert catalogue.report.warnings == (
@@ -274,18 +279,18 @@ def test_empty_numbers_become_zero_and_are_counted(write):
     )
 
 
-def test_a_constant_column_is_fine_with_a_warning(write):
-    catalogue = load_catalogue(write(films({"vote_count": "5"}, {"vote_count": "5"})))
+def test_a_constant_column_is_fine_with_a_warning(load, write):
+    catalogue = load(write(films({"vote_count": "5"}, {"vote_count": "5"})))
     assert len(catalogue.report.warnings) == 1
     assert "'vote_count' has one value on every row" in catalogue.report.warnings[0]
 
 
 @settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32))
-def test_every_float32_is_read_as_python_reads_it(tmp_path_factory, value):
+def test_every_float32_is_read_as_python_reads_it(load, tmp_path_factory, value):
     path = tmp_path_factory.mktemp("numbers") / "films.csv"
     path.write_text(f"id,overview,popularity\n1,x,{value!r}\n")
-    assert host(load_catalogue(path))["popularity"] == [value]
+    assert host(load(path))["popularity"] == [value]
 
 
 # -- lists -----------------------------------------------------------------------------
@@ -305,8 +310,8 @@ def test_every_float32_is_read_as_python_reads_it(tmp_path_factory, value):
         (json.dumps([{"name": str(n)} for n in range(300)]), [str(n) for n in range(300)]),
     ],
 )
-def test_list_cells_are_read_as_names(write, cell, names):
-    assert host(load_catalogue(write(films({"genres": cell}))))["genres"] == [names]
+def test_list_cells_are_read_as_names(load, write, cell, names):
+    assert host(load(write(films({"genres": cell}))))["genres"] == [names]
 
 
 @pytest.mark.parametrize(
@@ -339,21 +344,21 @@ def test_list_cells_are_read_as_names(write, cell, names):
     ],
 )
 @pytest.mark.parametrize("column", ["genres", "keywords"])
-def test_other_list_cells_are_refused_with_their_place(write, column, cell, said):
+def test_other_list_cells_are_refused_with_their_place(load, write, column, cell, said):
     path = write(films({column: "[]"}, {column: cell}))
     with pytest.raises(
         errors.InvalidJsonCell, match=rf"^films\.csv, row 3, column '{column}'"
     ) as e:
-        load_catalogue(path)
+        load(path)
     assert said in str(e.value)
     assert len(str(e.value)) < 250
 
 
 @pytest.mark.parametrize("movie", ["1", "999"])
-def test_list_cells_of_credits_are_checked_even_where_the_row_is_dropped(write, movie):
+def test_list_cells_of_credits_are_checked_even_where_the_row_is_dropped(load, write, movie):
     credits = write([{"movie_id": movie, "cast": "nobody"}], "credits.csv")
     with pytest.raises(errors.InvalidJsonCell, match=r"^credits\.csv, row 2, column 'cast'"):
-        load_catalogue(write(films({})), credits)
+        load(write(films({})), credits)
 
 
 @settings(deadline=None)
@@ -377,15 +382,15 @@ def test_of_a_crew_the_directors_are_kept_where_jobs_are_given():
     assert directors([]) == []
 
 
-def test_equal_list_cells_are_read_and_counted_each(write):
+def test_equal_list_cells_are_read_and_counted_each(load, write):
     cells = ['["a"]', "null", '["a"]', "", "null", "[]", "[]"]
-    catalogue = load_catalogue(write(films(*({"genres": cell} for cell in cells))))
+    catalogue = load(write(films(*({"genres": cell} for cell in cells))))
     assert host(catalogue)["genres"] == [["a"], [], ["a"], [], [], [], []]
     assert catalogue.report.filled == {"genres": 3}
 
 
-def test_empty_list_cells_are_counted(write):
-    catalogue = load_catalogue(write(films({"genres": ""}, {"genres": "null"}, {"genres": "[]"})))
+def test_empty_list_cells_are_counted(load, write):
+    catalogue = load(write(films({"genres": ""}, {"genres": "null"}, {"genres": "[]"})))
     assert catalogue.report.filled == {"genres": 2}
     assert catalogue.to_arrow().schema.field("genres").type == pa.list_(pa.string())
 
@@ -393,14 +398,14 @@ def test_empty_list_cells_are_counted(write):
 # -- joins -----------------------------------------------------------------------------
 
 
-def test_credits_are_joined_by_id_and_everything_unmatched_is_counted(write):
+def test_credits_are_joined_by_id_and_everything_unmatched_is_counted(load, write):
     movies = write(films({"id": 30}, {"id": 10}, {"id": 20}))
     rows = [("99", "Nobody"), ("20", "Two"), ("30", "Three")]
     credits = write(
         [{"movie_id": i, "title": "Film 1", "cast": f'["{name}"]'} for i, name in rows],
         "credits.csv",
     )
-    catalogue = load_catalogue(movies, credits)
+    catalogue = load(movies, credits)
     assert host(catalogue)["id"] == [30, 10, 20]
     assert host(catalogue)["cast"] == [["Three"], [], ["Two"]]
     assert catalogue.report.to_dict()["credits"] == {
@@ -414,15 +419,15 @@ def test_credits_are_joined_by_id_and_everything_unmatched_is_counted(write):
     )
 
 
-def test_ids_are_joined_as_written(write):
+def test_ids_are_joined_as_written(load, write):
     movies = write(films({"id": "007"}, {"id": "7"}))
     credits = write([{"movie_id": "7", "cast": '["Ann"]'}], "credits.csv")
-    assert host(load_catalogue(movies, credits))["cast"] == [[], ["Ann"]]
+    assert host(load(movies, credits))["cast"] == [[], ["Ann"]]
 
 
-def test_credits_may_match_nothing_and_hold_no_lists(write):
+def test_credits_may_match_nothing_and_hold_no_lists(load, write):
     credits = write([{"movie_id": 5}], "credits.csv")
-    catalogue = load_catalogue(write(films({})), credits)
+    catalogue = load(write(films({})), credits)
     assert catalogue.report.absent[-2:] == ("cast", "crew")
     assert catalogue.report.credits is not None
     assert catalogue.report.credits.matched == 0
@@ -431,7 +436,7 @@ def test_credits_may_match_nothing_and_hold_no_lists(write):
 # -- Parquet ---------------------------------------------------------------------------
 
 
-def test_parquet_with_typed_columns_gives_the_same_catalogue_as_csv(write, tmp_path):
+def test_parquet_with_typed_columns_gives_the_same_catalogue_as_csv(load, write, tmp_path):
     cells = {"popularity": "1.5", "vote_count": "3", "genres": '["Drama"]'}
     movies = write(films(cells | {"release_date": "1999-01-02"}, {"overview": ""}))
     credits = write([{"movie_id": 2, "cast": '["Ann"]'}], "credits.csv")
@@ -447,15 +452,15 @@ def test_parquet_with_typed_columns_gives_the_same_catalogue_as_csv(write, tmp_p
         }
     )
     pq.write_table(typed, tmp_path / "films.parquet")
-    expected = load_catalogue(movies, credits)
-    catalogue = load_catalogue(tmp_path / "films.parquet", credits)
+    expected = load(movies, credits)
+    catalogue = load(tmp_path / "films.parquet", credits)
     assert host(catalogue) == host(expected)
     assert catalogue.to_arrow().schema == expected.to_arrow().schema
     assert catalogue.report.filled == {"popularity": 1, "votes": 1, "genres": 1, "date": 1}
     assert catalogue.report.missing_texts == 1
 
 
-def test_parquet_columns_of_nulls_alone_are_empty_and_counted(write, tmp_path):
+def test_parquet_columns_of_nulls_alone_are_empty_and_counted(load, write, tmp_path):
     nothing = pa.nulls(2)
     names = ("overview", "title", "popularity", "genres", "release_date")
     pq.write_table(
@@ -464,7 +469,7 @@ def test_parquet_columns_of_nulls_alone_are_empty_and_counted(write, tmp_path):
     pq.write_table(
         pa.table({"movie_id": [1, 2], "cast": nothing, "crew": nothing}), tmp_path / "c.parquet"
     )
-    catalogue = load_catalogue(tmp_path / "films.parquet", tmp_path / "c.parquet")
+    catalogue = load(tmp_path / "films.parquet", tmp_path / "c.parquet")
     assert host(catalogue) == {
         "id": [1, 2],
         **{name: ["", ""] for name in ("text", "title", "date")},
@@ -477,18 +482,18 @@ def test_parquet_columns_of_nulls_alone_are_empty_and_counted(write, tmp_path):
     csv_rows = write(films(cells, cells))
     credits = write([{"movie_id": n, "cast": "", "crew": ""} for n in (1, 2)], "credits.csv")
     assert catalogue.to_arrow().equals(
-        load_catalogue(csv_rows, credits).to_arrow().select(catalogue.to_arrow().column_names)
+        load(csv_rows, credits).to_arrow().select(catalogue.to_arrow().column_names)
     )
 
 
-def test_parquet_ids_that_are_all_null_are_refused(tmp_path):
+def test_parquet_ids_that_are_all_null_are_refused(load, tmp_path):
     table = pa.table({"id": pa.nulls(2), "overview": ["x", "y"]})
     pq.write_table(table, tmp_path / "films.parquet")
     with pytest.raises(errors.InputError, match=r"films\.parquet, row 2, column 'id' is empty"):
-        load_catalogue(tmp_path / "films.parquet")
+        load(tmp_path / "films.parquet")
 
 
-def test_parquet_text_may_be_of_any_arrow_text_type(tmp_path):
+def test_parquet_text_may_be_of_any_arrow_text_type(load, tmp_path):
     cells = {
         "id": ["a", "b"],
         "overview": ["x", None],
@@ -500,7 +505,7 @@ def test_parquet_text_may_be_of_any_arrow_text_type(tmp_path):
         table = pa.table({name: pa.array(values, kind) for name, values in cells.items()})
         pq.write_table(table, tmp_path / "films.parquet")
         assert pq.read_schema(tmp_path / "films.parquet").field("overview").type == kind
-        read.append(load_catalogue(tmp_path / "films.parquet"))
+        read.append(load(tmp_path / "films.parquet"))
     assert host(read[0]) == {
         "id": ["a", "b"],
         "text": ["x", ""],
@@ -522,18 +527,55 @@ def test_parquet_text_may_be_of_any_arrow_text_type(tmp_path):
         ("genres", pa.array([[1], [2]]), errors.InvalidJsonCell),
     ],
 )
-def test_parquet_columns_of_a_wrong_type_are_refused(tmp_path, column, values, error):
+def test_parquet_columns_of_a_wrong_type_are_refused(load, tmp_path, column, values, error):
     columns = {"id": pa.array([1, 2]), "overview": pa.array(["x", "y"])} | {column: values}
     pq.write_table(pa.table(columns), tmp_path / "films.parquet")
     with pytest.raises(error, match=rf"films\.parquet.*column '{column}'"):
-        load_catalogue(tmp_path / "films.parquet")
+        load(tmp_path / "films.parquet")
+
+
+# -- the same on every backend ---------------------------------------------------------
+
+
+def assert_same_as_on_the_cpu(load, *files):
+    catalogue, expected = load(*files), load_catalogue(*files, backend="cpu")
+    assert catalogue.to_arrow().equals(expected.to_arrow())
+    assert catalogue.report == expected.report
+
+
+def test_the_sample_is_the_same_catalogue_on_every_backend(load):
+    assert_same_as_on_the_cpu(load, *paths())
+
+
+def test_list_cells_of_any_shape_are_the_same_on_every_backend(load, write):
+    cells = [
+        '[{"name": "A", "job": "Director"}, {"name": "B", "job": "Editor"}]',
+        '[{"name": "A", "job": "Producer"}]',
+        '[{"name": "A", "job": null}, {"name": "B"}, "C"]',
+        '[{"name": "A", "job": 0}, {"name": "B", "job": []}]',
+        '[{"name": "A", "job": {"x": []}}, {"name": "B", "job": "Director"}]',
+        r'[{"name": "A", "job": "\u0044irector"}, {"n\u0061me": "B"}]',
+        '[{"name": 5, "name": "last", "job": "x", "job": "Director"}]',
+        r'["Zo\u00eb", "\ud83c\udfac \"q\" \\ \/ \b\f\n\r\t", "星", ""]',
+        ' [ { "more" : { "name" : [ "inner" ] , "n" : -1.5e+3 } , "name" : "outer" } ] ',
+        '[{"name": "x", "n": 123456789012345678901234567890, "deep": ' + "[" * 80 + "]" * 80 + "}]",
+        *("", " ", "\u00a0", "null", " null\n", "[]", "[ ]"),
+    ]
+    movies = write(films(*({"genres": cell} for cell in cells)))
+    rows = [{"movie_id": i, "crew": cell} for i, cell in enumerate(reversed(cells), start=3)]
+    credits = write(rows, "credits.csv")
+    assert_same_as_on_the_cpu(load, movies, credits)
 
 
 # -- the real data ---------------------------------------------------------------------
 
 
-def test_the_tmdb_files_load_whole(tmdb):
-    catalogue = load_catalogue(tmdb / "tmdb_5000_movies.csv", tmdb / "tmdb_5000_credits.csv")
+def test_the_tmdb_files_are_the_same_catalogue_on_every_backend(load, tmdb):
+    assert_same_as_on_the_cpu(load, tmdb / "tmdb_5000_movies.csv", tmdb / "tmdb_5000_credits.csv")
+
+
+def test_the_tmdb_files_load_whole(load, tmdb):
+    catalogue = load(tmdb / "tmdb_5000_movies.csv", tmdb / "tmdb_5000_credits.csv")
     report = catalogue.report
     assert len(catalogue) == 4803
     assert report.missing_texts == 3
