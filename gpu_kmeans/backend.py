@@ -7,9 +7,9 @@ step that fails. Nothing switches after that.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
+from gpu_kmeans.device import Obstacle, find_device
 from gpu_kmeans.errors import BackendUnavailable, InvalidParam
 from gpu_kmeans.protocol import Backend
 
@@ -22,14 +22,14 @@ BackendSpec: TypeAlias = Literal["auto", "cpu", "gpu"] | Backend
 def why_not_gpu() -> str | None:
     """Say what keeps the GPU backend from running here; ``None`` when nothing does.
 
-    Looks without importing RAPIDS, cheapest question first, and stops at the first answer.
+    Asks without importing RAPIDS, cheapest question first, and stops at the first answer:
+    platform, libraries, driver, its version, devices, compute capability, a trial allocation.
     """
-    if find_spec("gpu_kmeans.cuda") is None:
-        return (
-            "this version of gpu-kmeans has no GPU backend yet "
-            "(package gpu_kmeans.cuda is not part of it)"
-        )
-    raise AssertionError("gpu_kmeans.cuda is present: its probe belongs here")  # pragma: no cover
+    try:
+        find_device()
+    except Obstacle as obstacle:
+        return str(obstacle)
+    return None
 
 
 def choose(spec: BackendSpec) -> tuple[Backend, str]:
@@ -50,13 +50,16 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
         raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r}")
     if spec == "cpu":
         return _cpu(), "asked for"
-    reason = why_not_gpu()
-    if spec == "gpu":
-        raise BackendUnavailable(
-            f"the GPU backend cannot run: {reason}; use backend='cpu', or 'auto' to take "
-            "whatever runs"
-        )
-    return _cpu(), f"no GPU: {reason}"
+    try:
+        device = find_device()
+        return _gpu(), f"{'asked for' if spec == 'gpu' else 'a GPU is there'}: {device}"
+    except Obstacle as obstacle:
+        if spec == "gpu":
+            raise BackendUnavailable(
+                f"the GPU backend cannot run: {obstacle}; use backend='cpu', or 'auto' to take "
+                "whatever runs"
+            ) from obstacle
+        return _cpu(), f"no GPU: {obstacle}"
 
 
 def resolve(spec: BackendSpec) -> Backend:
@@ -68,3 +71,13 @@ def _cpu() -> Backend:
     from cpu_fallback import CpuBackend
 
     return CpuBackend()
+
+
+def _gpu() -> Backend:
+    try:
+        from gpu_kmeans.cuda import GpuBackend
+
+        return GpuBackend()
+    except (ImportError, OSError) as error:
+        # Found on disk and yet not loadable: half an installation, or one for another CUDA.
+        raise Obstacle(f"the GPU libraries are installed and do not load: {error}") from error

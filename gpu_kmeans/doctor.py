@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from gpu_kmeans import __version__
-from gpu_kmeans.backend import why_not_gpu
+from gpu_kmeans.device import Device, Obstacle, accelerators, driver_version, find_device
 
 __all__ = ["BackendReport", "Diagnosis", "diagnose", "versions"]
 
@@ -24,6 +25,12 @@ _DISTRIBUTIONS = {
     "safetensors": "safetensors",
 }
 """Modules by the names that their distributions are installed under."""
+_WHEELS = {
+    "cudf": ("cudf-cu13", "cudf-cu12", "cudf"),
+    "cuml": ("cuml-cu13", "cuml-cu12", "cuml"),
+    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+}
+"""GPU libraries by module; their wheels are named for a CUDA release, conda's are not."""
 _CPU_MODULES = ("numpy", "scipy.sparse", "pandas", "pyarrow", "faiss")
 
 
@@ -48,6 +55,13 @@ class Diagnosis:
         Of the machine, and those that this process may use.
     memory_bytes, free_memory_bytes : int or None
         Of the machine, where the system tells.
+    device : Device or None
+        The GPU that the GPU backend takes; None where there is none that it can use.
+    cuda : str
+        The newest CUDA version that the driver supports; empty without a driver.
+    accelerators : list of str
+        What moves the work of CPU libraries to a GPU behind the scenes, as far as this process
+        has it switched on; a comparison with these libraries is then none with a CPU.
     auto : str
         The backend that ``backend="auto"`` takes; empty when none can run.
     """
@@ -58,6 +72,9 @@ class Diagnosis:
     usable_cores: int
     memory_bytes: int | None
     free_memory_bytes: int | None
+    device: Device | None
+    cuda: str
+    accelerators: list[str]
     backends: tuple[BackendReport, ...]
     auto: str
 
@@ -68,14 +85,19 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Look at the installation by really importing what the backends need."""
-    backends = (_gpu(), _cpu())
+    device, gpu = _gpu()
+    backends = (gpu, _cpu())
+    supported = driver_version()
     return Diagnosis(
-        versions=versions(),
+        versions=versions() | _gpu_versions(),
         platform=platform.platform(),
         cores=os.cpu_count() or 1,
         usable_cores=_usable_cores(),
         memory_bytes=_pages("SC_PHYS_PAGES"),
         free_memory_bytes=_pages("SC_AVPHYS_PAGES"),
+        device=device,
+        cuda="" if supported is None else "{}.{}".format(*supported),
+        accelerators=accelerators(),
         backends=backends,
         auto=next((each.name for each in backends if each.can_run), ""),
     )
@@ -94,9 +116,25 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _gpu() -> BackendReport:
-    obstacle = why_not_gpu()
-    return BackendReport("gpu", obstacle is None, obstacle or "RAPIDS and a device are present")
+def _gpu_versions() -> dict[str, str]:
+    """Return the versions of the GPU libraries that are installed."""
+    found = {}
+    for module, names in _WHEELS.items():
+        for name in names:
+            with suppress(PackageNotFoundError):
+                found[name] = version(name)
+                break
+        else:
+            found[module] = "not installed"
+    return found
+
+
+def _gpu() -> tuple[Device | None, BackendReport]:
+    try:
+        device = find_device()
+    except Obstacle as obstacle:
+        return None, BackendReport("gpu", False, str(obstacle))
+    return device, BackendReport("gpu", True, f"RAPIDS and a device are present: {device}")
 
 
 def _cpu() -> BackendReport:

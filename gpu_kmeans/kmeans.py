@@ -15,7 +15,7 @@ from gpu_kmeans.breathe import breathe
 from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.estimator import Estimator
 from gpu_kmeans.hartigan import hartigan
-from gpu_kmeans.lloyd import Settled, lloyd
+from gpu_kmeans.lloyd import Settled, library_kmeans, lloyd
 from gpu_kmeans.prepare import (
     Prepared,
     all_distances,
@@ -371,7 +371,7 @@ class _Run:
         rows = self.prepared.rows
         few = min(LIBRARY_ITERATIONS, plan.max_iter)
         init = backend.centroids(clusters)
-        labels, inertia = backend.dense_kmeans(rows.matrix, init, few, rows.weight)
+        labels, inertia = library_kmeans(backend, rows.matrix, init, few, rows.weight)
         stopped = self.report("lloyd", inertia, len(labels), iterations=few)
         means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
         return Settled(labels, means, few, stopped)

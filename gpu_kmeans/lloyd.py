@@ -6,6 +6,7 @@ scikit-learn, so that from the same start the labels are the same.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.errors import UnsupportedOnBackend
 from gpu_kmeans.protocol import Backend, Clusters, Matrix
 
-__all__ = ["Report", "Rows", "Settled", "lloyd"]
+__all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
 
 Report = Callable[[str, float, int], bool]
 """Told the stage, the inertia and the number of rows that moved; true means stop."""
@@ -92,6 +94,27 @@ def lloyd(
             break
     assert labels is not None
     return Settled(labels, clusters, n_iter, stopped)
+
+
+def library_kmeans(
+    backend: Backend,
+    matrix: Matrix,
+    init: NDArray[Any],
+    max_iter: int,
+    weight: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.int32], float]:
+    """The library's k-means on dense rows; where it cannot take them, as many iterations here.
+
+    Returns labels and inertia, as :meth:`gpu_kmeans.protocol.Backend.dense_kmeans` does.
+    """
+    try:
+        return backend.dense_kmeans(matrix, init, max_iter, weight)
+    except UnsupportedOnBackend as reason:
+        logging.getLogger(__name__).info("Lloyd's iterations in its place: %s", reason)
+    rows = Rows(matrix, backend.squared_norms(matrix), weight)
+    start = backend.clusters_from(init, matrix.dtype)
+    done = lloyd(backend, rows, start, max_iter=max_iter, tol=0, report=lambda *_: False)
+    return done.labels, rows.weighted(rows.squared_norms) - done.clusters.explained()
 
 
 def relocate_empty(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.lloyd import Report, Rows
+from gpu_kmeans.lloyd import Report, Rows, library_kmeans
 from gpu_kmeans.protocol import Backend, Clusters
 
 __all__ = ["INITS", "start"]
@@ -63,7 +63,7 @@ def _sketch(
 ) -> Clusters:
     sketch = backend.project(rows.matrix, _directions(rows.matrix.shape[1], rng))
     init = backend.to_host(sketch[_draw_rows(backend, rows, k, rng)])
-    labels, inertia = backend.dense_kmeans(sketch, init, SKETCH_ITERATIONS, rows.weight)
+    labels, inertia = library_kmeans(backend, sketch, init, SKETCH_ITERATIONS, rows.weight)
     report("sketch", inertia, 0)
     return backend.cluster_sums(rows.matrix, labels, k, rows.weight)
 

@@ -259,6 +259,7 @@ class TfidfVectorizer(Estimator):
                 kept = np.sort(kept[most_frequent[: self.max_features]])
             if len(kept) < len(terms):
                 counts, frequency = counts[:, kept], frequency[kept]
+                counts.sort_indices()  # CuPy selects columns in any order
                 terms = [terms[column] for column in kept.tolist()]
         idf = self._inverse_frequency(terms, frequency, n_texts)
         self._set_fitted(plan, {term: column for column, term in enumerate(terms)}, idf)

@@ -79,7 +79,7 @@ def check_rows(rows: Any) -> Any:
         A finite number that overflows where float32 was asked for.
     """
     if _on_device(rows):
-        return rows
+        return _check_device_rows(rows)
     if hasattr(rows, "tocsr"):
         if rows.ndim != 2:
             raise InputError(f"expected rows in 2 dimensions, got a sparse array of {rows.ndim}")
@@ -115,6 +115,28 @@ def _on_device(rows: Any) -> bool:
     return type(rows).__module__.partition(".")[0] in {"cupy", "cupyx", "cudf"}
 
 
+def _check_device_rows(rows: Any) -> Any:
+    """The same for rows on a GPU, without moving them: by the methods of its arrays alone."""
+    if hasattr(rows, "to_cupy"):  # a cuDF frame
+        rows = rows.to_cupy()
+    if hasattr(rows, "tocsr"):
+        rows = rows.tocsr()
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise InputError(f"expected rows in 2 dimensions, at least one by one, got {rows.shape}")
+    if rows.dtype.kind not in "biuf":
+        raise NotNumeric(f"rows must hold real numbers, not {rows.dtype}")
+    if rows.dtype not in (np.float32, np.float64):
+        rows = rows.astype(np.float64)
+    values = rows.data if hasattr(rows, "indptr") else rows
+    largest = float(abs(values).max()) if values.size else 0.0
+    if not np.isfinite(largest):
+        raise NonFinite(
+            "Input X contains NaN or infinity: drop or fill such rows first (no NaN, no inf)"
+        )
+    _check_squares(largest, rows)
+    return rows
+
+
 def _as_float(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype in (np.float32, np.float64):
         return values
@@ -131,12 +153,7 @@ def _as_float(values: NDArray[Any]) -> NDArray[Any]:
 def _check_finite(rows: Any, values: NDArray[Any]) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all():
-            limit = np.finfo(values.dtype).max ** 0.5 / max(rows.shape) ** 0.5
-            if values.size and max(values.max(), -values.min()) > limit:
-                raise OutOfRange(
-                    f"input holds values beyond {limit:.1e}, whose squares overflow "
-                    f"{values.dtype}: scale the data"
-                )
+            _check_squares(max(values.max(), -values.min()) if values.size else 0.0, rows)
             return
     bad = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
     if hasattr(rows, "indptr"):
@@ -148,6 +165,15 @@ def _check_finite(rows: Any, values: NDArray[Any]) -> None:
         f"Input X contains {kind} at row {row}, column {column} (counted from 0): "
         "drop or fill such rows first (no NaN, no inf)"
     )
+
+
+def _check_squares(largest: Any, rows: Any) -> None:
+    limit = np.finfo(rows.dtype).max ** 0.5 / max(rows.shape) ** 0.5
+    if largest > limit:
+        raise OutOfRange(
+            f"input holds values beyond {limit:.1e}, whose squares overflow {rows.dtype}: scale "
+            "the data"
+        )
 
 
 def check_weight(weight: Any, n: int) -> NDArray[np.float64] | None:

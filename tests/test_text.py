@@ -1,10 +1,16 @@
-"""Tokens, vocabulary and weights: equal to scikit-learn's, for a corpus and for one query."""
+"""Tokens, vocabulary and weights: equal to scikit-learn's, for a corpus and for one query.
+
+Tests that take ``backend`` are the contract of every backend; the others concern what is above
+the seam, or how the CPU's work is cut.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +63,7 @@ def assert_same_rows(ours: Any, theirs: Any) -> None:
     np.testing.assert_array_max_ulp(ours.data, theirs.data.astype(np.float32), 1)
 
 
-def assert_equals_peer(texts: list[str], **params: Any) -> None:
+def assert_equals_peer(backend: Any, texts: list[str], **params: Any) -> None:
     """Same vocabulary, idf and rows as scikit-learn, or an error where it has one."""
     params.setdefault("stop_words", None)  # the defaults differ in this one
     peer = Peer(**params)
@@ -65,10 +71,10 @@ def assert_equals_peer(texts: list[str], **params: Any) -> None:
         theirs = peer.fit_transform(texts)
     except ValueError:
         with pytest.raises((EmptyVocabulary, InvalidParam)):
-            TfidfVectorizer(backend="cpu", **params).fit(texts)
+            TfidfVectorizer(backend=backend, **params).fit(texts)
         return
-    vectorizer = TfidfVectorizer(backend="cpu", **params)
-    assert_same_rows(vectorizer.fit_transform(texts), theirs)
+    vectorizer = TfidfVectorizer(backend=backend, **params)
+    assert_same_rows(backend.to_host(vectorizer.fit_transform(texts)), theirs)
     assert vectorizer.get_feature_names_out().tolist() == peer.get_feature_names_out().tolist()
     assert vectorizer.vocabulary_ == peer.vocabulary_
     np.testing.assert_array_equal(vectorizer.idf_, peer.idf_)
@@ -95,10 +101,10 @@ def assert_equals_peer(texts: list[str], **params: Any) -> None:
     ],
 )
 def test_tokens_are_runs_of_two_or_more_word_characters_lower_cased(
-    text: str, tokens: list[str]
+    backend: Any, text: str, tokens: list[str]
 ) -> None:
     assert find_terms(text, TokenRules()) == tokens
-    terms, counts = counting.count_terms([text], TokenRules(), None)
+    terms, counts = backend.count_terms([text], TokenRules(), None)
     assert terms == sorted(set(tokens))
     assert counts.sum() == len(tokens)
 
@@ -108,13 +114,65 @@ def test_stop_words_go_before_neighbours_are_joined() -> None:
     assert find_terms("sun and moon", rules) == ["sun", "moon", "sun moon"]
 
 
-def test_every_code_point_is_read_the_same_in_a_corpus_and_in_a_query() -> None:
-    everything = " ".join(2 * chr(point) for point in range(sys.maxunicode + 1))
-    expected = find_terms(everything, TokenRules())
-    terms, counts = counting.count_terms([everything], TokenRules(), None)
-    assert len(terms) > 100_000
-    assert terms == sorted(set(expected))
-    assert counts.sum() == len(expected)
+def assert_terms_are_found(
+    backend: Any, texts: list[str], rules: TokenRules, vocabulary: list[str] | None = None
+) -> None:
+    """The terms of ``find_terms`` and their numbers, text by text, in canonical rows."""
+    expected = [Counter(find_terms(text, rules)) for text in texts]
+    if vocabulary is None:
+        known = sorted(set().union(*expected))
+    else:
+        known = vocabulary
+        wanted = set(vocabulary)
+        expected = [Counter(t for t in found.elements() if t in wanted) for found in expected]
+    terms, counts = backend.count_terms(texts, rules, vocabulary)
+    counts = backend.to_host(counts)
+    assert terms == known
+    assert counts.shape == (len(texts), len(known))
+    assert counts.has_canonical_format
+    for (first, last), found in zip(pairwise(counts.indptr), expected, strict=True):
+        columns, numbers = counts.indices[first:last], counts.data[first:last]
+        assert dict(zip((terms[column] for column in columns), numbers, strict=True)) == found
+
+
+@pytest.mark.parametrize("neighbours", ["{0}{0}", "_{0}\u5b57"])
+def test_every_code_point_is_read_the_same_in_a_corpus_and_in_a_query(
+    backend: Any, neighbours: str
+) -> None:
+    whole = [neighbours.format(chr(point)) for point in range(sys.maxunicode + 1)]
+    # Short texts, as a backend may read a text of common characters in another way.
+    texts = [" ".join(whole[start : start + 16]) for start in range(0, len(whole), 16)]
+    assert_terms_are_found(backend, texts, TokenRules())
+
+
+@given(
+    texts=st.lists(any_text, max_size=5),
+    stop_words=st.frozensets(st.one_of(any_text, words, st.sampled_from(["ab", "bñ", "字"]))),
+    ngram_range=st.sampled_from([(1, 1), (1, 2), (2, 3)]),
+    min_length=st.sampled_from([2, 2, 1, 3]),
+)
+def test_terms_are_those_of_a_query_for_any_text_and_rules(
+    backend: Any, texts: list[str], **rules: Any
+) -> None:
+    assert_terms_are_found(backend, texts, TokenRules(**rules))
+
+
+@given(
+    texts=st.lists(st.one_of(any_text, st.sampled_from(["moon thief moon", "字幕 moon"]))),
+    vocabulary=st.lists(
+        st.one_of(any_text, st.sampled_from(["thief", "moon", "Moon", "moon thief", "字幕"])),
+        unique=True,
+    ),
+)
+def test_any_vocabulary_is_counted_in_its_own_order(
+    backend: Any, texts: list[str], vocabulary: list[str]
+) -> None:
+    assert_terms_are_found(backend, texts, TokenRules(ngram_range=(1, 2)), vocabulary)
+
+
+def test_a_stop_word_is_dropped_whole(backend: Any) -> None:
+    rules = TokenRules(stop_words=frozenset({"the", "The", "a", "", "on the", "字幕"}))
+    assert_terms_are_found(backend, ["The theme, on the moon: 字幕 字幕組", "the THE"], rules)
 
 
 def test_the_english_stop_words_are_scikit_learns() -> None:
@@ -126,8 +184,8 @@ def test_the_english_stop_words_are_scikit_learns() -> None:
 
 
 @given(any_corpus)
-def test_any_text_is_vectorized_as_scikit_learn_does(texts: list[str]) -> None:
-    assert_equals_peer(texts)
+def test_any_text_is_vectorized_as_scikit_learn_does(backend: Any, texts: list[str]) -> None:
+    assert_equals_peer(backend, texts)
 
 
 @given(
@@ -138,8 +196,10 @@ def test_any_text_is_vectorized_as_scikit_learn_does(texts: list[str]) -> None:
     sublinear_tf=st.booleans(),
     smooth_idf=st.booleans(),
 )
-def test_each_option_means_what_it_means_in_scikit_learn(texts: list[str], **params: Any) -> None:
-    assert_equals_peer(texts, **params)
+def test_each_option_means_what_it_means_in_scikit_learn(
+    backend: Any, texts: list[str], **params: Any
+) -> None:
+    assert_equals_peer(backend, texts, **params)
 
 
 @given(
@@ -147,8 +207,10 @@ def test_each_option_means_what_it_means_in_scikit_learn(texts: list[str], **par
     min_df=st.one_of(st.integers(1, 4), st.floats(0, 1)),
     max_df=st.one_of(st.integers(1, 4), st.floats(0, 1)),
 )
-def test_document_frequency_limits_are_scikit_learns(texts: list[str], **limits: Any) -> None:
-    assert_equals_peer(texts, **limits)
+def test_document_frequency_limits_are_scikit_learns(
+    backend: Any, texts: list[str], **limits: Any
+) -> None:
+    assert_equals_peer(backend, texts, **limits)
 
 
 @pytest.mark.parametrize(
@@ -160,30 +222,31 @@ def test_document_frequency_limits_are_scikit_learns(texts: list[str], **limits:
         {"thief", "moon", "dragon"},
     ],
 )
-def test_a_fixed_vocabulary_gives_scikit_learns_columns(vocabulary: Any) -> None:
-    assert_equals_peer(FILMS, vocabulary=vocabulary, ngram_range=(1, 2))
+def test_a_fixed_vocabulary_gives_scikit_learns_columns(backend: Any, vocabulary: Any) -> None:
+    assert_equals_peer(backend, FILMS, vocabulary=vocabulary, ngram_range=(1, 2))
 
 
-def test_max_features_keeps_the_most_frequent_terms_and_of_equals_the_first() -> None:
+def test_max_features_keeps_the_most_frequent_terms_and_of_equals_the_first(backend: Any) -> None:
     texts = ["bb bb aa cc", "dd cc", "ee"]  # cc and bb twice, the others once
     kept = [
-        TfidfVectorizer(max_features=limit).fit(texts).get_feature_names_out().tolist()
+        [*TfidfVectorizer(max_features=limit, backend=backend).fit(texts).vocabulary_]
         for limit in (1, 2, 3, 9)
     ]
     assert kept == [["bb"], ["bb", "cc"], ["aa", "bb", "cc"], ["aa", "bb", "cc", "dd", "ee"]]
 
 
-def test_max_features_chooses_among_what_the_limits_leave() -> None:
+def test_max_features_chooses_among_what_the_limits_leave(backend: Any) -> None:
     texts = ["aa aa aa", "bb cc cc", "bb cc"]
-    assert_equals_peer(texts, min_df=2, max_features=1)
-    assert TfidfVectorizer(min_df=2, max_features=1).fit(texts).vocabulary_ == {"cc": 0}
+    assert_equals_peer(backend, texts, min_df=2, max_features=1)
+    vectorizer = TfidfVectorizer(min_df=2, max_features=1, backend=backend)
+    assert vectorizer.fit(texts).vocabulary_ == {"cc": 0}
 
 
-def test_the_tmdb_overviews_give_scikit_learns_matrix(tmdb: Path) -> None:
+def test_the_tmdb_overviews_give_scikit_learns_matrix(backend: Any, tmdb: Path) -> None:
     overviews = pd.read_csv(tmdb / "tmdb_5000_movies.csv", usecols=["overview"])["overview"]
     texts = overviews.fillna("")
-    vectorizer, peer = TfidfVectorizer(backend="cpu"), Peer(stop_words="english")
-    rows = vectorizer.fit_transform(texts)
+    vectorizer, peer = TfidfVectorizer(backend=backend), Peer(stop_words="english")
+    rows = backend.to_host(vectorizer.fit_transform(texts))
     assert rows.shape == (4803, 20978)
     assert rows.nnz == 125_840
     assert_same_rows(rows, peer.fit_transform(texts))
@@ -212,43 +275,46 @@ def assert_is_row(query: tuple[Any, Any], row: Any) -> None:
     sublinear_tf=st.booleans(),
 )
 def test_a_query_is_read_and_weighed_as_the_texts_were(
-    texts: list[str], query: str, **params: Any
+    backend: Any, texts: list[str], query: str, **params: Any
 ) -> None:
-    vectorizer = TfidfVectorizer(backend="cpu", **params)
-    fitted = vectorizer.fit_transform([*texts, "moon moon thief moon"])
+    vectorizer = TfidfVectorizer(backend=backend, **params)
+    fitted = backend.to_host(vectorizer.fit_transform([*texts, "moon moon thief moon"]))
     for text, row in zip(texts, fitted[:-1], strict=True):
         assert_is_row(vectorizer.transform_query(text), row)
-    assert_is_row(vectorizer.transform_query(query), vectorizer.transform([query]))
+    row = backend.to_host(vectorizer.transform([query]))
+    assert_is_row(vectorizer.transform_query(query), row)
 
 
 @settings(max_examples=25)
 @given(st.lists(st.sampled_from(" ".join(FILMS).split()), max_size=400).map(" ".join))
-def test_a_long_query_has_the_same_bits_too(text: str) -> None:
-    vectorizer = TfidfVectorizer(backend="cpu").fit(FILMS)
-    assert_is_row(vectorizer.transform_query(text), vectorizer.transform([text]))
+def test_a_long_query_has_the_same_bits_too(backend: Any, text: str) -> None:
+    vectorizer = TfidfVectorizer(backend=backend).fit(FILMS)
+    row = backend.to_host(vectorizer.transform([text]))
+    assert_is_row(vectorizer.transform_query(text), row)
 
 
-def test_transform_repeats_fit_transform() -> None:
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_df=2)
-    fitted = vectorizer.fit_transform(FILMS)
-    again = vectorizer.transform(FILMS)
+def test_transform_repeats_fit_transform(backend: Any) -> None:
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_df=2, backend=backend)
+    fitted = backend.to_host(vectorizer.fit_transform(FILMS))
+    again = backend.to_host(vectorizer.transform(FILMS))
     assert fitted.dtype == again.dtype == np.float32
     assert fitted.has_sorted_indices and again.has_sorted_indices
     assert (fitted != again).nnz == 0
     np.testing.assert_allclose(sp.linalg.norm(fitted, axis=1), [1, 1, 1, 1, 0, 1], rtol=1e-6)
 
 
-def test_a_text_without_a_known_term_is_an_empty_row() -> None:
-    vectorizer = TfidfVectorizer().fit(FILMS)
-    rows = vectorizer.transform(["", "the", "unheard", "moon"])
+def test_a_text_without_a_known_term_is_an_empty_row(backend: Any) -> None:
+    vectorizer = TfidfVectorizer(backend=backend).fit(FILMS)
+    rows = backend.to_host(vectorizer.transform(["", "the", "unheard", "moon"]))
     assert np.diff(rows.indptr).tolist() == [0, 0, 0, 1]
     columns, values = vectorizer.transform_query("unheard 🎬")
     assert columns.shape == values.shape == (0,)
     assert vectorizer.transform([]).shape == (0, len(vectorizer.vocabulary_))
 
 
-def test_weights_are_those_of_the_formula() -> None:
-    rows = TfidfVectorizer(norm=None, stop_words=None).fit_transform(["aa aa bb", "bb"])
+def test_weights_are_those_of_the_formula(backend: Any) -> None:
+    vectorizer = TfidfVectorizer(norm=None, stop_words=None, backend=backend)
+    rows = backend.to_host(vectorizer.fit_transform(["aa aa bb", "bb"]))
     rare = np.log(3 / 2) + 1
     np.testing.assert_allclose(rows.toarray(), [[2 * rare, 1], [0, 1]], rtol=1e-7)
 
@@ -304,11 +370,20 @@ def test_blocks_of_weighing_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_array_equal(counting.weigh_terms(counts, idf, True, "l2").data, whole.data)
 
 
-def test_without_idf_and_norm_weights_are_counts() -> None:
-    _, counts = counting.count_terms(FILMS, TokenRules(), None)
-    rows = counting.weigh_terms(counts, None, False, None)
+def test_without_idf_and_norm_weights_are_counts(backend: Any) -> None:
+    _, counts = backend.count_terms(FILMS, TokenRules(), None)
+    rows = backend.to_host(backend.weigh_terms(counts, None, False, None))
     assert rows.dtype == np.float32
-    np.testing.assert_array_equal(rows.toarray(), counts.toarray())
+    np.testing.assert_array_equal(rows.toarray(), backend.to_host(counts).toarray())
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", None])
+@pytest.mark.parametrize("texts", [[], [""], ["", "moon"]])
+def test_rows_without_terms_weigh_nothing(backend: Any, texts: list[str], norm: str | None) -> None:
+    terms, counts = backend.count_terms(texts, TokenRules(), None)
+    rows = backend.to_host(backend.weigh_terms(counts, np.ones(len(terms)), True, norm))
+    assert rows.shape == (len(texts), len(terms))
+    assert rows.data.tolist() == [1.0] * len(terms)
 
 
 # -- what may be given as texts -------------------------------------------------------
@@ -335,22 +410,34 @@ def test_without_idf_and_norm_weights_are_counts() -> None:
         "category",
     ],
 )
-def test_any_column_of_texts_will_do(as_given: Any) -> None:
-    expected = TfidfVectorizer().fit_transform(FILMS)
-    assert (TfidfVectorizer().fit_transform(as_given(FILMS)) != expected).nnz == 0
+def test_any_column_of_texts_will_do(backend: Any, as_given: Any) -> None:
+    vectorizer = TfidfVectorizer(backend=backend)
+    expected = backend.to_host(vectorizer.fit_transform(FILMS))
+    assert (backend.to_host(vectorizer.fit_transform(as_given(FILMS))) != expected).nnz == 0
+
+
+def test_a_column_of_a_table_will_do(backend: Any, tmp_path: Path) -> None:
+    texts = [*FILMS, "ΟΔΟΣ 𐐀𐐁 字幕 ⳬⳬ", "moon 🎬🚀 sun"]
+    pd.DataFrame({"text": texts}).to_csv(tmp_path / "films.csv", index=False)
+    column = backend.read_table(tmp_path / "films.csv", ["text"], [])["text"].fillna("")
+    rules = TokenRules(ngram_range=(1, 2))
+    expected_terms, expected = backend.count_terms(texts, rules, None)
+    terms, counts = backend.count_terms(column, rules, None)
+    assert terms == expected_terms
+    assert (backend.to_host(counts) != backend.to_host(expected)).nnz == 0
 
 
 @pytest.mark.parametrize("bad", [None, float("nan"), pd.NA, 7, b"moon", ["moon"]])
 @pytest.mark.parametrize("verb", ["fit", "fit_transform", "transform"])
-def test_what_is_not_a_text_is_refused_with_its_position(bad: Any, verb: str) -> None:
-    vectorizer = TfidfVectorizer().fit(FILMS)
+def test_what_is_not_a_text_is_refused_with_its_position(backend: Any, bad: Any, verb: str) -> None:
+    vectorizer = TfidfVectorizer(backend=backend).fit(FILMS)
     with pytest.raises(InputError, match=r"texts\[2\] is .*not a text.*''"):
         getattr(vectorizer, verb)(["moon", "thief", bad])
 
 
-def test_a_missing_text_of_a_series_is_named_by_position() -> None:
+def test_a_missing_text_of_a_series_is_named_by_position(backend: Any) -> None:
     with pytest.raises(InputError, match=r"texts\[1\] is nan"):
-        TfidfVectorizer().fit(pd.Series(["moon", None], index=[8, 9]))
+        TfidfVectorizer(backend=backend).fit(pd.Series(["moon", None], index=[8, 9]))
 
 
 @pytest.mark.parametrize(
@@ -397,10 +484,10 @@ def test_a_query_is_a_text(bad: Any) -> None:
     ],
 )
 def test_nothing_usable_says_how_many_texts_and_why(
-    texts: list[str], params: dict[str, Any], message: str
+    backend: Any, texts: list[str], params: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EmptyVocabulary, match=message):
-        TfidfVectorizer(**params).fit(texts)
+        TfidfVectorizer(**params, backend=backend).fit(texts)
 
 
 # -- parameters -----------------------------------------------------------------------

@@ -165,6 +165,13 @@ def diagnosis(found: Diagnosis) -> str:
             "" if found.free_memory_bytes is None else f"{_gib(found.free_memory_bytes)} free of "
         )
         lines.append(("Memory", free + _gib(found.memory_bytes)))
+    lines.append(("NVIDIA driver", f"supports CUDA {found.cuda}" if found.cuda else "none"))
+    if found.device is not None:
+        memory = f"{_gib(found.device.free_memory_bytes)} free of {_gib(found.device.memory_bytes)}"
+        capability = "{}.{}".format(*found.device.capability)
+        lines.append(("GPU", f"{found.device.name}, compute capability {capability}, {memory}"))
+    if found.accelerators:
+        lines.append(("Active", f"{', '.join(found.accelerators)}: what they serve is no CPU"))
     return paragraphs(
         heading("Backends"),
         facts(

@@ -1,0 +1,57 @@
+"""Dense k-means by cuML, from centroids that were drawn on the host.
+
+cuML adds float32 numbers in no fixed order, so its labels may differ from run to run where a
+row is equally near to two centroids; nothing else on this backend is like that.
+
+Not yet run on a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy as cp
+import numpy as np
+from cuml.cluster import KMeans
+from numpy.typing import NDArray
+
+from gpu_kmeans.errors import InvalidParam, UnsupportedOnBackend
+from gpu_kmeans.protocol import Matrix
+
+__all__ = ["dense_kmeans"]
+
+LARGEST = 2**31 - 1
+"""Rows times clusters: beyond it 32-bit places in the library's arrays overflow (raft #1258)."""
+NEVER = float(np.finfo(np.float32).tiny)
+"""A tolerance that stops only where the cost no longer falls or no centroid moves: cuML asks for
+one above 0, and measures it against the cost and the absolute shift, not as scikit-learn does."""
+
+
+def dense_kmeans(
+    rows: Matrix,
+    init: NDArray[Any],
+    max_iter: int,
+    weight: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.int32], float]:
+    (n, n_features), k = rows.shape, len(init)
+    # Checked here, as what goes wrong inside the library can take the whole process with it.
+    if init.shape != (k, n_features) or n < k:
+        raise InvalidParam(
+            f"centroids of shape {init.shape} cannot start k-means on rows of shape {rows.shape}"
+        )
+    if n * k > LARGEST:
+        raise UnsupportedOnBackend(
+            f"cuML's k-means cannot hold {n} rows times {k} clusters (more than {LARGEST}); use "
+            "fewer clusters, or backend='cpu'"
+        )
+    kmeans = KMeans(
+        n_clusters=k,
+        init=cp.asarray(init, dtype=np.float32),
+        n_init=1,  # "auto" means ten times the same run where the start is given
+        max_iter=max_iter,
+        tol=NEVER,
+        output_type="cupy",
+    )
+    points = cp.ascontiguousarray(rows, dtype=np.float32)
+    kmeans.fit(points, sample_weight=None if weight is None else cp.asarray(weight, np.float32))
+    return cp.asnumpy(kmeans.labels_).astype(np.int32), float(kmeans.inertia_)

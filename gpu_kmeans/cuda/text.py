@@ -1,0 +1,235 @@
+"""Counting terms with cuML and weighing them with a kernel; texts and rows stay on the device.
+
+cuML's ``TfidfVectorizer`` is given words with spaces between them, and counts them bare: which
+words a text has is found before, with cuDF where it reads the text as Python does and on the
+host where it does not (:mod:`gpu_kmeans.cuda.plain`), so that a token is exactly what
+:mod:`gpu_kmeans.text` says. The terms come to the host, where their columns are numbered.
+
+Texts are counted some 100 MB at a time: cuDF holds at most 2^31 tokens in a column and 2^31
+bytes of n-grams, and needs about 16 bytes for each byte of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import cudf
+import cuml
+import cupy as cp
+import numpy as np
+from cudf.api.types import is_string_dtype
+from cuml.feature_extraction.text import TfidfVectorizer
+from cupyx.scipy import sparse
+
+from gpu_kmeans.cuda import kernels
+from gpu_kmeans.cuda.blocks import each_block
+from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
+from gpu_kmeans.errors import InputError
+from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
+
+__all__ = ["count_terms", "weigh_terms"]
+
+Texts: TypeAlias = Any
+"""A text column of cuDF without nulls, or a list of str."""
+
+_CHUNK = 1 << 27
+"""Bytes of text (or characters, on the host) that are counted at once, by the longest n-gram."""
+_WORK = 16
+"""Bytes of the device that a byte of text takes while it is counted, by the longest n-gram."""
+_THREADS = 128
+_NORMS = {None: 0, "l1": 1, "l2": 2}  # as in weigh.cu
+_INDEX = {"int32": "int", "int64": "long long"}
+
+
+def count_terms(
+    texts: Any, rules: TokenRules, vocabulary: Sequence[str] | None
+) -> tuple[list[str], Matrix]:
+    """Count the terms of each text; see :meth:`gpu_kmeans.protocol.Backend.count_terms`.
+
+    Counts are float32 (cupyx has no CSR of integers), hence exact up to 2^24.
+
+    Parameters
+    ----------
+    texts : cudf.Series, or list, array, pandas.Series or other iterable of str
+        A column on the device stays there, but for those texts that cuDF reads otherwise.
+
+    Raises
+    ------
+    InputError
+        A text is missing or not a ``str``; its position is named, counted from 0.
+    OutOfDeviceMemory
+    """
+    rows = texts if _is_text_column(texts) else _strings(texts)
+    found: list[tuple[list[str], Matrix]] = []
+    for chunk, size in _chunks(rows, _CHUNK // rules.ngram_range[1]):
+
+        def work(start: int, stop: int, chunk: Texts = chunk) -> None:
+            found.append(_count(_part(chunk, start, stop), rules))
+
+        each_block(len(chunk), 1 + _WORK * rules.ngram_range[1] * size // len(chunk), work)
+    if vocabulary is None:
+        terms = sorted({name for names, _ in found for name in names})
+    else:
+        terms = list(vocabulary)
+    return terms, _join(found, terms)
+
+
+def weigh_terms(
+    counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
+) -> Matrix:
+    """Turn counts into TF-IDF rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
+
+    The result shares its index arrays with ``counts``. ``idf`` must be positive. The weights
+    are the CPU's to the last bit: logarithms come from a table that the host has filled.
+    """
+    n, n_terms = counts.shape
+    values = cp.empty(counts.nnz, np.float32)
+    if counts.nnz:
+        tf = np.arange(int(counts.data.max()) + 1, dtype=np.float64)
+        if sublinear:
+            tf[1:] = np.log(tf[1:]) + 1.0
+        weigh = kernels.load("weigh.cu", INDEX=_INDEX[counts.indices.dtype.name])["weigh"]
+        weigh(
+            (-(-n // _THREADS),),
+            (_THREADS,),
+            (
+                counts.indptr,
+                counts.indices,
+                counts.data.astype(np.float32, copy=False),
+                cp.asarray(tf),
+                cp.asarray(np.ones(n_terms) if idf is None else idf, dtype=np.float64),
+                np.int32(_NORMS[norm]),
+                np.int32(n),
+                values,
+            ),
+        )
+    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+# -- texts, on the device or on the host ------------------------------------------------
+
+
+def _is_text_column(texts: Any) -> bool:
+    return isinstance(texts, cudf.Series) and is_string_dtype(texts) and not texts.null_count
+
+
+def _strings(texts: Any) -> list[str]:
+    values: list[str]
+    if isinstance(texts, cudf.Series):
+        values = texts.to_arrow().to_pylist()
+    else:
+        values = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+    for position, value in enumerate(values):
+        if not isinstance(value, str):
+            raise InputError(
+                f"texts[{position}] is {value!r:.60} ({type(value).__name__}), not a text: "
+                "replace what is missing by '' and convert the rest with str() beforehand"
+            )
+    return values
+
+
+def _part(texts: Texts, start: int, stop: int) -> Texts:
+    return texts[start:stop] if isinstance(texts, list) else texts.iloc[start:stop]
+
+
+def _chunks(texts: Texts, limit: int) -> Iterator[tuple[Texts, int]]:
+    """Neighbouring texts of at most ``limit`` bytes, or a single longer one, and their bytes."""
+    if isinstance(texts, list):
+        sizes = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    else:
+        sizes = texts.str.byte_count().to_numpy()
+    ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    start = 0
+    while start < len(texts):
+        fitting = int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1
+        stop = max(start + 1, fitting)
+        yield _part(texts, start, stop), int(ends[stop] - ends[start])
+        start = stop
+
+
+def _words(texts: Texts, min_length: int) -> Any:
+    """The tokens of each text, stop words included, with spaces between them: a cuDF column."""
+    if isinstance(texts, list):
+        odd = np.array([at for at, text in enumerate(texts) if not is_plain(text)], dtype=np.int64)
+        read_here = [texts[at] for at in odd.tolist()]
+        # cuDF need not see these; a lone surrogate it could not even hold.
+        plain = [text if is_plain(text) else "" for text in texts] if read_here else texts
+        column = cudf.Series(plain, dtype="str")
+    else:
+        column = texts
+        others = column.str.filter_characters(PLAIN, keep=False).str.byte_count()
+        odd = np.flatnonzero(others.to_numpy())
+        read_here = column.take(odd).to_arrow().to_pylist() if len(odd) else []
+    # The underscore counts as a letter; no capital is left that could be taken for its stand-in.
+    words = (
+        column.str.lower()
+        .str.replace("_", "X", regex=False)
+        .str.filter_alphanum(" ", keep=True)
+        .str.replace("X", "_", regex=False)
+        .str.filter_tokens(min_length, delimiter=" ")
+    )
+    if not read_here:
+        return words
+    words_here = [words_of(text, min_length) for text in read_here]
+    both = cudf.concat([words, cudf.Series(words_here, dtype=column.dtype)], ignore_index=True)
+    place = np.arange(len(column))
+    place[odd] = len(column) + np.arange(len(odd))
+    return both.take(place)
+
+
+# -- counts -----------------------------------------------------------------------------
+
+
+def _count(texts: Texts, rules: TokenRules) -> tuple[list[str], Matrix]:
+    """The terms of some texts and how often each text has them, in cuML's columns."""
+    words = _words(texts, rules.min_length)
+    # No other stop word can equal a token, and cuML compares every token with every one.
+    stop_words = [word for word in rules.stop_words if words_of(word, rules.min_length) == word]
+    vectorizer = TfidfVectorizer(
+        lowercase=False,
+        delimiter=" ",
+        stop_words=sorted(stop_words) or None,
+        ngram_range=rules.ngram_range,
+        use_idf=False,
+        norm=None,
+    )
+    try:
+        with cuml.using_output_type("cupy"):  # on the device, whatever the program has set
+            counts = vectorizer.fit_transform(words)
+    except ValueError as error:
+        if "empty vocabulary" not in str(error):
+            raise
+        return [], sparse.csr_matrix((len(words), 0), dtype=np.float32)
+    return vectorizer.get_feature_names_out().tolist(), counts
+
+
+def _join(found: list[tuple[list[str], Matrix]], terms: list[str]) -> Matrix:
+    """Rows of all parts with the columns of ``terms``, in order; other terms are dropped."""
+    n = sum(counts.shape[0] for _, counts in found)
+    shape = (n, len(terms))
+    if not sum(counts.nnz for _, counts in found):
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    place = {term: column for column, term in enumerate(terms)}
+    columns, data, lengths = [], [], []
+    for names, counts in found:
+        # One column more than there are names, so that a part without any can be looked up too.
+        column_of = np.array([*(place.get(name, -1) for name in names), -1], dtype=np.int32)
+        columns.append(cp.asarray(column_of)[counts.indices])
+        data.append(counts.data)
+        lengths.append(cp.diff(counts.indptr))
+    indices, values = cp.concatenate(columns), cp.concatenate(data)
+    indptr = _ends(cp.concatenate(lengths))
+    known = indices >= 0
+    if not known.all():
+        indices, values, indptr = indices[known], values[known], _ends(known)[indptr]
+    counts = sparse.csr_matrix((values, indices, indptr), shape=shape)
+    counts.sort_indices()  # columns of a given vocabulary come in any order
+    return counts
+
+
+def _ends(sizes: Any) -> Any:
+    """Where each of some things of given sizes begins, and where the last one ends: int64."""
+    ends = cp.zeros(len(sizes) + 1, np.int64)
+    cp.cumsum(sizes, out=ends[1:])
+    return ends
