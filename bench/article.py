@@ -16,16 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from bench.measure import judge, machine, summary
 
 QUERY = "space alien invasion"
 SEED = 42
@@ -86,20 +84,6 @@ def main() -> None:
     print(text)
 
 
-def machine() -> dict[str, Any]:
-    """What ran this: processor, cores, Python and the versions that matter."""
-    names = ("gpu-kmeans", "numpy", "scipy", "pandas", "pyarrow", "faiss-cpu", "scikit-learn")
-    lines = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = next((x.split(":")[1].strip() for x in lines.splitlines() if "model name" in x), "")
-    return {
-        "processor": model or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in names},
-    }
-
-
 def whole_process(files: list[str], pairs: int) -> dict[str, Any]:
     """Run both sides as fresh processes, in turns."""
     arguments = [*files, QUERY, str(SEED)]
@@ -156,28 +140,6 @@ def in_turns(ours: Callable[[], None], theirs: Callable[[], None], pairs: int) -
         "seconds": {side: summary(each) for side, each in seconds.items()},
         "ratio": summary(ratios),
     }
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Median and extremes, rounded to what the measurement can tell."""
-    return {
-        "median": round(statistics.median(values), 4),
-        "min": round(min(values), 4),
-        "max": round(max(values), 4),
-    }
-
-
-def judge(rows: Any, labels: Any, k: int) -> float:
-    """Inertia of a labeling: squared norms less what the cluster means explain, in float64."""
-    import numpy as np
-    from scipy import sparse
-
-    n = rows.shape[0]
-    members = sparse.csr_array((np.ones(n), (labels, np.arange(n))), shape=(k, n))
-    wide = rows.astype(np.float64)
-    sums = members @ wide
-    explained = sums.multiply(sums).sum(axis=1) / np.maximum(members.sum(axis=1), 1)
-    return float(wide.multiply(wide).sum() - explained.sum())
 
 
 if __name__ == "__main__":
