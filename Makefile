@@ -5,15 +5,18 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # a demo must not start while `test` installs into the same environment
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint gpu-check clean
 
 BIN := .venv/bin
 # What was installed, as stamps: written last, so an interrupted installation is done again.
 BASE := .venv/installed-base
 DEV := .venv/installed-dev
+GPU := .venv/installed-gpu
+# The extra that fits the driver: cu13 (580 or newer) or cu12.
+CUDA := cu13
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 demo: $(BASE) ## Cluster the bundled sample and recommend from it
 	$(BIN)/gpu-kmeans demo
@@ -28,10 +31,15 @@ lint: $(DEV) ## Lint, check the format and the types
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 
+gpu-check: $(GPU) ## On a machine with an NVIDIA GPU: tests, parity with the CPU, measurements
+	$(BIN)/python -m bench.gpu_check --out bench/results/gpu-check.json \
+		$(if $(TMDB),--movies "$(TMDB)/tmdb_5000_movies.csv" --credits "$(TMDB)/tmdb_5000_credits.csv")
+
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv gpu-kmeans-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+comma := ,
 # $(call install,REQUIREMENT)
 define install
 	@echo "Installing $(1) into .venv (the first time takes a minute or more)"
@@ -48,6 +56,9 @@ $(BASE): pyproject.toml .venv/created
 
 $(DEV): $(BASE)
 	$(call install,.[dev])
+
+$(GPU): $(DEV)
+	$(call install,.[dev$(comma)$(CUDA)])
 
 # Without uv: the first Python that is new enough and can make an environment with pip in it.
 .venv/created:
