@@ -5,13 +5,17 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # a demo must not start while `test` installs into the same environment
-.PHONY: help demo test lint gpu-check clean
+.PHONY: help demo test lint bench gpu-check clean
 
 BIN := .venv/bin
 # What was installed, as stamps: written last, so an interrupted installation is done again.
 BASE := .venv/installed-base
 DEV := .venv/installed-dev
+BENCH := .venv/installed-bench
 GPU := .venv/installed-gpu
+# What `make bench` measures, and the folder that it writes to.
+TIER := standard
+RESULTS := bench-results
 # The extra that fits the driver: cu13 (580 or newer) or cu12.
 CUDA := cu13
 
@@ -30,6 +34,11 @@ lint: $(DEV) ## Lint, check the format and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
+
+bench: $(BENCH) ## Measure this package and its peers (TIER=standard, TMDB=FOLDER), and report
+	$(BIN)/python -m bench run --tier $(TIER) --out $(RESULTS)/$(TIER).jsonl \
+		$(if $(TMDB),--tmdb "$(TMDB)")
+	$(BIN)/python -m bench report $(RESULTS)/$(TIER).jsonl
 
 gpu-check: $(GPU) ## On a machine with an NVIDIA GPU: tests, parity with the CPU, measurements
 	$(BIN)/python -m bench.gpu_check --out bench/results/gpu-check.json \
@@ -51,11 +60,14 @@ define install
 	@touch $@
 endef
 
-$(BASE): pyproject.toml .venv/created
+$(BASE): pyproject.toml hatch_build.py $(wildcard cpu_fallback/kernels/*.[ch]) .venv/created
 	$(call install,.)
 
 $(DEV): $(BASE)
 	$(call install,.[dev])
+
+$(BENCH): $(BASE)
+	$(call install,.[bench])
 
 $(GPU): $(DEV)
 	$(call install,.[dev$(comma)$(CUDA)])

@@ -6,15 +6,27 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["judge", "machine", "repeat", "summary", "write"]
+__all__ = ["enough", "judge", "machine", "peak_bytes", "repeat", "sizes", "summary", "write"]
 
-PEERS = ("scikit-learn",)
+PEERS = (
+    "scikit-learn",
+    "scikit-learn-intelex",
+    "sparsekmeans",
+    "python-graphblas",
+    "superkmeans",
+    "flash-kmeans",
+    "torch",
+)
+
+SLOW, SLOWER = 4.0, 20.0
+"""A run that takes longer than so many seconds is repeated three times, or not at all."""
 
 
 def machine() -> dict[str, Any]:
@@ -36,6 +48,7 @@ def machine() -> dict[str, Any]:
         "system": found.platform,
         "python": platform.python_version(),
         "gpu": None if found.device is None else str(found.device),
+        "driver": found.driver or None,
         "driver_cuda": found.cuda or None,
         "accelerators": found.accelerators,
         "versions": versions,
@@ -61,6 +74,35 @@ def repeat(call: Callable[[], Any], times: int, warm_up: int = 1) -> dict[str, f
     return summary(seconds) | {"repeats": times, "warm_up": warm_up}
 
 
+def enough(seconds: float, wanted: int) -> tuple[int, str | None]:
+    """How often to repeat a run that takes so many seconds, and why fewer times than wanted.
+
+    Short runs are repeated more often, up to 25 times or one second, as their times scatter more.
+    """
+    if seconds > SLOWER and wanted > 1:
+        return 1, f"one run takes {seconds:.0f} s; above {SLOWER:g} s there is only one"
+    if seconds > SLOW and wanted > 3:
+        return 3, f"one run takes {seconds:.1f} s; above {SLOW:g} s there are three"
+    return max(wanted, min(25, int(1 / max(seconds, 1e-3)))), None
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held.
+
+    Not ``ru_maxrss`` where Linux offers better: that figure is inherited from the process that
+    started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
 def summary(values: list[float]) -> dict[str, float]:
     """Median and extremes, rounded to what the measurement can tell."""
     return {
@@ -71,16 +113,32 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 def judge(rows: Any, labels: Any, k: int) -> float:
-    """Inertia of a labeling: squared norms less what the cluster means explain, in float64."""
+    """Inertia of a labeling: squared norms less what the cluster means explain, in float64.
+
+    ``rows`` are sparse or dense, of shape (n, n_features).
+    """
     import numpy as np
     from scipy import sparse
 
     n = rows.shape[0]
     members = sparse.csr_array((np.ones(n), (labels, np.arange(n))), shape=(k, n))
-    wide = rows.astype(np.float64)
-    sums = members @ wide
+    wide = sparse.csr_array(rows, dtype=np.float64)
+    sums = sparse.csr_array(members @ wide)
     explained = sums.multiply(sums).sum(axis=1) / np.maximum(members.sum(axis=1), 1)
-    return float(wide.multiply(wide).sum() - explained.sum())
+    return float(np.square(wide.data).sum() - explained.sum())
+
+
+def sizes(labels: Any, k: int) -> dict[str, int]:
+    """How many rows the clusters hold."""
+    import numpy as np
+
+    count = np.bincount(labels, minlength=k)
+    return {
+        "min": int(count.min()),
+        "median": int(np.median(count)),
+        "max": int(count.max()),
+        "empty": int((count == 0).sum()),
+    }
 
 
 def write(record: dict[str, Any], out: Path | None) -> None:

@@ -97,10 +97,11 @@ class CpuBackend:
         labels: NDArray[np.int32],
         k: int,
         weight: NDArray[np.float64] | None = None,
+        into: Clusters | None = None,
     ) -> Clusters:
         from cpu_fallback import rows as verbs
 
-        return verbs.cluster_sums(rows, labels, k, weight)
+        return verbs.cluster_sums(rows, labels, k, weight, into)
 
     def assign(
         self,

@@ -1,13 +1,15 @@
-"""Verbs on rows: CSR through SciPy, dense through NumPy's BLAS; neither is turned into the other.
+"""Verbs on rows: CSR compiled or through SciPy, dense through NumPy's BLAS; never one as the other.
 
-The one hot line is ``rows @ sums`` with the sums stored feature by cluster: a non-zero of a
-CSR row then reads one contiguous run of k numbers. It runs in chunks of about
+Sums are stored feature by cluster: a non-zero of a CSR row then reads one contiguous run of k
+numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns
+and sums sparse rows. Everywhere else the hot line is SciPy's ``rows @ sums``, in chunks of about
 :data:`SCORES_PER_CHUNK` scores, which keeps a chunk's scores in a core's cache, on a pool of
 threads (SciPy releases the GIL). Dense chunks run one after the other: BLAS has threads of
 its own.
 
-Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``, one chunk
-of scores for each thread, and a float64 copy of the non-zeros while sums are formed.
+Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``; compiled, one
+copy of the rows by column; with SciPy one chunk of scores for each thread, and a float64 copy of
+the non-zeros while sums are formed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cpu_fallback import threads
+from cpu_fallback import compiled, threads
+from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
 __all__ = [
@@ -41,6 +44,8 @@ SMALL_SUMS = 1 << 19
 
 def matrix(rows: Any) -> Matrix:
     """CSR with sorted, unrepeated column indices, or a C-contiguous array; float32 or float64."""
+    if type(rows).__module__.partition(".")[0] in {"cupy", "cupyx"}:
+        raise InvalidParam("the rows are on a GPU: use backend='gpu', or bring them by rows.get()")
     if _is_csr(rows):
         csr = sparse.csr_array(rows)
         if not csr.has_canonical_format:
@@ -89,10 +94,14 @@ def cluster_sums(
     labels: NDArray[np.int32],
     k: int,
     weight: NDArray[np.float64] | None = None,
+    into: Clusters | None = None,
 ) -> Clusters:
     n = rows.shape[0]
     ones = np.ones(n) if weight is None else weight
     totals = _totals(labels, ones, k)
+    if _is_csr(rows) and compiled.can_take(rows):
+        sums = np.empty((rows.shape[1], k), rows.dtype) if into is None else into.sums
+        return Clusters(sums, totals, compiled.sum_rows(rows, labels, k, ones, sums))
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
     members = sparse.csc_array((ones, labels, np.arange(n + 1)), shape=(k, n)).tocsr()
@@ -141,6 +150,12 @@ def assign(
     filled = clusters.weight > 0
     size = np.where(filled, clusters.weight, 1.0)
     q = np.where(filled, clusters.squared_norms / size, np.inf)
+    if _is_csr(rows) and compiled.can_take(rows):
+        best, cheapest, mine = compiled.nearest(
+            rows, clusters.sums, q, size, labels, weight, squared_norms
+        )
+        wide = None if mine is None else mine.astype(np.float64)
+        return Assignment(best, cheapest.astype(np.float64), wide)
     nearest = np.empty(n, dtype=np.int32)
     cost = np.empty(n)
     own = None if labels is None else np.empty(n)

@@ -7,9 +7,10 @@ step that fails. Nothing switches after that.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal, TypeAlias
 
-from gpu_kmeans.device import Obstacle, find_device
+from gpu_kmeans.device import Device, Obstacle, find_device
 from gpu_kmeans.errors import BackendUnavailable, InvalidParam
 from gpu_kmeans.protocol import Backend
 
@@ -51,8 +52,8 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
     if spec == "cpu":
         return _cpu(), "asked for"
     try:
-        device = find_device()
-        return _gpu(), f"{'asked for' if spec == 'gpu' else 'a GPU is there'}: {device}"
+        backend, device = _gpu()
+        return backend, f"{'asked for' if spec == 'gpu' else 'a GPU is there'}: {device}"
     except Obstacle as obstacle:
         if spec == "gpu":
             raise BackendUnavailable(
@@ -73,11 +74,14 @@ def _cpu() -> Backend:
     return CpuBackend()
 
 
-def _gpu() -> Backend:
+@cache
+def _gpu() -> tuple[Backend, Device]:
+    """The GPU backend, made once: work on a device goes on while its memory fills."""
+    device = find_device()
     try:
         from gpu_kmeans.cuda import GpuBackend
 
-        return GpuBackend()
-    except (ImportError, OSError) as error:
+        return GpuBackend(), device
+    except (ImportError, OSError, RuntimeError) as error:
         # Found on disk and yet not loadable: half an installation, or one for another CUDA.
         raise Obstacle(f"the GPU libraries are installed and do not load: {error}") from error

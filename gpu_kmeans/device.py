@@ -11,6 +11,7 @@ Names and error codes are those of the CUDA Driver API.
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Device", "Obstacle", "accelerators", "driver_version", "find_device"]
+__all__ = ["Device", "Obstacle", "accelerators", "driver_release", "driver_version", "find_device"]
 
 LIBRARIES = ("cupy", "cudf", "cuml")
 DRIVER = "libcuda.so.1"
@@ -112,6 +113,16 @@ def driver_version() -> tuple[int, int] | None:
     return version // 1000, version % 1000 // 10
 
 
+def driver_release() -> str | None:
+    """The driver's own version, such as ``580.65.06``; None where Linux tells of none."""
+    try:
+        told = Path("/proc/driver/nvidia/version").read_text("utf-8")
+    except OSError:
+        return None
+    found = re.search(r"\d+\.\d+(\.\d+)?", told)
+    return found[0] if found else None
+
+
 def accelerators() -> list[str]:
     """Switched-on accelerators that move work of CPU libraries to the GPU behind the scenes."""
     found = []
@@ -124,9 +135,10 @@ def accelerators() -> list[str]:
 
 
 def _needs() -> _Needs:
-    with suppress(PackageNotFoundError):
-        distribution("cudf-cu13")
-        return _CUDA_13
+    for name, needs in (("cudf-cu13", _CUDA_13), ("cudf-cu12", _CUDA_12)):
+        with suppress(PackageNotFoundError):
+            distribution(name)
+            return needs
     in_conda = any((Path(sys.prefix) / "lib").glob("libcudart.so.13*"))
     return _CUDA_13 if in_conda else _CUDA_12
 
@@ -164,10 +176,10 @@ def _check_started(driver: Any) -> None:
 
 def _first_device(driver: Any) -> ctypes.c_int:
     count, handle = ctypes.c_int(0), ctypes.c_int(0)
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    if count.value == 0:
+    if driver.cuDeviceGetCount(ctypes.byref(count)) or count.value == 0:
         raise _no_device()
-    driver.cuDeviceGet(ctypes.byref(handle), 0)
+    if driver.cuDeviceGet(ctypes.byref(handle), 0):
+        raise _no_device()
     return handle
 
 

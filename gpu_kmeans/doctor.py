@@ -12,7 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from gpu_kmeans import __version__
-from gpu_kmeans.device import Device, Obstacle, accelerators, driver_version, find_device
+from gpu_kmeans.device import (
+    Device,
+    Obstacle,
+    accelerators,
+    driver_release,
+    driver_version,
+    find_device,
+)
 
 __all__ = ["BackendReport", "Diagnosis", "diagnose", "versions"]
 
@@ -57,6 +64,8 @@ class Diagnosis:
         Of the machine, where the system tells.
     device : Device or None
         The GPU that the GPU backend takes; None where there is none that it can use.
+    driver : str
+        The NVIDIA driver's own version; empty where the system tells of none.
     cuda : str
         The newest CUDA version that the driver supports; empty without a driver.
     accelerators : list of str
@@ -73,6 +82,7 @@ class Diagnosis:
     memory_bytes: int | None
     free_memory_bytes: int | None
     device: Device | None
+    driver: str
     cuda: str
     accelerators: list[str]
     backends: tuple[BackendReport, ...]
@@ -96,6 +106,7 @@ def diagnose() -> Diagnosis:
         memory_bytes=_pages("SC_PHYS_PAGES"),
         free_memory_bytes=_pages("SC_AVPHYS_PAGES"),
         device=device,
+        driver=driver_release() or "",
         cuda="" if supported is None else "{}.{}".format(*supported),
         accelerators=accelerators(),
         backends=backends,

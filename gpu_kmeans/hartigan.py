@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.lloyd import Report, Rows, Settled
-from gpu_kmeans.protocol import Backend, Clusters, Matrix
+from gpu_kmeans.protocol import Backend, Matrix
 
 __all__ = ["hartigan"]
 
@@ -118,12 +118,12 @@ class _State:
         self.gain = np.zeros(len(labels))
         counted = labels if rows.weight is None else labels[rows.weight > 0]
         self.members = np.bincount(counted, minlength=k)
-        self.refresh()
+        self.clusters = backend.cluster_sums(rows.matrix, labels, k, rows.weight)
 
     def refresh(self) -> None:
         """Form the sums anew from the labels."""
-        self.clusters: Clusters = self.backend.cluster_sums(
-            self.rows.matrix, self.labels, self.k, self.rows.weight
+        self.clusters = self.backend.cluster_sums(
+            self.rows.matrix, self.labels, self.k, self.rows.weight, into=self.clusters
         )
 
     def blocks(self, which: NDArray[np.intp] | None = None) -> list[_Block]:

@@ -156,12 +156,13 @@ class KMeans(Estimator):
         sample_weight : array of shape (n,), optional
         """
         names = feature_names(X)
-        host = check_rows(X)
-        n, n_features = host.shape
+        checked = check_rows(X)
+        n, n_features = checked.shape
         plan = self._plan(n, n_features)
         weight = check_weight(sample_weight, n)
         backend, reason = choose(self.backend)
-        prepared = prepare(backend, host, weight)
+        rows = backend.matrix(checked)  # on the device once and for all
+        prepared = prepare(backend, rows, weight)
         best: _Run | None = None
         for _ in range(plan.starts):
             run = _Run(prepared, self.callback)
@@ -172,9 +173,9 @@ class KMeans(Estimator):
                 break
         assert best is not None
         # In the rows' own place again; the labels are those that `predict` gives from here.
-        centers = prepared.back(best.centers).astype(host.dtype, copy=False)
-        labels = nearest(backend, host, centers)
-        squared = squared_distances(backend, host, centers, labels)
+        centers = prepared.back(best.centers).astype(rows.dtype, copy=False)
+        labels = nearest(backend, rows, centers)
+        squared = squared_distances(backend, rows, centers, labels)
         _warn_if_fewer(labels, plan.k)
         self.cluster_centers_ = centers
         self.labels_ = labels
@@ -233,7 +234,8 @@ class KMeans(Estimator):
     @staticmethod
     def _check_init(init: Any) -> NDArray[Any]:
         try:
-            return np.asarray(check_rows(init))
+            checked = check_rows(init)
+            return np.asarray(checked.get() if hasattr(checked, "get") else checked)
         except (InputError, TypeError) as error:
             raise InvalidParam(
                 f"init must be one of {', '.join(seeding.INITS)} or an array of centroids: {error}"
@@ -371,9 +373,10 @@ class _Run:
         rows = self.prepared.rows
         few = min(LIBRARY_ITERATIONS, plan.max_iter)
         init = backend.centroids(clusters)
-        labels, inertia = library_kmeans(backend, rows.matrix, init, few, rows.weight)
-        stopped = self.report("lloyd", inertia, len(labels), iterations=few)
+        labels, _ = library_kmeans(backend, rows.matrix, init, few, rows.weight)
         means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
+        inertia = rows.weighted(rows.squared_norms) - means.explained()
+        stopped = self.report("lloyd", inertia, len(labels), iterations=few)
         return Settled(labels, means, few, stopped)
 
 

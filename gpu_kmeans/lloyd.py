@@ -78,6 +78,7 @@ def lloyd(
     """
     k = len(clusters.weight)
     labels: NDArray[np.int32] | None = None
+    spare: Clusters | None = None
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
         found = backend.assign(rows.matrix, clusters)
         squared = np.maximum(found.cost + rows.squared_norms, 0)
@@ -86,10 +87,10 @@ def lloyd(
         labels = found.nearest
         if moved == 0:
             break
-        means = backend.cluster_sums(rows.matrix, labels, k, rows.weight)
+        means = backend.cluster_sums(rows.matrix, labels, k, rows.weight, spare)
         relocate_empty(backend, rows, means, labels, squared)
         shift = backend.centroid_shift(clusters, means) if tol > 0 else np.inf
-        clusters = means
+        clusters, spare = means, clusters
         if stopped or shift <= tol:
             break
     assert labels is not None

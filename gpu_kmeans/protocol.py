@@ -248,8 +248,13 @@ class Backend(Protocol):
         labels: NDArray[np.int32],
         k: int,
         weight: NDArray[np.float64] | None = None,
+        into: Clusters | None = None,
     ) -> Clusters:
-        """Sum the rows of each cluster in float64; the result does not depend on threads."""
+        """Sum the rows of each cluster in float64; the result does not depend on threads.
+
+        ``into``: clusters of as many features and of the rows' dtype that are not needed any
+        more; the new sums may be written over theirs.
+        """
         ...
 
     def assign(

@@ -118,7 +118,10 @@ def _on_device(rows: Any) -> bool:
 def _check_device_rows(rows: Any) -> Any:
     """The same for rows on a GPU, without moving them: by the methods of its arrays alone."""
     if hasattr(rows, "to_cupy"):  # a cuDF frame
-        rows = rows.to_cupy()
+        try:
+            rows = rows.to_cupy()
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise NotNumeric(f"rows must hold real numbers, all of them there: {error}") from None
     if hasattr(rows, "tocsr"):
         rows = rows.tocsr()
     if rows.ndim != 2 or 0 in rows.shape:

@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gpu_kmeans.backend import resolve, why_not_gpu
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# On a GPU the first example of a test may import RAPIDS or compile a kernel.
+settings.register_profile("any device", deadline=None)
+settings.load_profile("any device")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -189,6 +189,36 @@ def test_a_block_without_room_is_halved_three_times_and_then_refused(blocks, mon
     assert isinstance(caught.value, errors.GpuKMeansError)
 
 
+def test_memory_that_runs_out_anywhere_in_a_verb_is_said_so(backend, monkeypatch):
+    verbs = importlib.import_module("gpu_kmeans.cuda.rows")
+
+    def full(*arguments: Any) -> None:
+        raise MemoryError("std::bad_alloc: out_of_memory")
+
+    monkeypatch.setattr(verbs, "squared_norms", full)
+    with pytest.raises(errors.OutOfDeviceMemory, match=r"squared_norms does not fit.*bad_alloc"):
+        backend.squared_norms(backend.matrix(np.eye(2)))
+
+
+def test_a_library_that_does_not_load_is_said_so(backend, monkeypatch):
+    verbs = importlib.import_module("gpu_kmeans.cuda.rows")
+
+    def broken(*arguments: Any) -> None:
+        raise ImportError("libcuml.so: cannot open shared object file")
+
+    monkeypatch.setattr(verbs, "project", broken)
+    with pytest.raises(errors.BackendUnavailable, match=r"libcuml.so.*backend='cpu'"):
+        backend.project(None, None)
+
+
+def test_weights_next_to_nothing_are_summed_all_the_same(backend):
+    rows = sparse.csr_array(np.array([[1.0, 0.5], [0.5, 0.0], [1.0, 2.0]]))
+    labels = np.array([0, 1, 1], dtype=np.int32)
+    weight = np.array([1.0, 1e-300, 1e-300])
+    found, expected = both(backend, "cluster_sums", rows, labels, 2, weight)
+    np.testing.assert_allclose(found.sums, expected.sums, rtol=1e-12)
+
+
 def test_other_errors_of_a_block_pass(blocks):
     def work(start: int, stop: int) -> None:
         raise ZeroDivisionError

@@ -12,6 +12,7 @@ import pytest
 
 import gpu_kmeans
 from gpu_kmeans import errors
+from gpu_kmeans.backend import choose
 from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
 from gpu_kmeans.pipeline import UNCLUSTERED, fit
 from gpu_kmeans.protocol import Progress
@@ -77,8 +78,9 @@ def test_everything_is_in_the_files_order(two_themes: Path) -> None:
 
 def test_the_model_says_how_it_came_about(two_themes: Path) -> None:
     info = fit(two_themes, n_clusters=2, seed=7, max_iter=50).info
-    assert (info.backend, info.seed) == ("cpu", 7)
-    assert "no GPU" in info.backend_reason
+    chosen, reason = choose("auto")
+    assert (info.backend, info.seed) == (chosen.name, 7)
+    assert info.backend_reason == reason
     assert info.parameters["n_clusters"] == 2
     assert info.parameters["max_iter"] == 50
     assert info.versions["gpu-kmeans"] == gpu_kmeans.__version__

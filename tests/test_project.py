@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -113,7 +116,8 @@ def test_no_extra_is_empty() -> None:
 
 def test_the_wheel_holds_both_packages_and_nothing_else() -> None:
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"] == {
-        "packages": ["gpu_kmeans", "cpu_fallback"]
+        "packages": ["gpu_kmeans", "cpu_fallback"],
+        "hooks": {"custom": {"path": "hatch_build.py"}},
     }
     for package in ("gpu_kmeans", "cpu_fallback"):
         assert (ROOT / package / "py.typed").is_file()
@@ -149,3 +153,27 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:
         text = file.read_bytes().decode("utf-8", "replace")
         assert not (found := private.search(text)), f"{file}: {found}"
         assert not (found_here := [path for path in here if path in text]), f"{file}: {found_here}"
+
+
+def test_without_a_compiler_the_package_is_built_all_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="the build backend is not installed here")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from hatchling.builders.wheel import WheelBuilder;"
+        "print(*WheelBuilder(sys.argv[1]).build(directory=sys.argv[2], versions=['standard']))"
+    )
+    copy = tmp_path / "checkout"
+    for file in tree():
+        target = copy / file.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(copy), str(tmp_path / "dist")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CC": str(tmp_path / "no-such-compiler")},
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    assert wheel.name.endswith("-none-any.whl"), "without the library it runs anywhere"
+    assert not any(name.endswith(".so") for name in ZipFile(wheel).namelist())

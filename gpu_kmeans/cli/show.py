@@ -165,7 +165,8 @@ def diagnosis(found: Diagnosis) -> str:
             "" if found.free_memory_bytes is None else f"{_gib(found.free_memory_bytes)} free of "
         )
         lines.append(("Memory", free + _gib(found.memory_bytes)))
-    lines.append(("NVIDIA driver", f"supports CUDA {found.cuda}" if found.cuda else "none"))
+    driver = f"{found.driver} supports CUDA {found.cuda}".strip() if found.cuda else "none"
+    lines.append(("NVIDIA driver", driver))
     if found.device is not None:
         memory = f"{_gib(found.device.free_memory_bytes)} free of {_gib(found.device.memory_bytes)}"
         capability = "{}.{}".format(*found.device.capability)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.cuda.refusals import telling
 from gpu_kmeans.protocol import (
     Assignment,
     Clusters,
@@ -33,7 +34,10 @@ __all__ = ["GpuBackend"]
 
 
 class GpuBackend:
-    """Implements :class:`gpu_kmeans.protocol.Backend`; see there for each verb."""
+    """Implements :class:`gpu_kmeans.protocol.Backend`; see there for each verb.
+
+    Every verb raises ``OutOfDeviceMemory`` where the device has no room for it.
+    """
 
     name = "gpu"
 
@@ -108,10 +112,11 @@ class GpuBackend:
         labels: NDArray[np.int32],
         k: int,
         weight: NDArray[np.float64] | None = None,
+        into: Clusters | None = None,
     ) -> Clusters:
         from gpu_kmeans.cuda import rows as verbs
 
-        return verbs.cluster_sums(rows, labels, k, weight)
+        return verbs.cluster_sums(rows, labels, k, weight, into)
 
     def assign(
         self,
@@ -163,3 +168,8 @@ class GpuBackend:
         from gpu_kmeans.cuda import rows as verbs
 
         return verbs.to_host(value)
+
+
+for _name, _verb in [*vars(GpuBackend).items()]:
+    if callable(_verb) and not _name.startswith("_"):
+        setattr(GpuBackend, _name, telling(_verb))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import cupy as cp
 
+from gpu_kmeans.cuda.refusals import WAY_OUT
 from gpu_kmeans.errors import OutOfDeviceMemory
 
 __all__ = ["each_block", "share_pool"]
@@ -45,11 +46,9 @@ def each_block(total: int, bytes_each: int, work: Callable[[int, int], None]) ->
         except MemoryError as error:  # CuPy's own, and the memory manager's std::bad_alloc
             if halvings == HALVINGS or size == 1:
                 raise OutOfDeviceMemory(
-                    f"the GPU has no room for a block of {size * bytes_each / 2**20:,.0f} MiB "
-                    f"({_free() / 2**20:,.0f} MiB are free): close what else uses the device, "
-                    "use fewer clusters or terms (max_features), or backend='cpu'"
+                    f"the GPU has no room for a block of {size * bytes_each / 2**20:,.0f} MiB: "
+                    f"{WAY_OUT}"
                 ) from error
-            _give_back()
             size, halvings = -(-size // 2), halvings + 1
         else:
             start += size
@@ -65,8 +64,13 @@ def share_pool() -> None:
     import rmm
     from rmm.allocators.cupy import rmm_cupy_allocator
 
-    if type(rmm.mr.get_current_device_resource()) is rmm.mr.CudaMemoryResource:
-        rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
+    current = rmm.mr.get_current_device_resource()
+    if type(current) is rmm.mr.CudaMemoryResource:
+        try:
+            pool = rmm.mr.CudaAsyncMemoryResource()
+        except RuntimeError:  # the driver has no pools of its own, as on some virtual GPUs
+            pool = rmm.mr.PoolMemoryResource(current)
+        rmm.mr.set_current_device_resource(pool)
     cp.cuda.set_allocator(rmm_cupy_allocator)
 
 
@@ -77,9 +81,6 @@ def _block(total: int, bytes_each: int) -> int:
 
 
 def _free() -> int:
-    free, _ = cp.cuda.runtime.memGetInfo()
-    return int(free)
-
-
-def _give_back() -> None:
-    cp.get_default_memory_pool().free_all_blocks()
+    """Free bytes, or a quarter of all: the pool keeps what it was given back, and shares it."""
+    free, total = cp.cuda.runtime.memGetInfo()
+    return int(max(free, total // 4))

@@ -1,7 +1,9 @@
 """Dense k-means by cuML, from centroids that were drawn on the host.
 
-cuML adds float32 numbers in no fixed order, so its labels may differ from run to run where a
-row is equally near to two centroids; nothing else on this backend is like that.
+cuML does not promise to add float32 numbers in a fixed order, so its labels may differ from run
+to run where a row is equally near to two centroids, and with them all that follows: a fit of
+dense rows, and one that starts from a sketch. All other verbs of this backend repeat themselves
+to the last bit.
 
 Not yet run on a GPU.
 """
@@ -54,4 +56,6 @@ def dense_kmeans(
     )
     points = cp.ascontiguousarray(rows, dtype=np.float32)
     kmeans.fit(points, sample_weight=None if weight is None else cp.asarray(weight, np.float32))
-    return cp.asnumpy(kmeans.labels_).astype(np.int32), float(kmeans.inertia_)
+    # cuML scales the weights so that they sum to the number of rows.
+    scale = 1.0 if weight is None else float(weight.sum()) / n
+    return cp.asnumpy(kmeans.labels_).astype(np.int32), float(kmeans.inertia_) * scale

@@ -47,6 +47,8 @@ from gpu_kmeans.tables.strict_csv import read_csv
 
 __all__ = ["join", "read_table", "to_arrow"]
 
+UNHELD = (TypeError, ValueError, RuntimeError, OverflowError, NotImplementedError)
+"""What cuDF raises for a type that it cannot hold."""
 BLOCK_BYTES = 1 << 25
 """What is read of a CSV at once; half of what libcudf takes into the device as one piece."""
 
@@ -154,15 +156,26 @@ def _read_parquet(
 
 
 def _on_device(table: pa.Table, name: str) -> Frame:
+    # `from_arrow` knows no wide lists, and takes the codes of a dictionary as they stand in each
+    # chunk, though chunks may have dictionaries of their own.
+    plain = pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema])
     try:
-        # pandas' metadata, if any, would turn columns into an index.
-        return cudf.DataFrame.from_arrow(table.replace_schema_metadata())
-    except (TypeError, NotImplementedError, pa.ArrowException) as error:
+        # Without pandas' metadata, which would turn columns into an index.
+        return cudf.DataFrame.from_arrow(table.replace_schema_metadata().cast(plain))
+    except (*UNHELD, pa.ArrowException) as error:
         kinds = ", ".join(f"{field.name!r} {field.type}" for field in table.schema)
         raise UnsupportedOnBackend(
             f"{name} has a column of a type that the GPU's tables cannot hold ({kinds}): "
             "store it as text or numbers, or use backend='cpu'"
         ) from error
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    return kind
 
 
 def _is_common(kind: pa.DataType) -> bool:

@@ -2,8 +2,9 @@
 
 ``kernels/rows.cu`` says how CSR rows are assigned and summed, how accurate that is and what
 bounds it. Nothing here adds floating-point numbers with atomics: sums by cluster are formed in
-64-bit fixed point (a unit is 2^-62 of the largest sum possible, so they are as good as float64),
-everything else in a fixed order, and the same rows and labels give the same bits every time.
+64-bit fixed point (each addend is off by at most 2^-63 of the cluster's weight times the largest
+value), everything else in a fixed order, and the same rows and labels give the same bits every
+time.
 
 Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``; while sums
 are formed, up to twice that in fixed point (in bands of clusters where memory is short); for
@@ -14,6 +15,7 @@ Not yet run on a GPU: the kernels' arithmetic is tested on a CPU, with CuPy's pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.blocks import each_block
+from gpu_kmeans.errors import UnsupportedOnBackend
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
 __all__ = [
@@ -53,15 +56,21 @@ HEIGHT = 64
 """Features of a band, at least."""
 C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long"}
 FIXED_POINT_BITS = 62
+MOVED_NON_ZEROS = 1 << 22
+"""Non-zeros that are moved at once. Not a question of free memory: sums are rounded after each."""
+MOST_NON_ZEROS = 2**31 - 1
 
 
 def matrix(rows: Any) -> Matrix:
     """CSR with sorted, unrepeated column indices, or a C-contiguous array; float32 or float64."""
-    if hasattr(rows, "to_cupy"):  # a cuDF frame
-        return cp.ascontiguousarray(rows.to_cupy())
     if not hasattr(rows, "indptr"):
         return cp.ascontiguousarray(cp.asarray(rows))
-    csr = sparse.csr_matrix(rows)
+    if rows.nnz > MOST_NON_ZEROS:
+        raise UnsupportedOnBackend(
+            f"{rows.nnz} non-zeros are more than cupyx numbers ({MOST_NON_ZEROS}): use fewer rows "
+            "or terms (max_features), or backend='cpu'"
+        )
+    csr = rows if isinstance(rows, sparse.csr_matrix) else sparse.csr_matrix(rows)
     if not csr.has_canonical_format:
         csr = csr.copy()
         csr.sum_duplicates()
@@ -90,7 +99,7 @@ def squared_norms(rows: Matrix) -> NDArray[np.float64]:
 def project(rows: Matrix, directions: NDArray[Any]) -> Matrix:
     dtype = np.result_type(rows.dtype, directions.dtype)
     columns = _device(directions, dtype)
-    wide = rows.astype(dtype, copy=False)
+    wide = rows if rows.dtype == dtype else rows.astype(dtype)
     if not _is_csr(rows):
         return wide @ columns
     (n, _), k = rows.shape, columns.shape[1]
@@ -109,10 +118,11 @@ def cluster_sums(
     labels: NDArray[np.int32],
     k: int,
     weight: NDArray[np.float64] | None = None,
+    into: Clusters | None = None,
 ) -> Clusters:
     totals = np.bincount(labels, weights=weight, minlength=k).astype(np.float64)
     if _is_csr(rows):
-        return _sparse_cluster_sums(rows, labels, weight, totals)
+        return _sparse_cluster_sums(rows, labels, weight, totals, into)
     n, n_features = rows.shape
     w = np.ones(n) if weight is None else weight
     exact = cp.zeros((k, n_features))
@@ -131,15 +141,18 @@ def _sparse_cluster_sums(
     labels: NDArray[np.int32],
     weight: NDArray[np.float64] | None,
     totals: NDArray[np.float64],
+    into: Clusters | None,
 ) -> Clusters:
     (n, n_features), k = rows.shape, len(totals)
-    # No sum can be larger than its cluster's weight times the largest value.
-    largest = float(abs(rows.data).max()) if rows.nnz else 1.0
-    _, exponents = np.frexp(np.where(totals > 0, totals, 1.0) * (largest or 1.0))
-    units = _device(np.ldexp(1.0, FIXED_POINT_BITS - exponents), np.float64)
+    # No sum can be larger than its cluster's weight times the largest value: powers of two just
+    # above both, which change no digit, take the sums to where 62 bits hold them.
+    _, exponent = math.frexp(float(abs(rows.data).max()) if rows.nnz else 1.0)
+    unit = np.float64(math.ldexp(1.0, exponent - FIXED_POINT_BITS))
+    _, above = np.frexp(np.where(totals > 0, totals, 1.0))
+    sizes = _device(np.ldexp(1.0, above), np.float64)
     device_labels = _device(labels, np.int32)
-    w = cp.ones(n) if weight is None else _device(weight, np.float64)
-    sums = cp.empty((n_features, k), dtype=rows.dtype)
+    w = _device(np.ldexp(np.ones(n) if weight is None else weight, -above[labels]), np.float64)
+    sums = cp.empty((n_features, k), dtype=rows.dtype) if into is None else into.sums
     height, bands = _bands(n_features)
     squares = cp.empty((bands, k))
 
@@ -147,14 +160,14 @@ def _sparse_cluster_sums(
         width = stop - first
         exact = cp.zeros((n_features, width), dtype=np.uint64)
         _per_row(rows, "add_rows", n)(
-            _i(n), _i(first), _i(width), *_parts(rows), device_labels, w, units, exact
+            _i(n), _i(first), _i(width), *_parts(rows), device_labels, w, 1 / unit, exact
         )
         _kernel(rows, "round_sums")(
             (-(-width // COLUMNS), bands),
             (COLUMNS,),
             (
                 *map(_i, (n_features, k, first, width, height)),
-                *(exact.view(np.int64), units, sums, squares),
+                *(exact.view(np.int64), unit, sizes, sums, squares),
             ),
         )
 
@@ -253,7 +266,10 @@ def move(
     w = np.ones(len(which)) if weight is None else weight[which]
     clusters.weight += np.bincount(target, w, k) - np.bincount(source, w, k)
     if _is_csr(rows):
-        _move_sparse(clusters.sums, rows, which, source, target, w)
+        step = max(1, MOVED_NON_ZEROS * rows.shape[0] // max(1, rows.nnz))
+        for start in range(0, len(which), step):
+            part = slice(start, start + step)
+            _move_sparse(clusters.sums, rows, which[part], source[part], target[part], w[part])
     else:
         _move_dense(clusters.sums, rows, which, source, target, w)
     clusters.squared_norms[:] = _column_norms(clusters.sums)

@@ -90,7 +90,7 @@ def read_csv(
                     batches.append(_batch(rows, wanted))
                     rows = []
         except csv.Error as error:
-            if row == 0 and "," not in first:  # quoted names between other delimiters
+            if row == 0 and first and "," not in first:  # quoted names between other delimiters
                 choose_columns([first.strip()], name, columns, optional)
             raise CsvMalformed(_fault(name, row + 1, str(error))) from error
     if rows or not batches:

@@ -191,37 +191,38 @@ extern "C" __global__ void products_with_own(
 }
 
 // Add the rows of the clusters [first, first + width) to their sums, in fixed point: `exact` is
-// (n_features, width), a unit of cluster c is 1 / units[c]. Integers can be added in any order.
+// (n_features, width), its unit 1 / scale. Integers can be added in any order.
 extern "C" __global__ void add_rows(
     const int n, const int first, const int width, const INDEX* __restrict__ indptr,
     const INDEX* __restrict__ indices, const REAL* __restrict__ values,
     const int* __restrict__ labels, const double* __restrict__ weight,
-    const double* __restrict__ units, unsigned long long* __restrict__ exact)
+    const double scale, unsigned long long* __restrict__ exact)
 {
     const int row = blockIdx.x * blockDim.y + threadIdx.y;
     if (row >= n) return;
     const int cluster = labels[row] - first;
     if (cluster < 0 || cluster >= width) return;
-    const double unit = weight[row] * units[first + cluster];
+    const double times = weight[row] * scale;
     for (INDEX j = indptr[row] + threadIdx.x; j < indptr[row + 1]; j += WARP)
         atomicAdd(&exact[(long long)indices[j] * width + cluster],
-                  (unsigned long long)__double2ll_rn(values[j] * unit));
+                  (unsigned long long)__double2ll_rn(values[j] * times));
 }
 
-// Turn fixed point into REAL sums, (n_features, k), columns [first, first + width), and add up
-// the squares of a band of `height` features for each cluster: squares is (bands, k).
+// Turn fixed point into REAL sums, (n_features, k), columns [first, first + width): a sum is so many
+// units times its cluster's size. Add up the squares of a band of `height` features for each
+// cluster: squares is (bands, k).
 extern "C" __global__ void round_sums(
     const int n_features, const int k, const int first, const int width, const int height,
-    const long long* __restrict__ exact, const double* __restrict__ units,
+    const long long* __restrict__ exact, const double unit, const double* __restrict__ sizes,
     REAL* __restrict__ sums, double* __restrict__ squares)
 {
     const int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= width) return;
-    const double unit = 1 / units[first + c];
+    const double size = sizes[first + c];
     double square = 0;
     const int stop = min((int)(blockIdx.y + 1) * height, n_features);
     for (int f = blockIdx.y * height; f < stop; ++f) {
-        const double sum = __ll2double_rn(exact[(long long)f * width + c]) * unit;
+        const double sum = __ll2double_rn(exact[(long long)f * width + c]) * unit * size;
         sums[(long long)f * k + first + c] = (REAL)sum;
         square += sum * sum;
     }

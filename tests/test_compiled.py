@@ -1,0 +1,136 @@
+"""Sparse rows with the compiled library and without it: the same verbs, the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import test_verbs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from shapes import values
+
+from cpu_fallback import CpuBackend, compiled, threads
+from gpu_kmeans import KMeans
+from gpu_kmeans.protocol import Backend
+
+# The contract of the verbs holds with SciPy alone, too.
+globals().update({n: test for n, test in vars(test_verbs).items() if n.startswith("test_")})
+
+needs_library = pytest.mark.skipif(
+    compiled._library() is None, reason="the kernels were not compiled: there was no C compiler"
+)
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[Backend]:
+    """The CPU backend without its compiled library."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "can_take", lambda rows: False)
+        yield CpuBackend()
+
+
+def rows_of(n: int, n_features: int, seed: int, dtype: Any) -> sparse.csr_array:
+    return sparse.csr_array(values(n, n_features, seed, dtype=dtype))
+
+
+def with_library(verb: str, *arguments: Any, **named: Any) -> Any:
+    """Call a verb of the CPU backend with the library, whatever a fixture has set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "can_take", lambda rows: True)
+        return getattr(CpuBackend(), verb)(*arguments, **named)
+
+
+@needs_library
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(2, 60),
+    n_features=st.integers(1, 30),
+    k=st.one_of(st.integers(1, 40), st.sampled_from([127, 128, 129, 255, 256, 257, 300])),
+    seed=st.integers(0, 10_000),
+    weighted=st.booleans(),
+)
+def test_both_paths_agree(backend, dtype, n, n_features, k, seed, weighted):
+    rows = backend.matrix(rows_of(n, n_features, seed, dtype))
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, n).astype(np.int32)
+    weight = 0.5 + rng.random(n) if weighted else None
+    norms = backend.squared_norms(rows)
+    by_scipy = backend.cluster_sums(rows, labels, k, weight)
+    compiled_ = with_library("cluster_sums", rows, labels, k, weight)
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(compiled_.sums, by_scipy.sums, rtol=4 * eps, atol=1e-12)
+    np.testing.assert_allclose(compiled_.squared_norms, by_scipy.squared_norms, rtol=1e-5)
+    assert (compiled_.weight == by_scipy.weight).all()
+    for given_ in ((), (labels, weight, norms)):
+        one = backend.assign(rows, by_scipy, *given_)
+        two = with_library("assign", rows, by_scipy, *given_)
+        scale = 1 + float(norms.max()) * n
+        np.testing.assert_allclose(two.cost, one.cost, atol=100 * eps * scale)
+        differing = one.nearest != two.nearest
+        assert not differing[np.isfinite(one.cost)].any() or np.allclose(
+            one.cost[differing], two.cost[differing], atol=100 * eps * scale
+        )
+        if given_:
+            np.testing.assert_allclose(two.own, one.own, atol=100 * eps * scale)
+
+
+@needs_library
+def test_the_library_takes_part_where_it_is(monkeypatch):
+    """So that the other tests do not compare SciPy with itself."""
+    called: list[str] = []
+    plain = compiled._function
+    monkeypatch.setattr(compiled, "can_take", lambda rows: True)
+    monkeypatch.setattr(
+        compiled, "_function", lambda name, dtype: called.append(name) or plain(name, dtype)
+    )
+    KMeans(3, random_state=0, backend="cpu").fit(rows_of(50, 20, 0, np.float32))
+    assert {"nearest", "nearest_other", "sum_features"} <= set(called)
+
+
+@needs_library
+@pytest.mark.parametrize("n_features", [1, 2, 3, 17])
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 16, 17])
+def test_vectors_that_reach_beyond_the_sums_make_nothing_of_it(n_features, k):
+    """The last features' runs are followed by nothing that may be read: there, NaN would show."""
+    room = np.full(n_features * k + 64, np.nan, dtype=np.float32)
+    room[: n_features * k] = np.random.default_rng(k).random(n_features * k)
+    sums = room[: n_features * k].reshape(n_features, k)
+    rows = sparse.csr_array(np.ones((4, n_features), dtype=np.float32))
+    found, cost, _ = compiled.nearest(
+        CpuBackend().matrix(rows), sums, np.ones(k), np.ones(k), None, None, None
+    )
+    scores = 1 - 2 * sums.sum(axis=0)
+    assert (found == scores.argmin()).all()
+    np.testing.assert_allclose(cost, scores.min(), rtol=1e-5)
+
+
+@needs_library
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_the_number_of_threads_does_not_matter(monkeypatch, count):
+    rows = CpuBackend().matrix(rows_of(3000, 40, 1, np.float32))
+    monkeypatch.setattr(compiled, "PRODUCTS_PER_CALL", 1)
+    monkeypatch.setattr(compiled, "SUMS_PER_BAND", 1)
+    labels = np.random.default_rng(0).integers(0, 9, 3000).astype(np.int32)
+    one = with_library("cluster_sums", rows, labels, 9)
+    nearest = with_library("assign", rows, one)
+    monkeypatch.setattr(threads, "count", lambda: count)
+    again = with_library("cluster_sums", rows, labels, 9)
+    assert (again.sums == one.sums).all()
+    assert (again.squared_norms == one.squared_norms).all()
+    assert (with_library("assign", rows, again).cost == nearest.cost).all()
+
+
+@needs_library
+def test_new_sums_may_be_written_over_old_ones():
+    rows = CpuBackend().matrix(rows_of(30, 8, 2, np.float64))
+    labels = (np.arange(30) % 3).astype(np.int32)
+    old = with_library("cluster_sums", rows, labels, 3)
+    place = old.sums
+    new = with_library("cluster_sums", rows, labels[::-1], 3, None, into=old)
+    assert new.sums is place
+    np.testing.assert_allclose(new.sums, with_library("cluster_sums", rows, labels[::-1], 3).sums)
