@@ -278,15 +278,24 @@ def centroids(clusters: Clusters) -> NDArray[Any]:
 
 
 def centroid_shift(old: Clusters, new: Clusters) -> float:
-    total = 0.0
-    scale_old = np.where(old.weight > 0, 1 / np.where(old.weight > 0, old.weight, 1), 0)
-    scale_new = np.where(new.weight > 0, 1 / np.where(new.weight > 0, new.weight, 1), 0)
-    step = max(1, ELEMENTS_PER_CHUNK // old.sums.shape[1])
-    for start in range(0, old.sums.shape[0], step):
+    before, after = (
+        np.where(one.weight > 0, 1 / np.where(one.weight > 0, one.weight, 1), 0).astype(
+            one.sums.dtype
+        )
+        for one in (old, new)
+    )
+    step = max(1, SCORES_PER_CHUNK // old.sums.shape[1])
+    starts = range(0, old.sums.shape[0], step)
+    squares = np.zeros(len(starts))
+
+    def work(start: int) -> None:
         part = slice(start, start + step)
-        shift = old.sums[part] * scale_old - new.sums[part] * scale_new
-        total += float(np.square(shift, out=shift).sum())
-    return total
+        shift = (old.sums[part] * before).ravel()
+        shift -= (new.sums[part] * after).ravel()
+        squares[start // step] = shift @ shift
+
+    threads.each(work, starts)
+    return float(squares.sum())
 
 
 def _is_csr(rows: Matrix) -> bool:

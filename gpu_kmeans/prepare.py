@@ -45,8 +45,9 @@ class Prepared:
         return prepared / self.scale / self.scale / self.weight_scale
 
     def into(self, centers: NDArray[Any]) -> NDArray[Any]:
-        """Centroids of the given rows as centroids of the prepared ones."""
-        return (centers - self.offset) * self.scale
+        """Centroids of the given rows as centroids of the prepared ones, copied only at need."""
+        around = centers if isinstance(self.offset, float) else centers - self.offset
+        return around if self.scale == 1 else around * self.scale
 
     def back(self, centers: NDArray[Any]) -> NDArray[Any]:
         """Centroids of the prepared rows as centroids of the given ones, copied only at need."""

@@ -22,8 +22,6 @@ from test_kmeans import (  # noqa: F401 - collected here, on the backend of this
     test_empty_clusters_are_relocated_as_in_scikit_learn,
     test_four_points_by_hand,
     test_lloyd_equals_scikit_learn_from_the_same_start,
-    test_no_single_move_is_left_that_lowers_the_inertia,
-    test_rows_far_from_the_origin,
     test_transform_and_score,
     test_weights_equal_repeats,
     test_weights_of_any_size,

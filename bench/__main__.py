@@ -1,0 +1,133 @@
+"""The command line: ``python -m bench run | report | compare``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.cases import CASES, QUESTIONS, TIERS, corpora, select
+from bench.contestants import CONTESTANTS
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Parse the command line and do what it asks."""
+    asked = _parser().parse_args()
+    try:
+        asked.command(asked)
+    except (ValueError, OSError) as problem:
+        sys.exit(f"error: {problem}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description="This package and its peers.")
+    commands = parser.add_subparsers(required=True, metavar="run | report | compare")
+
+    run = commands.add_parser("run", help="measure, and append every record as it comes")
+    run.add_argument("--tier", choices=TIERS, help="default: standard, or that of the cases")
+    run.add_argument(
+        "--case", nargs="+", default=[], metavar="NAME", help=", ".join(case.name for case in CASES)
+    )
+    run.add_argument("--contestant", nargs="+", choices=CONTESTANTS, metavar="NAME")
+    run.add_argument(
+        "--backend", nargs="+", choices=("cpu", "gpu"), help="contestants on these devices alone"
+    )
+    run.add_argument("--question", nargs="+", choices=QUESTIONS, default=[], metavar="NAME")
+    run.add_argument("--repeats", type=_positive, default=5, metavar="N", help="default: 5")
+    run.add_argument("--out", type=Path, metavar="FILE", help="default: bench-TIER.jsonl")
+    run.add_argument(
+        "--tmdb",
+        type=Path,
+        default=os.environ.get("GPU_KMEANS_TMDB"),
+        metavar="FOLDER",
+        help="with tmdb_5000_movies.csv and tmdb_5000_credits.csv (or GPU_KMEANS_TMDB)",
+    )
+    run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="a Markdown table, and figures as PNG and SVG")
+    report.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    report.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="default: that of the first file"
+    )
+    report.set_defaults(command=_report)
+
+    compare = commands.add_parser("compare", help="what a change made faster, slower, better")
+    compare.add_argument("old", type=Path, metavar="OLD")
+    compare.add_argument("new", type=Path, metavar="NEW")
+    compare.set_defaults(command=_compare)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _run(asked: Any) -> None:
+    from bench.measure import machine
+    from bench.records import append
+    from bench.runner import Runner, tasks
+    from bench.store import Store
+
+    tier = asked.tier or (None if asked.case else "standard")
+    out = asked.out or Path(f"bench-{tier or 'cases'}.jsonl")
+    if out.exists():
+        raise ValueError(f"{out} exists: name another file with --out, or move it away")
+    contestants = [
+        each
+        for name, each in CONTESTANTS.items()
+        if (not asked.contestant or name in asked.contestant)
+        and (not asked.backend or each.device in asked.backend)
+    ]
+    questions = list(asked.question)
+    if "target" in questions and "convergence" not in questions:
+        questions.append("convergence")  # which sets the targets
+    todo = tasks(select(tier, asked.case), contestants, questions)
+    if not todo:
+        raise ValueError("these choices leave nothing to measure")
+    # Stopped by `kill` or by Ctrl-C: the contestant is ended and what is written stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kept = 0
+
+    def keep(record: dict[str, Any]) -> None:
+        nonlocal kept
+        append(out, record)
+        kept += 1
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.touch()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+            store = Store(Path(scratch), corpora(asked.tmdb))
+            Runner(store, machine(), asked.repeats, keep).run(todo)
+    except KeyboardInterrupt:
+        print(f"\nstopped; {kept} of {len(todo)} records are in {out}", file=sys.stderr)
+        sys.exit(130)
+    print(f"{kept} records are in {out}", file=sys.stderr)
+
+
+def _report(asked: Any) -> None:
+    from bench.records import read
+    from bench.report import write_report
+
+    folder = asked.out or asked.files[0].parent
+    print(write_report(read(asked.files), folder))
+
+
+def _compare(asked: Any) -> None:
+    from bench.compare import compare
+    from bench.records import read
+
+    print(compare(read([asked.old]), read([asked.new])), end="")
+
+
+if __name__ == "__main__":
+    main()

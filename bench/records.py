@@ -1,0 +1,45 @@
+"""Records: one JSON object a line, appended as they come, so that a stopped run keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+__all__ = ["SCHEMA", "Record", "append", "key", "read"]
+
+SCHEMA = 1
+Record: TypeAlias = dict[str, Any]
+
+
+def append(file: Path, record: Record) -> None:
+    """Add a record, whole, at the end of the file."""
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(record) + "\n")
+
+
+def read(files: Iterable[Path]) -> list[Record]:
+    """Read the records of the files; of those about the same thing, the last.
+
+    Raises
+    ------
+    ValueError
+        A line is no record of this schema; the message names it.
+    """
+    found: dict[tuple[str, str, str], Record] = {}
+    for file in files:
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{file}, line {number}: not JSON ({error})") from None
+            if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+                raise ValueError(f"{file}, line {number}: no record of schema {SCHEMA}")
+            found[key(record)] = record
+    return list(found.values())
+
+
+def key(record: Record) -> tuple[str, str, str]:
+    """What a record is about: question, case and contestant."""
+    return record["question"], record["case"], record["contestant"]
