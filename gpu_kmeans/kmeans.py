@@ -68,7 +68,8 @@ class KMeans(Estimator):
         is left that lowers the inertia.
     random_state : int, RandomState, Generator or None
         Source of all draws, made on the host. The same seed on the same backend gives the same
-        labels, whatever the number of threads.
+        labels, whatever the number of threads; on a GPU as far as cuML, which clusters the sketch
+        and dense rows there, repeats itself.
     algorithm : {"hartigan", "lloyd"}, default "hartigan"
         "hartigan" lets Lloyd (sparse rows) or the library's k-means (dense rows) settle for a few
         iterations, exchanges clusters (only from a drawn start, see :mod:`gpu_kmeans.breathe`)
@@ -104,7 +105,8 @@ class KMeans(Estimator):
 
     Notes
     -----
-    Memory beside the rows: one more copy of them while Hartigan's moves run, and three arrays of
+    Memory beside the rows: two more copies of them while the fit runs (by blocks, for Hartigan's
+    moves, and by columns, for sums), and three arrays of
     ``n_features * n_clusters`` numbers of the rows' dtype (sums, the sums before, and
     ``cluster_centers_``), and 32 float32 a row for the sketch. Dense rows are centred in a copy.
     Where memory is short, the wide arrays are what to shrink: ``max_features`` on the text side.
