@@ -2,17 +2,15 @@
 
 ``kernels/rows.c`` is compiled when the package is installed, where there is a C compiler; where
 there is none, :mod:`cpu_fallback.rows` does the same with SciPy. Both are exact, and tests hold
-them equal. What the compiler buys, on two cores with AVX-512, for 63,956 texts of 79,522 terms and
-1.9 million non-zeros, in seconds an iteration:
+them equal. What the compiler buys, in turns on two cores with AVX-512, for 63,956 texts of 79,522
+terms and 1.9 million non-zeros, as the share of SciPy's time (medians of seven):
 
-=====================  ======  =======  ========
-..                     k = 10  k = 100  k = 1000
-=====================  ======  =======  ========
-assign, SciPy          0.015   0.043    0.32
-assign, compiled       0.004   0.015    0.14
-sums, SciPy            0.031   0.043    0.09
-sums, compiled         0.004   0.006    0.03
-=====================  ======  =======  ========
+======  ======  =======  ========
+..      k = 10  k = 100  k = 1000
+======  ======  =======  ========
+assign  0.43    0.36     0.40
+sums    0.14    0.17     0.03
+======  ======  =======  ========
 
 SciPy writes all scores and reads them three times again; compiled, a row's products stay in
 registers. At k = 1000 both wait for the sums (316 MB): putting frequent terms first, or rows in
