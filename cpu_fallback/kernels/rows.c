@@ -21,6 +21,8 @@
 /* Non-zeros between the one that is multiplied and the one whose sums are called for. */
 #define AHEAD 4
 
+#define UNROLLED _Pragma("GCC unroll 16")
+
 #define JOINED(name, suffix) name##_##suffix
 #define WITH(name, suffix) JOINED(name, suffix)
 #define NAMED(name) WITH(name, SUFFIX)

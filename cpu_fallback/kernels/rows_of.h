@@ -32,16 +32,19 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
     for (int i = 0; i < LANES; ++i) lanes[i] = i;
     for (int64_t row = start; row < stop; ++row) {
         VECTOR product[MOST_VECTORS];
+        UNROLLED
         for (int v = 0; v < n_vectors; ++v) product[v] = (VECTOR){0};
         const int64_t end = indptr[row + 1];
         for (int64_t j = indptr[row]; j < end; ++j) {
             if (j + AHEAD < end) {
                 const REAL* next = sums + (int64_t)indices[j + AHEAD] * k + first;
+                UNROLLED
                 for (int v = 0; v < n_vectors; ++v) __builtin_prefetch(next + v * LANES);
             }
             const int64_t f = indices[j];
             const REAL* run = (f >= last ? tail + (f - last) * k : sums + f * k) + first;
             const REAL value = values[j];
+            UNROLLED
             for (int v = 0; v < n_vectors; ++v) product[v] += value * LOAD(run + v * LANES);
         }
         const int64_t label = with_labels ? labels[row] : -1;
@@ -74,20 +77,22 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
 }
 
 #define TILE(n)                                                                                   \
-    case n:                                                                                       \
-        NAMED(tile)(n, with_labels, start, stop, done * LANES, k, last, indptr, indices,    \
-                    values, sums, tail, q, size, labels, weight, wx2, nearest, cost, own);        \
-        break;
+    NAMED(tile)(n, with_labels, start, stop, done * LANES, k, last, indptr, indices, values,      \
+                sums, tail, q, size, labels, weight, wx2, nearest, cost, own);
 
-/* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. */
+/* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. Seven
+ * widths, of which the next wider one takes what is left: more of them compile for minutes. */
 #define ALL_TILES                                                                                 \
     const int64_t n_vectors = (k + LANES - 1) / LANES;                                            \
     for (int64_t done = 0; done < n_vectors; done += MOST_VECTORS) {                              \
         const int64_t left = n_vectors - done;                                                    \
-        switch (left < MOST_VECTORS ? left : MOST_VECTORS) {                                      \
-            TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)                       \
-            TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14) TILE(15) TILE(16)                \
-        }                                                                                         \
+        if (left <= 1) TILE(1)                                                                    \
+        else if (left <= 2) TILE(2)                                                               \
+        else if (left <= 4) TILE(4)                                                               \
+        else if (left <= 6) TILE(6)                                                               \
+        else if (left <= 8) TILE(8)                                                               \
+        else if (left <= 12) TILE(12)                                                             \
+        else TILE(16)                                                                             \
     }
 
 EACH_PROCESSOR void NAMED(nearest)(
