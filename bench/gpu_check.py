@@ -30,6 +30,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from bench.article import in_turns
+from bench.cases import CORPORA
+from bench.contestants.cuml import Cuml
 from bench.measure import judge, machine, repeat, summary, write
 
 SEED = 42
@@ -229,11 +232,10 @@ def tmdb(movies: Path, credits: Path | None) -> dict[str, Any]:
         labels["theirs"], labels["theirs_rows"] = cp.asnumpy(fit.labels_), rows.get()
         cp.cuda.Device().synchronize()
 
-    sides: dict[str, Callable[[], None]] = {"ours": ours, "theirs": theirs}
-    seconds = _in_turns(sides, REPEATS)
+    times = in_turns(ours, theirs, REPEATS)
     peak = {}
     pool = rmm.mr.get_current_device_resource()
-    for name, call in sides.items():
+    for name, call in (("ours", ours), ("theirs", theirs)):
         counting = rmm.mr.StatisticsResourceAdaptor(pool)
         rmm.mr.set_current_device_resource(counting)
         call()
@@ -241,7 +243,7 @@ def tmdb(movies: Path, credits: Path | None) -> dict[str, Any]:
     rmm.mr.set_current_device_resource(pool)
     clustered = labels["ours"] >= 0
     return {
-        "seconds": seconds,
+        **times,
         "peak_device_bytes": peak,
         "inertia": {
             "ours": judge(labels["rows"][clustered], labels["ours"][clustered], 10),
@@ -250,19 +252,6 @@ def tmdb(movies: Path, credits: Path | None) -> dict[str, Any]:
         "shape": list(labels["rows"].shape),
         "nnz": int(labels["rows"].nnz),
     }
-
-
-def _in_turns(sides: dict[str, Callable[[], None]], pairs: int) -> dict[str, Any]:
-    for call in sides.values():
-        call()
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(pairs):
-        for name, call in sides.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    ratios = [a / b for a, b in zip(seconds["ours"], seconds["theirs"], strict=True)]
-    return {name: summary(each) for name, each in seconds.items()} | {"ratio": summary(ratios)}
 
 
 def memory(movies: Path, credits: Path | None) -> dict[str, Any]:
@@ -328,9 +317,13 @@ def _beyond_int32() -> dict[str, Any]:
 
 def iteration(movies: Path, credits: Path | None) -> dict[str, Any]:
     """Assignment and sums at the shape of 63,000 package descriptions, k = 100 and 1000."""
-    rows = _tfidf(63_000, 79_000, mean_length=38)
+    rows = CORPORA["zipf-63k"].rows()
     copied = _copy()
-    found = {"shape": list(rows.shape), "nnz": int(rows.nnz), "copy_bytes_per_second": copied}
+    found: dict[str, Any] = {
+        "shape": list(rows.shape),
+        "nnz": int(rows.nnz),
+        "copy_bytes_per_second": copied,
+    }
     for k in (100, 1000):
         ours = _sparse_iteration(rows, k, copied)
         found[f"k={k}"] = {"ours": ours, "cuml_dense": _cuml_dense(rows, k)}
@@ -339,7 +332,7 @@ def iteration(movies: Path, credits: Path | None) -> dict[str, Any]:
 
 def million(movies: Path, credits: Path | None) -> dict[str, Any]:
     """The same at one million documents; made dense, the rows would take hundreds of GB."""
-    rows = _tfidf(1_000_000, 200_000, mean_length=75)
+    rows = CORPORA["zipf-1m"].rows()
     copied = _copy()
     return {
         "shape": list(rows.shape),
@@ -348,23 +341,6 @@ def million(movies: Path, credits: Path | None) -> dict[str, Any]:
         "copy_bytes_per_second": copied,
         "k=1000": _sparse_iteration(rows, 1000, copied),
     }
-
-
-def _tfidf(n_documents: int, n_terms: int, mean_length: int) -> Any:
-    """A synthetic corpus as TF-IDF rows of unit length, float32 CSR on the host."""
-    import numpy as np
-    from scipy import sparse
-
-    from gpu_kmeans.synthetic import corpus
-
-    made = corpus(n_documents, n_terms, n_topics=1000, mean_length=mean_length, seed=SEED)
-    counts = made.counts()
-    frequency = np.bincount(counts.indices, minlength=n_terms)
-    idf = np.log((1 + n_documents) / (1 + frequency)) + 1
-    counts.data *= idf[counts.indices].astype(np.float32)
-    norms = np.sqrt(np.add.reduceat(np.square(counts.data), counts.indptr[:-1]))
-    counts.data /= np.repeat(norms, np.diff(counts.indptr))
-    return sparse.csr_matrix(counts)
 
 
 def _copy() -> float:
@@ -427,7 +403,6 @@ def _cuml_dense(rows: Any, k: int) -> dict[str, Any]:
     """cuML's dense k-means from the same rows: seconds of an iteration, by two lengths of fit."""
     import cupy as cp
     import numpy as np
-    from cuml.cluster import KMeans
 
     free, _ = cp.cuda.runtime.memGetInfo()
     needed = 4 * rows.shape[0] * rows.shape[1] + 8 * rows.shape[1] * k
@@ -440,11 +415,8 @@ def _cuml_dense(rows: Any, k: int) -> dict[str, Any]:
     init = dense[cp.asarray(chosen)]
 
     def fit(n_iter: int) -> float:
-        tiny = float(np.finfo(np.float32).tiny)
-        kmeans = KMeans(n_clusters=k, init=init, n_init=1, max_iter=n_iter, tol=tiny)
         start = time.perf_counter()
-        kmeans.fit(dense)
-        cp.cuda.Device().synchronize()
+        Cuml().iterate(dense, k, init, n_iter)  # the labels come to the host: it waits for them
         return time.perf_counter() - start
 
     fit(1)

@@ -147,9 +147,7 @@ def assign(
 ) -> Assignment:
     n, k = rows.shape[0], clusters.sums.shape[1]
     dtype = clusters.sums.dtype
-    filled = clusters.weight > 0
-    size = np.where(filled, clusters.weight, 1.0)
-    q = np.where(filled, clusters.squared_norms / size, np.inf)
+    size, q = clusters.sizes_and_spreads()
     if _is_csr(rows) and compiled.can_take(rows):
         best, cheapest, mine = compiled.nearest(
             rows, clusters.sums, q, size, labels, weight, squared_norms
@@ -268,9 +266,7 @@ def _move_sparse(
 
 
 def centroids(clusters: Clusters) -> NDArray[Any]:
-    biggest = int(np.argmax(clusters.weight))
-    # An empty cluster has no mean; the place of the biggest one is harmless (as in scikit-learn).
-    place = np.where(clusters.weight > 0, np.arange(len(clusters.weight)), biggest)
+    place = clusters.places()
     scale = (1 / clusters.weight[place]).astype(clusters.sums.dtype)
     sums = clusters.sums if (clusters.weight > 0).all() else clusters.sums[:, place]
     means: NDArray[Any] = np.multiply(sums.T, scale[:, None], order="C")
@@ -278,12 +274,7 @@ def centroids(clusters: Clusters) -> NDArray[Any]:
 
 
 def centroid_shift(old: Clusters, new: Clusters) -> float:
-    before, after = (
-        np.where(one.weight > 0, 1 / np.where(one.weight > 0, one.weight, 1), 0).astype(
-            one.sums.dtype
-        )
-        for one in (old, new)
-    )
+    before, after = (one.inverse_weight().astype(one.sums.dtype) for one in (old, new))
     step = max(1, SCORES_PER_CHUNK // old.sums.shape[1])
     starts = range(0, old.sums.shape[0], step)
     squares = np.zeros(len(starts))

@@ -64,7 +64,7 @@ def lloyd(
     Parameters
     ----------
     clusters : Clusters
-        The start.
+        The start; its sums may be written over.
     max_iter : int
         At least 1.
     tol : float

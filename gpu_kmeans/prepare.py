@@ -55,9 +55,8 @@ class Prepared:
         return given if isinstance(self.offset, float) else given + self.offset
 
 
-def prepare(backend: Backend, host: Any, weight: NDArray[np.float64] | None) -> Prepared:
-    """Bring rows to the backend and into the place described above."""
-    matrix = backend.matrix(host)
+def prepare(backend: Backend, matrix: Matrix, weight: NDArray[np.float64] | None) -> Prepared:
+    """Bring the backend's rows into the place described above."""
     n, n_features = matrix.shape
     offset: Any = 0.0
     if not _is_sparse(matrix):

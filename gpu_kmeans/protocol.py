@@ -136,6 +136,28 @@ class Clusters:
     weight: NDArray[np.float64]
     squared_norms: NDArray[np.float64]
 
+    def sizes_and_spreads(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights, and ``|sum|^2 / weight``: what :meth:`Backend.assign` reckons with.
+
+        An empty cluster has size 1, so that it can be divided by, and an infinite spread, so
+        that it is never the cheapest.
+        """
+        full = self.weight > 0
+        size = np.where(full, self.weight, 1.0)
+        return size, np.where(full, self.squared_norms / size, np.inf)
+
+    def inverse_weight(self) -> NDArray[np.float64]:
+        """``1 / weight``, and 0 for an empty cluster."""
+        full = self.weight > 0
+        return np.where(full, 1 / np.where(full, self.weight, 1.0), 0.0)
+
+    def places(self) -> NDArray[np.intp]:
+        """For each cluster, whose mean is its: an empty one has none, and takes the heaviest's.
+
+        Any place would do for it; as in scikit-learn.
+        """
+        return np.where(self.weight > 0, np.arange(len(self.weight)), np.argmax(self.weight))
+
     def explained(self) -> float:
         """The part of the squared norms that the clusters explain: sum of ``|sum|^2 / weight``.
 

@@ -183,9 +183,7 @@ def assign(
     squared_norms: NDArray[np.float64] | None = None,
 ) -> Assignment:
     n, dtype = rows.shape[0], clusters.sums.dtype
-    filled = clusters.weight > 0
-    size = np.where(filled, clusters.weight, 1.0)
-    q = np.where(filled, clusters.squared_norms / size, np.inf)
+    size, q = clusters.sizes_and_spreads()
     given = [_device(q, dtype), _device(size, dtype)]
     if labels is not None:
         w = cp.ones(n, dtype=dtype) if weight is None else _device(weight, dtype)
@@ -353,9 +351,7 @@ def distances(
 
 
 def centroids(clusters: Clusters) -> NDArray[Any]:
-    biggest = int(np.argmax(clusters.weight))
-    # An empty cluster has no mean; the place of the biggest one is harmless (as in scikit-learn).
-    place = np.where(clusters.weight > 0, np.arange(len(clusters.weight)), biggest)
+    place = clusters.places()
     sums = clusters.sums
     scale = cp.asarray(1 / clusters.weight[place], dtype=sums.dtype)
     columns = cp.asarray(place)
@@ -371,10 +367,8 @@ def centroids(clusters: Clusters) -> NDArray[Any]:
 
 
 def centroid_shift(old: Clusters, new: Clusters) -> float:
-    squares = _down_columns(
-        "square_shifts", old.sums, _inverse(old.weight), new.sums, _inverse(new.weight)
-    )
-    return float(squares.sum())
+    before, after = (_device(one.inverse_weight(), np.float64) for one in (old, new))
+    return float(_down_columns("square_shifts", old.sums, before, new.sums, after).sum())
 
 
 def _column_norms(sums: Matrix) -> NDArray[np.float64]:
@@ -389,11 +383,6 @@ def _row_norms(means: Matrix) -> NDArray[np.float64]:
 
     each_block(means.shape[0], 16 * means.shape[1], work)
     return _host(norms)
-
-
-def _inverse(weight: NDArray[np.float64]) -> Any:
-    inverse = np.where(weight > 0, 1 / np.where(weight > 0, weight, 1.0), 0.0)
-    return _device(inverse, np.float64)
 
 
 def _one_hot(labels: NDArray[Any], weight: NDArray[np.float64], k: int) -> Any:

@@ -6,7 +6,7 @@ host where it does not (:mod:`gpu_kmeans.cuda.plain`), so that a token is exactl
 :mod:`gpu_kmeans.text` says. The terms come to the host, where their columns are numbered.
 
 Texts are counted some 100 MB at a time: cuDF holds at most 2^31 tokens in a column and 2^31
-bytes of n-grams, and needs about 16 bytes for each byte of text.
+bytes of n-grams; 16 bytes of memory are reckoned for each byte of text, an estimate.
 """
 
 from __future__ import annotations
