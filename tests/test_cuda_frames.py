@@ -70,6 +70,7 @@ def gpu(monkeypatch):
         return Frame(sorted({*options["columns"]} - {stand.loses}), table.num_rows, "cuDF")
 
     def from_arrow(table):
+        stand.table = table
         if stand.refuses is not None:
             raise stand.refuses
         return Frame(table.column_names, table.num_rows, "host")
@@ -245,3 +246,28 @@ def test_a_join_with_another_shared_column_is_refused(gpu):
     both = Shuffled({"id": ["1"], "a": [1]})
     with pytest.raises(errors.InvalidParam, match="'a'"):
         gpu.module.join(both, both, "id")
+
+
+def test_chunks_with_dictionaries_of_their_own_keep_their_texts_on_the_way_to_cudf(gpu, tmp_path):
+    """cuDF takes the codes as they stand in each chunk; wide lists it does not know."""
+    kind = pa.dictionary(pa.int32(), pa.string())
+    schema = pa.schema(
+        [("genre", kind), ("day", pa.date32()), ("names", pa.large_list(pa.large_string()))]
+    )
+    parts = [
+        {"genre": ["Drama", "War"], "day": [1, 2], "names": [["a"], []]},
+        {"genre": ["War", "Comedy"], "day": [3, 4], "names": [["b", "c"], None]},
+    ]
+    with pq.ParquetWriter(tmp_path / "films.parquet", schema) as writer:
+        for part in parts:
+            genre = pa.array(part["genre"]).dictionary_encode()
+            columns = [genre, pa.array(part["day"], pa.int32()).cast(pa.date32())]
+            names = pa.array(part["names"], pa.large_list(pa.large_string()))
+            writer.write_table(pa.Table.from_arrays([*columns, names], schema=schema))
+    frame = gpu.module.read_table(tmp_path / "films.parquet", ["genre", "day", "names"], [])
+    assert frame.source == "host", "a date takes the whole file there"
+    assert gpu.table["genre"].to_pylist() == ["Drama", "War", "War", "Comedy"]
+    assert gpu.table["names"].to_pylist() == [["a"], [], ["b", "c"], None]
+    assert not any(
+        pa.types.is_dictionary(t) or pa.types.is_large_list(t) for t in gpu.table.schema.types
+    )

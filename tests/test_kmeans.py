@@ -26,6 +26,8 @@ from shapes import (
 from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from cpu_fallback import CpuBackend
+from gpu_kmeans import errors
 from gpu_kmeans.errors import (
     FeatureMismatch,
     InputError,
@@ -38,6 +40,7 @@ from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
 from gpu_kmeans.lloyd import Rows
 from gpu_kmeans.text import TfidfVectorizer
+from gpu_kmeans.validation import _check_device_rows
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 algorithms = pytest.mark.parametrize("algorithm", ["hartigan", "lloyd"])
@@ -670,3 +673,51 @@ def test_films_from_scikit_learns_start_have_scikit_learns_labels(backend, overv
     ours = KMeans(10, init=start, algorithm="lloyd", backend=backend).fit(overviews)
     assert np.mean(ours.labels_ == theirs.labels_) > 0.999
     assert ours.inertia_ == pytest.approx(theirs.inertia_, rel=1e-5)
+
+
+# -- rows and libraries of a device -------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_a_library_cannot_the_iterations_are_our_own(kind):
+    class Limited(CpuBackend):
+        def dense_kmeans(self, *arguments: object) -> None:
+            raise errors.UnsupportedOnBackend("too many rows")
+
+    groups = np.repeat(np.eye(3) * 5, 20, axis=0) + values(60, 3, 1) * 0.1
+    rows = as_kind(groups, kind)
+    found = KMeans(3, random_state=0, backend=Limited()).fit(rows)
+    assert found.inertia_ == pytest.approx(inertia_of(groups, np.repeat(np.arange(3), 20)))
+
+
+def test_rows_on_a_gpu_are_not_moved_to_the_cpu_quietly():
+    class DeviceArray(np.ndarray):
+        __module__ = "cupy"
+
+    rows = np.eye(4).view(DeviceArray)
+    with pytest.raises(errors.InvalidParam, match=r"use backend='gpu', or bring them by rows.get"):
+        KMeans(2, backend="cpu").fit(rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "said"),
+    [
+        (np.array([[1.0, np.nan]]), errors.NonFinite, "NaN or infinity"),
+        (np.array([[1.0, -np.inf]]), errors.NonFinite, "NaN or infinity"),
+        (np.array([1.0, 2.0]), errors.InputError, "2 dimensions"),
+        (np.zeros((0, 3)), errors.InputError, "2 dimensions"),
+        (np.array([["a"]]), errors.NotNumeric, "real numbers"),
+        (np.array([[1j]]), errors.NotNumeric, "real numbers"),
+        (np.array([[1e30]], dtype=np.float32), errors.OutOfRange, "squares overflow"),
+    ],
+)
+def test_rows_on_a_gpu_are_checked_there(rows, error, said):
+    """By the methods that its arrays share with NumPy's, which stand for them here."""
+    with pytest.raises(error, match=said):
+        _check_device_rows(rows)
+
+
+def test_numbers_on_a_gpu_are_float32_or_float64():
+    assert _check_device_rows(np.eye(2, dtype=np.float32)).dtype == np.float32
+    assert _check_device_rows(np.eye(2, dtype=np.int64)).dtype == np.float64
+    assert _check_device_rows(sparse.csc_array(np.eye(2))).format == "csr"
