@@ -4,6 +4,7 @@
  * compiler makes each of them for AVX-512, AVX2 and the oldest processors, and the loader takes
  * the best that the machine has. */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -28,14 +29,17 @@
 #define NAMED(name) WITH(name, SUFFIX)
 
 #define REAL float
+#define LARGEST FLT_MAX
 #define WHOLE int32_t
 #define SUFFIX float32
 #include "rows_of.h"
 #undef REAL
+#undef LARGEST
 #undef WHOLE
 #undef SUFFIX
 
 #define REAL double
+#define LARGEST DBL_MAX
 #define WHOLE int64_t
 #define SUFFIX float64
 #include "rows_of.h"

@@ -47,20 +47,27 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
             UNROLLED
             for (int v = 0; v < n_vectors; ++v) product[v] += value * LOAD(run + v * LANES);
         }
-        const int64_t label = with_labels ? labels[row] : -1;
+        VECTOR scored[MOST_VECTORS]; /* in memory, so that the products need not be */
+        UNROLLED
+        for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];
         const REAL w = with_labels ? weight[row] : 0;
         const REAL taken = with_labels ? wx2[row] : 0;
-        if (with_labels && label >= first && label < first + n_vectors * LANES)
-            own[row] = ((const REAL*)product)[label - first];
-        VECTOR best = (VECTOR){0} + (REAL)INFINITY;
-        WHOLES at = lanes * 0 + (WHOLE)first;
+        const int64_t label = with_labels ? labels[row] - first : -1;
+        const int here = with_labels && label >= 0 && label < n_vectors * LANES;
+        if (here) own[row] = ((REAL*)scored)[label];
         for (int v = 0; v < n_vectors; ++v) {
             const int64_t c = first + v * LANES;
-            VECTOR found = (LOAD(q + c) - 2 * product[v] - taken) / (LOAD(size + c) + w);
-            WHOLES less = (WHOLES)(found < best);
-            if (with_labels) less &= (WHOLES)(lanes + (WHOLE)c != (WHOLE)label);
-            best = (VECTOR)(((WHOLES)found & less) | ((WHOLES)best & ~less));
-            at = ((lanes + (WHOLE)c) & less) | (at & ~less);
+            scored[v] = (LOAD(q + c) - 2 * scored[v] - taken) / (LOAD(size + c) + w);
+        }
+        if (here) ((REAL*)scored)[label] = INFINITY;
+        /* Less where the difference has its sign bit set: compilers that take a comparison of
+         * vectors apart, element by element, leave this whole. */
+        VECTOR best = (VECTOR){0} + LARGEST;
+        WHOLES at = lanes * 0 + (WHOLE)first;
+        for (int v = 0; v < n_vectors; ++v) {
+            const WHOLES less = (WHOLES)(scored[v] - best) >> (8 * sizeof(REAL) - 1);
+            best = (VECTOR)(((WHOLES)scored[v] & less) | ((WHOLES)best & ~less));
+            at = ((lanes + (WHOLE)(first + v * LANES)) & less) | (at & ~less);
         }
         REAL least = best[0];
         WHOLE cluster = at[0];
@@ -70,7 +77,7 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
                 cluster = at[i];
             }
         if (first == 0 || least < cost[row]) {
-            cost[row] = least;
+            cost[row] = least < LARGEST ? least : INFINITY;
             nearest[row] = (int32_t)cluster;
         }
     }
