@@ -115,6 +115,11 @@ class CpuBackend:
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms)
 
+    def select(self, clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
+        from cpu_fallback import rows as verbs
+
+        return verbs.select(clusters, which)
+
     def move(
         self,
         clusters: Clusters,
@@ -150,4 +155,6 @@ class CpuBackend:
             from cpu_fallback import frames
 
             return frames.to_arrow(value)
+        if hasattr(value, "dense"):
+            return value.dense()
         return value

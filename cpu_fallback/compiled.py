@@ -1,22 +1,26 @@
-"""The verbs on sparse rows that are worth a compiler: assigning rows and summing them.
+"""The verbs on sparse rows that are worth a compiler: assigning rows, summing and moving them.
 
 ``kernels/rows.c`` is compiled when the package is installed, where there is a C compiler; where
 there is none, :mod:`cpu_fallback.rows` does the same with SciPy. Both are exact, and tests hold
-them equal. What the compiler buys, in turns on two cores with AVX-512, for 63,956 texts of 79,522
-terms and 1.9 million non-zeros, as the share of SciPy's time (medians of seven):
+them equal. What the compiler buys, in turns on two cores with AVX-512, for 63,956 package
+descriptions of 79,522 terms and 1.9 million non-zeros, and for a synthetic corpus of that shape
+with more rare terms, as the share of SciPy's time (medians of seven):
 
-======  ======  =======  ========
-..      k = 10  k = 100  k = 1000
-======  ======  =======  ========
-assign  0.40    0.41     0.47
-sums    0.11    0.17     0.24
-======  ======  =======  ========
+==================  ======  =======  ========
+..                  k = 10  k = 100  k = 1000
+==================  ======  =======  ========
+assign              0.63    0.43     0.30
+assign, synthetic   0.94    0.39     0.13
+sums                0.12    0.11     0.11
+sums, synthetic     0.12    0.13     0.04
+==================  ======  =======  ========
 
-SciPy writes all scores and reads them three times again; compiled, a row's products stay in
-registers. At k = 1000 both wait for the sums (316 MB): putting frequent terms first, or rows in
-the order of their clusters, gained nothing there, nor did tiles of 32, 64 or 128 clusters.
-Numba would compile in the first run, and a library of sparse products such as MKL would still
-write the scores.
+SciPy writes all scores and reads them three times again, and reads a number of each cluster for
+each term. Compiled, a row's products with frequent features stay in registers, and those with
+rare ones are read from lists (see :mod:`cpu_fallback.sums`): at k = 1000 that takes 0.5 of the time
+with runs for all, and 0.2 on the synthetic corpus. Tried without gain: frequent terms first, rows
+in the order of their clusters, marking in each run the vectors that hold anything. Numba would
+compile in the first run, and a library of sparse products such as MKL would still write the scores.
 """
 
 from __future__ import annotations
@@ -30,16 +34,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback import threads
-from gpu_kmeans.protocol import Matrix
+from cpu_fallback.sums import RARE, Layout, Sums, aligned, pointer
+from gpu_kmeans.protocol import Clusters, IntArray, Matrix
 
-__all__ = ["can_take", "nearest", "sum_rows"]
+__all__ = ["can_take", "is_there", "move", "nearest", "sum_rows"]
 
 LIBRARY = "librows.so"
-PRODUCTS_PER_CALL = 1 << 21
-"""Enough to outweigh a call, few enough for threads to share out a small block of rows."""
+PRODUCTS_PER_CALL = 1 << 23
+LEAST_PRODUCTS = 1 << 19
+FEW_CALLS = 8
+"""Enough products to outweigh a call, few enough for a core's cache and, where there are fewer,
+for threads to share them out."""
 BANDS, SUMS_PER_BAND = 64, 1 << 21
 """Bands of features whose squares are added up apart, whatever the number of threads."""
-VECTOR_BYTES, MOST_VECTORS = 64, 16  # as in kernels/rows.c
 
 
 @cache
@@ -50,14 +57,19 @@ def _library() -> ctypes.CDLL | None:
         return None
 
 
+def is_there() -> bool:
+    """Whether there is a library."""
+    return _library() is not None
+
+
 def can_take(rows: Matrix) -> bool:
     """Whether there is a library, and it is made for such rows."""
-    return rows.indices.dtype == np.int32 and rows.indptr.dtype == np.int32 and bool(_library())
+    return rows.indices.dtype == np.int32 and rows.indptr.dtype == np.int32 and is_there()
 
 
 def nearest(
     rows: Matrix,
-    sums: NDArray[Any],
+    sums: Sums,
     q: NDArray[Any],
     size: NDArray[Any],
     labels: NDArray[np.int32] | None,
@@ -69,34 +81,39 @@ def nearest(
     Costs are ``(q - 2 P - w x2) / (size + w)``, in the dtype of the sums; ``w`` is 0 without
     labels. See :meth:`gpu_kmeans.protocol.Backend.assign`.
     """
-    n, k, dtype = rows.shape[0], sums.shape[1], sums.dtype
-    lanes = VECTOR_BYTES // dtype.itemsize
-    # What a tile may reach beyond the last cluster, and beyond the last feature's sums.
-    reach = MOST_VECTORS * lanes
-    last = max(0, sums.shape[0] - (-(-reach // k)))
-    tail = np.concatenate((sums[last:].ravel(), np.zeros(reach, dtype=dtype)))
-    keep = [
-        *(rows.indptr, rows.indices, np.ascontiguousarray(rows.data, dtype=dtype)),
-        *(np.ascontiguousarray(sums), tail),
-        np.concatenate((q, np.full(reach, np.inf))).astype(dtype),
-        np.concatenate((size, np.ones(reach))).astype(dtype),
-    ]
+    n, k, dtype = rows.shape[0], sums.k, sums.dtype
+    width, indptr = sums.runs.shape[1], rows.indptr
+    values = np.ascontiguousarray(rows.data, dtype=dtype)
+    numbers = aligned(np.empty, (2, width), dtype)
+    numbers[0], numbers[1] = np.inf, 1
+    numbers[0, :k], numbers[1, :k] = q, size
+    mine: list[NDArray[Any]] = []
     if labels is not None:
         w = np.ones(n, dtype=dtype) if weight is None else weight.astype(dtype)
         wx2 = squared_norms if weight is None else weight * squared_norms
-        keep += [np.ascontiguousarray(labels, dtype=np.int32), w, np.asarray(wx2, dtype=dtype)]
+        mine = [np.ascontiguousarray(labels, dtype=np.int32), w, np.asarray(wx2, dtype=dtype)]
     found, cost = np.empty(n, dtype=np.int32), np.empty(n, dtype=dtype)
-    own = None if labels is None else np.empty(n, dtype=dtype)
-    keep += [found, cost] if own is None else [found, cost, own]
-    function = _function("nearest" if labels is None else "nearest_other", dtype)
-    arrays = [_pointer(array) for array in keep]
-
-    step = max(64, PRODUCTS_PER_CALL * n // max(1, rows.nnz * k))
+    own = None if labels is None else np.zeros(n, dtype=dtype)
+    function, of_c = _function("nearest", dtype), ctypes.byref(sums.of_c())
+    whole = [pointer(array) for array in (rows.indices, values)]
+    bounds = [pointer(array) for array in numbers]
 
     def work(start: int) -> None:
-        numbers = (start, min(start + step, n), k, last)
-        function(*map(ctypes.c_int64, numbers), *arrays)
+        stop = min(start + step, n)
+        entries = int(indptr[stop] - indptr[start])
+        scores = aligned(np.empty, (stop - start, width), dtype)
+        first = np.empty(stop - start + 1, np.int32)
+        places, factors = np.empty(entries, np.int32), np.empty(entries, dtype)
+        given: list[Any] = [one[start:] for one in mine] or [None] * 3
+        out = (found[start:], cost[start:], None if own is None else own[start:])
+        function(
+            *(ctypes.c_int64(stop - start), pointer(indptr[start:]), *whole, of_c, *bounds),
+            *map(pointer, (*given, scores, first, places, factors, *out)),
+        )
 
+    products = rows.nnz * k
+    calls = max(products // PRODUCTS_PER_CALL, min(FEW_CALLS, products // LEAST_PRODUCTS), 1)
+    step = max(1, -(-n // calls))
     threads.each(work, range(0, n, step))
     return found, cost, own
 
@@ -106,46 +123,72 @@ def sum_rows(
     labels: NDArray[np.int32],
     k: int,
     weight: NDArray[np.float64],
-    sums: NDArray[Any],
-) -> NDArray[np.float64]:
-    """Fill ``sums``, shape (n_features, k), and return the squared norm of each column."""
-    columns = _by_column(rows)
+    into: Any,
+) -> tuple[Sums, NDArray[np.float64]]:
+    """Sums by cluster, over those of ``into`` where they are alike, and their squared norms."""
+    columns, layout = _by_column(rows, k)
     n_features, dtype = rows.shape[1], rows.dtype
+    if isinstance(into, Sums) and into.layout is layout and (into.k, into.dtype) == (k, dtype):
+        sums = into
+    else:
+        sums = Sums.empty(layout, k, dtype)
     keep = [
         *(columns.indptr, columns.indices, columns.data),
         *(np.ascontiguousarray(labels, dtype=np.int32), np.ascontiguousarray(weight)),
     ]
-    arrays = [_pointer(array) for array in keep]
+    arrays, of_c = [pointer(array) for array in keep], ctypes.byref(sums.of_c())
     function = _function("sum_features", dtype)
-    bands = min(BANDS, 1 + (n_features * k + 8 * rows.nnz) // SUMS_PER_BAND)
+    bands = min(BANDS, 1 + (sums.runs.size + 8 * rows.nnz) // SUMS_PER_BAND)
     height = -(-n_features // bands)
     squares = np.zeros((-(-n_features // height), k))
 
     def work(band: int) -> None:
-        numbers = (band * height, min((band + 1) * height, n_features), k)
-        exact = np.zeros(k)
-        function(
-            *map(ctypes.c_int64, numbers),
-            *(*arrays, _pointer(exact), _pointer(sums), _pointer(squares[band])),
-        )
+        numbers = (band * height, min((band + 1) * height, n_features))
+        room = (np.zeros(k), np.zeros(k, np.int32), squares[band])
+        function(*map(ctypes.c_int64, numbers), *arrays, of_c, *map(pointer, room))
 
     threads.each(work, range(len(squares)))
-    total: NDArray[np.float64] = squares.sum(axis=0)
-    return total
+    return sums, squares.sum(axis=0)
 
 
-def _by_column(rows: Matrix) -> Matrix:
-    """The same rows as CSC, kept with them: sums are formed of the same rows again and again."""
+def move(
+    clusters: Clusters,
+    rows: Matrix,
+    which: IntArray,
+    source: NDArray[np.int32],
+    target: NDArray[np.int32],
+    weight: NDArray[np.float64],
+) -> None:
+    """Take rows out of their clusters' sums and put them into others'."""
+    dtype = clusters.sums.dtype
+    keep = [
+        np.ascontiguousarray(which, np.int64),
+        *(np.ascontiguousarray(labels, np.int32) for labels in (source, target)),
+        *(np.ascontiguousarray(weight, np.float64), rows.indptr, rows.indices),
+        np.ascontiguousarray(rows.data, dtype=dtype),
+    ]
+    _function("move", dtype)(
+        ctypes.c_int64(len(which)),
+        *map(pointer, keep),
+        ctypes.byref(clusters.sums.of_c()),
+        pointer(clusters.squared_norms),
+    )
+
+
+def _by_column(rows: Matrix, k: int) -> tuple[Matrix, Layout]:
+    """The same rows as CSC, and the layout of their sums.
+
+    Kept with the rows: sums are formed of the same rows again and again.
+    """
     columns = getattr(rows, "_by_column", None)
     if columns is None:
-        columns = rows.tocsc()
-        rows._by_column = columns
-    return columns
+        columns = rows._by_column = rows.tocsc()
+    most = k // RARE
+    kept = getattr(rows, "_layout", None)
+    if kept is None or kept[0] != most:
+        kept = rows._layout = (most, Layout.of(np.diff(columns.indptr), most))
+    return columns, kept[1]
 
 
 def _function(name: str, dtype: Any) -> Any:
     return getattr(_library(), f"{name}_{np.dtype(dtype).name}")
-
-
-def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.__array_interface__["data"][0])  # `.ctypes` takes longer

@@ -1,15 +1,16 @@
 """Verbs on rows: CSR compiled or through SciPy, dense through NumPy's BLAS; never one as the other.
 
 Sums are stored feature by cluster: a non-zero of a CSR row then reads one contiguous run of k
-numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns
-and sums sparse rows. Everywhere else the hot line is SciPy's ``rows @ sums``, in chunks of about
-:data:`SCORES_PER_CHUNK` scores, which keeps a chunk's scores in a core's cache, on a pool of
-threads (SciPy releases the GIL). Dense chunks run one after the other: BLAS has threads of
-its own.
+numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns,
+sums and moves sparse rows, and the sums of rare features are lists. Everywhere else the hot line
+is SciPy's ``rows @ sums``, in chunks of about :data:`SCORES_PER_CHUNK` scores, which keeps them
+in a core's cache, on a pool of threads (SciPy releases the GIL). Dense chunks run one after
+the other: BLAS has threads of its own.
 
 Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``; compiled, one
-copy of the rows by column; with SciPy one chunk of scores for each thread, and a float64 copy of
-the non-zeros while sums are formed.
+copy of the rows by column, and for each ``Clusters`` no more than one for the rare features; with
+SciPy one chunk of scores for each thread, and a float64 copy of the non-zeros while sums are
+formed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cpu_fallback import compiled, threads
+from cpu_fallback.sums import Sums
 from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
@@ -34,6 +36,7 @@ __all__ = [
     "matrix",
     "move",
     "project",
+    "select",
     "squared_norms",
 ]
 
@@ -85,8 +88,18 @@ def project(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
 
 
 def clusters_from(centroids: NDArray[Any], dtype: Any) -> Clusters:
-    sums = np.ascontiguousarray(centroids.T, dtype=dtype)
-    return Clusters(sums, np.ones(sums.shape[1]), _column_norms(sums))
+    norms = np.empty(len(centroids))
+
+    def norm(c: int) -> None:
+        norms[c] = np.square(centroids[c].astype(dtype, copy=False), dtype=np.float64).sum()
+
+    threads.each(norm, range(len(centroids)))
+    # Means of sparse rows are sparse: as such they are read faster.
+    if compiled.is_there() and np.count_nonzero(centroids) < centroids.size // 2:
+        sums: Matrix = Sums.of(centroids, dtype)
+    else:
+        sums = np.ascontiguousarray(centroids.T, dtype=dtype)
+    return Clusters(sums, np.ones(len(centroids)), norms)
 
 
 def cluster_sums(
@@ -100,8 +113,9 @@ def cluster_sums(
     ones = np.ones(n) if weight is None else weight
     totals = _totals(labels, ones, k)
     if _is_csr(rows) and compiled.can_take(rows):
-        sums = np.empty((rows.shape[1], k), rows.dtype) if into is None else into.sums
-        return Clusters(sums, totals, compiled.sum_rows(rows, labels, k, ones, sums))
+        spare = None if into is None else into.sums
+        found, squares = compiled.sum_rows(rows, labels, k, ones, spare)
+        return Clusters(found, totals, squares)
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
     members = sparse.csc_array((ones, labels, np.arange(n + 1)), shape=(k, n)).tocsr()
@@ -149,24 +163,27 @@ def assign(
     dtype = clusters.sums.dtype
     size, q = clusters.sizes_and_spreads()
     if _is_csr(rows) and compiled.can_take(rows):
-        best, cheapest, mine = compiled.nearest(
-            rows, clusters.sums, q, size, labels, weight, squared_norms
-        )
+        sums = clusters.sums
+        sums = sums if isinstance(sums, Sums) else Sums.of(sums.T, dtype)
+        best, cheapest, mine = compiled.nearest(rows, sums, q, size, labels, weight, squared_norms)
         wide = None if mine is None else mine.astype(np.float64)
         return Assignment(best, cheapest.astype(np.float64), wide)
+    dense = _dense(clusters.sums)
     nearest = np.empty(n, dtype=np.int32)
     cost = np.empty(n)
-    own = None if labels is None else np.empty(n)
+    own = None if labels is None else np.zeros(n)
 
     def work(start: int) -> None:
         chunk = slice(start, start + step)
-        scores = (rows if step >= n else rows[chunk]) @ clusters.sums
+        scores = (rows if step >= n else rows[chunk]) @ dense
         each = np.arange(scores.shape[0])
         if labels is None or own is None or squared_norms is None:
             scores *= (-2 / size).astype(dtype)
             scores += (q / size).astype(dtype)
         else:
-            own[chunk] = scores[each, labels[chunk]]
+            inside = np.flatnonzero(labels[chunk] >= 0)
+            mine = (inside, labels[chunk][inside])
+            own[chunk][inside] = scores[mine]
             if weight is None:
                 enter = 1 / (size + 1)
                 wx2 = squared_norms[chunk, None].astype(dtype) * enter.astype(dtype)
@@ -177,7 +194,7 @@ def assign(
             scores *= (-2 * enter).astype(dtype)
             scores += (q * enter).astype(dtype)
             scores -= wx2
-            scores[each, labels[chunk]] = np.inf
+            scores[mine] = np.inf
         best = scores.argmin(axis=1)
         nearest[chunk] = best
         cost[chunk] = scores[each, best]
@@ -185,6 +202,22 @@ def assign(
     step = max(64, SCORES_PER_CHUNK // k)
     _for_each_chunk(rows, step, work)
     return Assignment(nearest, cost, own)
+
+
+def select(clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
+    if isinstance(clusters.sums, Sums):
+        some = clusters.sums.select(which)
+        return Clusters(some, clusters.weight[which], clusters.squared_norms[which])
+    n_features = clusters.sums.shape[0]
+    sums = np.empty((n_features, len(which)), clusters.sums.dtype)
+    step = max(1, SCORES_PER_CHUNK // max(1, len(which)))
+
+    def work(start: int) -> None:
+        part = slice(start, start + step)
+        np.take(clusters.sums[part], which, axis=1, out=sums[part], mode="clip")
+
+    threads.each(work, range(0, n_features, step))
+    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
 
 
 def distances(
@@ -223,6 +256,9 @@ def move(
     k = clusters.sums.shape[1]
     w = np.ones(len(which)) if weight is None else weight[which]
     clusters.weight += _totals(target, w, k) - _totals(source, w, k)
+    if isinstance(clusters.sums, Sums):
+        compiled.move(clusters, rows, which, source, target, w)
+        return
     if _is_csr(rows):
         _move_sparse(clusters, rows, which, source, target, w)
         return
@@ -268,7 +304,13 @@ def _move_sparse(
 def centroids(clusters: Clusters) -> NDArray[Any]:
     place = clusters.places()
     scale = (1 / clusters.weight[place]).astype(clusters.sums.dtype)
-    sums = clusters.sums if (clusters.weight > 0).all() else clusters.sums[:, place]
+    sums = clusters.sums
+    if isinstance(sums, Sums):
+        filled = sums.scaled(clusters.inverse_weight().astype(sums.dtype))
+        empty = clusters.weight == 0
+        filled[empty] = filled[place[empty]]
+        return filled
+    sums = sums if (clusters.weight > 0).all() else sums[:, place]
     means: NDArray[Any] = np.multiply(sums.T, scale[:, None], order="C")
     return means
 
@@ -280,13 +322,17 @@ def centroid_shift(old: Clusters, new: Clusters) -> float:
     squares = np.zeros(len(starts))
 
     def work(start: int) -> None:
-        part = slice(start, start + step)
-        shift = (old.sums[part] * before).ravel()
-        shift -= (new.sums[part] * after).ravel()
+        shift = (_dense(old.sums, start, start + step) * before).ravel()
+        shift -= (_dense(new.sums, start, start + step) * after).ravel()
         squares[start // step] = shift @ shift
 
     threads.each(work, starts)
     return float(squares.sum())
+
+
+def _dense(sums: Any, first: int = 0, last: int | None = None) -> NDArray[Any]:
+    """Some features' sums as an array, one column a cluster."""
+    return sums.dense(first, last) if isinstance(sums, Sums) else sums[first:last]
 
 
 def _is_csr(rows: Matrix) -> bool:

@@ -106,9 +106,11 @@ class KMeans(Estimator):
     Notes
     -----
     Memory beside the rows: two more copies of them while the fit runs (by blocks, for Hartigan's
-    moves, and by columns, for sums), and three arrays of
-    ``n_features * n_clusters`` numbers of the rows' dtype (sums, the sums before, and
-    ``cluster_centers_``), and 32 float32 a row for the sketch. Dense rows are centred in a copy.
+    moves, and by columns, for sums), ``cluster_centers_`` with its ``n_features * n_clusters``
+    numbers of the rows' dtype, and 32 float32 a row for the sketch. Sums of sparse rows take,
+    twice, little more than their non-zeros on a CPU for which the kernels were compiled;
+    elsewhere, and for dense rows, as much as ``cluster_centers_``. Dense rows are centred in a
+    copy.
     Where memory is short, the wide arrays are what to shrink: ``max_features`` on the text side.
     """
 

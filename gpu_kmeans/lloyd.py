@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.errors import UnsupportedOnBackend
-from gpu_kmeans.protocol import Backend, Clusters, Matrix
+from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
+from gpu_kmeans.unchanged import changed_by, nearest_again
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
 
@@ -77,23 +78,29 @@ def lloyd(
         Labels of the last assignment, and the means of these labels.
     """
     k = len(clusters.weight)
-    labels: NDArray[np.int32] | None = None
+    found: Assignment | None = None
+    changed = np.ones(k, dtype=bool)
+    relocated = False
     spare: Clusters | None = None
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
-        found = backend.assign(rows.matrix, clusters)
-        squared = np.maximum(found.cost + rows.squared_norms, 0)
-        moved = len(squared) if labels is None else int(np.count_nonzero(labels != found.nearest))
-        stopped = report("lloyd", rows.weighted(squared), moved)
+        before, found = found, nearest_again(backend, rows.matrix, clusters, found, changed)
         labels = found.nearest
+        squared = np.maximum(found.cost + rows.squared_norms, 0)
+        moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
+        stopped = report("lloyd", rows.weighted(squared), int(moved))
         if moved == 0:
             break
         means = backend.cluster_sums(rows.matrix, labels, k, rows.weight, spare)
-        relocate_empty(backend, rows, means, labels, squared)
+        if before is not None:
+            changed = changed_by(before.nearest, labels, k)
+        # A relocated row is in the sums of one iteration, and out of those of the next.
+        before_that = relocated
+        relocated = relocate_empty(backend, rows, means, labels, squared)
+        changed |= relocated | before_that
         shift = backend.centroid_shift(clusters, means) if tol > 0 else np.inf
         clusters, spare = means, clusters
         if stopped or shift <= tol:
             break
-    assert labels is not None
     return Settled(labels, clusters, n_iter, stopped)
 
 
@@ -124,13 +131,15 @@ def relocate_empty(
     clusters: Clusters,
     labels: NDArray[np.int32],
     squared: NDArray[Any],
-) -> None:
+) -> bool:
     """Give each empty cluster the row farthest from its centroid; labels stay as they are.
 
-    As in scikit-learn: pointless, and left undone, when every row sits on its centroid.
+    Returns whether any was given. As in scikit-learn: pointless, and left undone, when every row
+    sits on its centroid.
     """
     empty = np.flatnonzero(clusters.weight == 0).astype(np.int32)
     if len(empty) == 0 or squared.max() == 0:
-        return
+        return False
     far = np.argpartition(squared, -len(empty))[: -len(empty) - 1 : -1]
     backend.move(clusters, rows.matrix, far, labels[far], empty, rows.weight)
+    return True

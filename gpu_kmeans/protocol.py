@@ -297,8 +297,16 @@ class Backend(Protocol):
         centroid, as Lloyd needs it. With ``labels`` (and ``squared_norms``, and ``weight``
         where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
-        lowest index.
+        lowest index. A row of label -1 is in none of these clusters: none is left out for it,
+        and its ``own`` is 0.
+
+        A cluster's cost for a sparse row is the same, bit for bit, whichever other clusters are
+        there: see :meth:`select`.
         """
+        ...
+
+    def select(self, clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
+        """Some of the clusters, in the given order; a copy."""
         ...
 
     def move(

@@ -14,6 +14,7 @@ from scipy import sparse
 from shapes import values
 
 from cpu_fallback import CpuBackend, compiled, threads
+from cpu_fallback.sums import Sums
 from gpu_kmeans import KMeans
 from gpu_kmeans.protocol import Backend
 
@@ -63,7 +64,8 @@ def test_both_paths_agree(backend, dtype, n, n_features, k, seed, weighted):
     by_scipy = backend.cluster_sums(rows, labels, k, weight)
     compiled_ = with_library("cluster_sums", rows, labels, k, weight)
     eps = float(np.finfo(dtype).eps)
-    np.testing.assert_allclose(compiled_.sums, by_scipy.sums, rtol=4 * eps, atol=1e-12)
+    sums = backend.to_host(compiled_.sums)
+    np.testing.assert_allclose(sums, by_scipy.sums, rtol=4 * eps, atol=1e-12)
     np.testing.assert_allclose(compiled_.squared_norms, by_scipy.squared_norms, rtol=1e-5)
     assert (compiled_.weight == by_scipy.weight).all()
     for given_ in ((), (labels, weight, norms)):
@@ -89,38 +91,85 @@ def test_the_library_takes_part_where_it_is(monkeypatch):
         compiled, "_function", lambda name, dtype: called.append(name) or plain(name, dtype)
     )
     KMeans(3, random_state=0, backend="cpu").fit(rows_of(50, 20, 0, np.float32))
-    assert {"nearest", "nearest_other", "sum_features"} <= set(called)
+    assert {"nearest", "move", "sum_features"} <= set(called)
 
 
 @needs_library
-@pytest.mark.parametrize("n_features", [1, 2, 3, 17])
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 16, 17])
-def test_vectors_that_reach_beyond_the_sums_make_nothing_of_it(n_features, k):
-    """The last features' runs are followed by nothing that may be read: there, NaN would show."""
-    room = np.full(n_features * k + 64, np.nan, dtype=np.float32)
-    room[: n_features * k] = np.random.default_rng(k).random(n_features * k)
-    sums = room[: n_features * k].reshape(n_features, k)
-    rows = sparse.csr_array(np.ones((4, n_features), dtype=np.float32))
-    found, cost, _ = compiled.nearest(
-        CpuBackend().matrix(rows), sums, np.ones(k), np.ones(k), None, None, None
+@settings(max_examples=80, deadline=None)
+@given(
+    n_features=st.integers(1, 30),
+    k=st.one_of(st.integers(1, 40), st.sampled_from([255, 256, 257, 300])),
+    share=st.sampled_from([0.0, 0.02, 0.2, 1.0]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 10_000),
+)
+def test_sums_of_any_shape_hold_what_they_were_given(n_features, k, share, dtype, seed):
+    """Whatever is a run and whatever a list, and whichever clusters are selected."""
+    rng = np.random.default_rng(seed)
+    centroids = np.where(rng.random((k, n_features)) < share, rng.normal(size=(k, n_features)), 0)
+    centroids = centroids.astype(dtype)
+    sums = Sums.of(centroids, dtype)
+    assert sums.shape == (n_features, k)
+    assert (sums.dense() == centroids.T).all()
+    assert (sums.dense(1, 7) == centroids.T[1:7]).all()
+    assert (sums.scaled(np.ones(k, dtype)) == centroids).all()
+    which = rng.permutation(k)[: rng.integers(1, k + 1)]
+    assert (sums.select(which).dense() == centroids[which].T).all()
+    # No place but those of the k clusters counts: room that is filled up is zero.
+    rows = CpuBackend().matrix(sparse.csr_array(np.ones((3, n_features), dtype)))
+    found, cost, _ = compiled.nearest(rows, sums, np.ones(k), np.ones(k), None, None, None)
+    scores = 1 - 2 * centroids.astype(np.float64).sum(axis=1)
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(cost, scores.min(), atol=50 * eps * n_features)
+    np.testing.assert_allclose(scores[found], scores.min(), atol=50 * eps * n_features)
+
+
+@needs_library
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), k=st.integers(2, 60), weighted=st.booleans())
+def test_many_moves_leave_the_sums_of_the_labels(seed, k, weighted):
+    """Lists gain and lose clusters, and never more than they have room for."""
+    backend, rng = CpuBackend(), np.random.default_rng(seed)
+    n = 50
+    rows = backend.matrix(rows_of(n, 12, seed, np.float64))
+    weight = 0.5 + rng.random(n) if weighted else None
+    labels = rng.integers(0, k, n).astype(np.int32)
+    clusters = with_library("cluster_sums", rows, labels, k, weight)
+    for _ in range(30):
+        which = np.sort(rng.choice(n, rng.integers(1, n), replace=False))
+        target = rng.integers(0, k, len(which)).astype(np.int32)
+        which, target = which[labels[which] != target], target[labels[which] != target]
+        with_library("move", clusters, rows, which, labels[which], target, weight)
+        labels[which] = target
+    anew = with_library("cluster_sums", rows, labels, k, weight)
+    np.testing.assert_allclose(clusters.sums.dense(), anew.sums.dense(), atol=1e-9)
+    np.testing.assert_allclose(clusters.squared_norms, anew.squared_norms, atol=1e-9)
+    assert (clusters.sums.length == anew.sums.length).all()
+
+
+@needs_library
+def test_rare_features_take_no_more_room_than_their_non_zeros():
+    rows = CpuBackend().matrix(
+        sparse.random_array((2000, 5000), density=0.002, rng=0, format="csr")
     )
-    scores = 1 - 2 * sums.sum(axis=0)
-    assert (found == scores.argmin()).all()
-    np.testing.assert_allclose(cost, scores.min(), rtol=1e-5)
+    labels = np.arange(2000, dtype=np.int32) % 500
+    sums = with_library("cluster_sums", rows, labels, 500).sums
+    assert len(sums.entries) <= rows.nnz
+    assert sums.runs.size == 0
 
 
 @needs_library
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_the_number_of_threads_does_not_matter(monkeypatch, count):
     rows = CpuBackend().matrix(rows_of(3000, 40, 1, np.float32))
-    monkeypatch.setattr(compiled, "PRODUCTS_PER_CALL", 1)
+    monkeypatch.setattr(compiled, "PRODUCTS_PER_CALL", 1000)
     monkeypatch.setattr(compiled, "SUMS_PER_BAND", 1)
     labels = np.random.default_rng(0).integers(0, 9, 3000).astype(np.int32)
     one = with_library("cluster_sums", rows, labels, 9)
     nearest = with_library("assign", rows, one)
     monkeypatch.setattr(threads, "count", lambda: count)
     again = with_library("cluster_sums", rows, labels, 9)
-    assert (again.sums == one.sums).all()
+    assert (again.sums.dense() == one.sums.dense()).all()
     assert (again.squared_norms == one.squared_norms).all()
     assert (with_library("assign", rows, again).cost == nearest.cost).all()
 
@@ -130,7 +179,7 @@ def test_new_sums_may_be_written_over_old_ones():
     rows = CpuBackend().matrix(rows_of(30, 8, 2, np.float64))
     labels = (np.arange(30) % 3).astype(np.int32)
     old = with_library("cluster_sums", rows, labels, 3)
-    place = old.sums
     new = with_library("cluster_sums", rows, labels[::-1], 3, None, into=old)
-    assert new.sums is place
-    np.testing.assert_allclose(new.sums, with_library("cluster_sums", rows, labels[::-1], 3).sums)
+    assert new.sums is old.sums
+    expected = with_library("cluster_sums", rows, labels[::-1], 3).sums
+    np.testing.assert_allclose(new.sums.dense(), expected.dense())

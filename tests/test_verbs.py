@@ -192,3 +192,36 @@ def test_dense_kmeans_uses_all_rows_and_the_given_start(backend):
     assert labels[-1] == 1
     assert (labels[:-1] == 0).all()
     assert inertia == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(case=CASES, weighted=st.booleans())
+def test_selected_clusters_cost_what_they_cost_among_all(backend, kind, case, weighted):
+    n, n_features, k, seed = case
+    rng = np.random.default_rng(seed)
+    rows, labels = values(n, n_features, seed), labelled(n, k, seed)
+    weight = 0.5 + rng.random(n) if weighted else None
+    matrix = backend.matrix(as_kind(rows, kind))
+    norms = backend.squared_norms(matrix)
+    clusters = backend.cluster_sums(matrix, labels, k, weight)
+    which = rng.permutation(k)[: rng.integers(1, k + 1)]
+    some = backend.select(clusters, which)
+    np.testing.assert_array_equal(
+        backend.to_host(some.sums), backend.to_host(clusters.sums)[:, which]
+    )
+    # One by one, each cluster's cost is what selecting it alone gives.
+    alone = [backend.assign(matrix, backend.select(clusters, np.array([c]))).cost for c in which]
+    found = backend.assign(matrix, some)
+    expected = np.min(alone, axis=0)
+    compare = np.testing.assert_array_equal if kind == "sparse" else np.testing.assert_allclose
+    compare(found.cost, expected)
+    # A row that is in none of them has none left out, and no product with its own.
+    place = np.full(k, -1, dtype=np.int32)
+    place[which] = np.arange(len(which))
+    others = backend.assign(matrix, some, place[labels], weight, norms)
+    everything = backend.assign(matrix, clusters, labels, weight, norms)
+    inside = place[labels] >= 0
+    assert (others.own[~inside] == 0).all()
+    np.testing.assert_allclose(others.own[inside], everything.own[inside], atol=1e-10)
+    assert (others.cost >= everything.cost - 1e-10).all()

@@ -21,6 +21,8 @@
 #define MOST_VECTORS 16
 /* Non-zeros between the one that is multiplied and the one whose sums are called for. */
 #define AHEAD 4
+/* Likewise of rare features, whose lists are shorter. */
+#define FAR_AHEAD 8
 
 #define UNROLLED _Pragma("GCC unroll 16")
 

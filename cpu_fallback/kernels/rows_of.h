@@ -1,73 +1,109 @@
 /* Included by rows.c for each REAL; WHOLE is the integer of its size.
  *
- * Sums are stored feature by cluster, (n_features, k): a non-zero of a row touches one run of k
- * neighbouring numbers. Clusters are taken in tiles of up to MOST_VECTORS vectors, whose
- * products stay in registers while a row's non-zeros go by; the scores are never in memory. A row's
- * products are added in the order of its non-zeros, so the result does not depend on how
- * rows are shared out among threads.
- *
- * Vectors that reach beyond k read what follows, the next features' sums: nothing is made of it,
- * as `q` is infinite there. `tail` holds the runs from feature `last` on, with room behind them. */
+ * A row's products with the sums of rare features are added up first, then those with frequent
+ * ones, each in the order of the row's non-zeros: neither how rows are shared out among threads
+ * nor which other clusters there are makes a difference to a cost. */
 
 typedef REAL NAMED(vector) __attribute__((vector_size(VECTOR_BYTES)));
-typedef REAL NAMED(loose) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL))));
 typedef WHOLE NAMED(wholes) __attribute__((vector_size(VECTOR_BYTES)));
 
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 #define VECTOR NAMED(vector)
 #define WHOLES NAMED(wholes)
-#define LOAD(at) ((VECTOR)(*(const NAMED(loose)*)(at)))
+#define ENTRY NAMED(entry)
+#define SUMS NAMED(sums)
 
-/* The rows [start, stop) against the clusters [first, first + n_vectors * LANES): the cheapest
- * cluster at (q - 2 P - w x2) / (size + w), the lowest of equal ones, and its cost. With labels the
- * row's own cluster is left out and the product with its sum kept; without, w is 0. */
+/* What a cluster sums up of a rare feature. */
+typedef struct {
+    int32_t cluster;
+    REAL value;
+} ENTRY;
+
+/* The sums of k clusters: see Sums in compiled.py. */
+typedef struct {
+    int64_t k, n_vectors, width;
+    const int32_t* place;
+    const int32_t* start;
+    REAL* runs;
+    int32_t* length;
+    ENTRY* entries;
+    int32_t* members;
+} SUMS;
+
+/* Add the rows' products with rare features to their scores, and list what is left of them:
+ * the places and values of frequent features, those of a row from first[row] on. */
+static void NAMED(rare_products)(
+    int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
+    const SUMS* sums, REAL* scores, int32_t* first, int32_t* places, REAL* factors)
+{
+    int32_t listed = 0;
+    for (int64_t row = 0; row < n; ++row, scores += sums->width) {
+        memset(scores, 0, sums->width * sizeof(REAL));
+        first[row] = listed;
+        const int64_t end = indptr[row + 1];
+        for (int64_t j = indptr[row]; j < end; ++j) {
+            if (j + FAR_AHEAD < end && sums->place[indices[j + FAR_AHEAD]] < 0)
+                __builtin_prefetch(sums->entries + sums->start[indices[j + FAR_AHEAD]]);
+            const int32_t f = indices[j], place = sums->place[f];
+            const REAL value = values[j];
+            if (place >= 0) {
+                places[listed] = place;
+                factors[listed++] = value;
+                continue;
+            }
+            const ENTRY* entry = sums->entries + sums->start[f];
+            for (const ENTRY* last = entry + sums->length[f]; entry < last; ++entry)
+                scores[entry->cluster] += value * entry->value;
+        }
+    }
+    first[n] = listed;
+}
+
+/* The rows against the clusters [begin, begin + n_vectors * LANES). Their scores, so far the
+ * products with rare features, become costs. */
 static inline __attribute__((always_inline)) void NAMED(tile)(
-    const int n_vectors, const int with_labels, int64_t start, int64_t stop, int64_t first,
-    int64_t k, int64_t last, const int32_t* indptr, const int32_t* indices,
-    const REAL* values, const REAL* sums, const REAL* tail, const REAL* q, const REAL* size,
-    const int32_t* labels, const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost,
-    REAL* own)
+    const int n_vectors, int64_t n, int64_t begin, const SUMS* sums, const int32_t* first,
+    const int32_t* places, const REAL* factors, const REAL* q, const REAL* size,
+    const int32_t* labels, const REAL* weight, const REAL* wx2, REAL* scores, int32_t* nearest,
+    REAL* cost, REAL* own)
 {
     WHOLES lanes;
     for (int i = 0; i < LANES; ++i) lanes[i] = i;
-    for (int64_t row = start; row < stop; ++row) {
+    const VECTOR* qs = (const VECTOR*)(q + begin);
+    const VECTOR* sizes = (const VECTOR*)(size + begin);
+    for (int64_t row = 0; row < n; ++row) {
+        VECTOR* scored = (VECTOR*)(scores + row * sums->width + begin);
         VECTOR product[MOST_VECTORS];
         UNROLLED
-        for (int v = 0; v < n_vectors; ++v) product[v] = (VECTOR){0};
-        const int64_t end = indptr[row + 1];
-        for (int64_t j = indptr[row]; j < end; ++j) {
-            if (j + AHEAD < end) {
-                const REAL* next = sums + (int64_t)indices[j + AHEAD] * k + first;
+        for (int v = 0; v < n_vectors; ++v) product[v] = scored[v];
+        for (int32_t j = first[row]; j < first[row + 1]; ++j) {
+            if (j + AHEAD < first[row + 1]) {
+                const REAL* next = sums->runs + places[j + AHEAD] * sums->width + begin;
                 UNROLLED
                 for (int v = 0; v < n_vectors; ++v) __builtin_prefetch(next + v * LANES);
             }
-            const int64_t f = indices[j];
-            const REAL* run = (f >= last ? tail + (f - last) * k : sums + f * k) + first;
-            const REAL value = values[j];
+            const VECTOR* run = (const VECTOR*)(sums->runs + places[j] * sums->width + begin);
+            const REAL factor = factors[j];
             UNROLLED
-            for (int v = 0; v < n_vectors; ++v) product[v] += value * LOAD(run + v * LANES);
+            for (int v = 0; v < n_vectors; ++v) product[v] += factor * run[v];
         }
-        VECTOR scored[MOST_VECTORS]; /* in memory, so that the products need not be */
         UNROLLED
         for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];
-        const REAL w = with_labels ? weight[row] : 0;
-        const REAL taken = with_labels ? wx2[row] : 0;
-        const int64_t label = with_labels ? labels[row] - first : -1;
-        const int here = with_labels && label >= 0 && label < n_vectors * LANES;
+        const REAL w = labels ? weight[row] : 0, taken = labels ? wx2[row] : 0;
+        const int64_t label = labels ? labels[row] - begin : -1;
+        const int here = label >= 0 && label < n_vectors * LANES;
         if (here) own[row] = ((REAL*)scored)[label];
-        for (int v = 0; v < n_vectors; ++v) {
-            const int64_t c = first + v * LANES;
-            scored[v] = (LOAD(q + c) - 2 * scored[v] - taken) / (LOAD(size + c) + w);
-        }
+        for (int v = 0; v < n_vectors; ++v)
+            scored[v] = (qs[v] - 2 * scored[v] - taken) / (sizes[v] + w);
         if (here) ((REAL*)scored)[label] = INFINITY;
         /* Less where the difference has its sign bit set: compilers that take a comparison of
          * vectors apart, element by element, leave this whole. */
         VECTOR best = (VECTOR){0} + LARGEST;
-        WHOLES at = lanes * 0 + (WHOLE)first;
+        WHOLES at = lanes * 0 + (WHOLE)begin;
         for (int v = 0; v < n_vectors; ++v) {
             const WHOLES less = (WHOLES)(scored[v] - best) >> (8 * sizeof(REAL) - 1);
             best = (VECTOR)(((WHOLES)scored[v] & less) | ((WHOLES)best & ~less));
-            at = ((lanes + (WHOLE)(first + v * LANES)) & less) | (at & ~less);
+            at = ((lanes + (WHOLE)(begin + v * LANES)) & less) | (at & ~less);
         }
         REAL least = best[0];
         WHOLE cluster = at[0];
@@ -76,88 +112,133 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
                 least = best[i];
                 cluster = at[i];
             }
-        if (first == 0 || least < cost[row]) {
+        if (begin == 0 || least < cost[row]) {
             cost[row] = least < LARGEST ? least : INFINITY;
             nearest[row] = (int32_t)cluster;
         }
     }
 }
 
-#define TILE(n)                                                                                   \
-    NAMED(tile)(n, with_labels, start, stop, done * LANES, k, last, indptr, indices, values,      \
-                sums, tail, q, size, labels, weight, wx2, nearest, cost, own);
+#define TILE(n_vectors)                                                                           \
+    NAMED(tile)(n_vectors, n, begin, sums, first, places, factors, q, size, labels, weight, wx2,  \
+                scores, nearest, cost, own);
 
-/* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. Seven
- * widths, of which the next wider one takes what is left: more of them compile for minutes. */
-#define ALL_TILES                                                                                 \
-    const int64_t n_vectors = (k + LANES - 1) / LANES;                                            \
-    for (int64_t done = 0; done < n_vectors; done += MOST_VECTORS) {                              \
-        const int64_t left = n_vectors - done;                                                    \
-        if (left <= 1) TILE(1)                                                                    \
-        else if (left <= 2) TILE(2)                                                               \
-        else if (left <= 4) TILE(4)                                                               \
-        else if (left <= 6) TILE(6)                                                               \
-        else if (left <= 8) TILE(8)                                                               \
-        else if (left <= 12) TILE(12)                                                             \
-        else TILE(16)                                                                             \
-    }
-
+/* The cheapest cluster of each of n rows at (q - 2 P - w x2) / (size + w), the lowest of equal
+ * ones, and its cost. With labels the row's own cluster is left out and the product with its sum
+ * kept; without, w is 0. `q` is infinite for clusters that are not to be chosen, those beyond k
+ * among them. Room: `scores`, n * width; `first`, n + 1; `places` and `factors`, as many
+ * as the rows have non-zeros. */
 EACH_PROCESSOR void NAMED(nearest)(
-    int64_t start, int64_t stop, int64_t k, int64_t last, const int32_t* indptr,
-    const int32_t* indices, const REAL* values, const REAL* sums, const REAL* tail, const REAL* q,
-    const REAL* size, int32_t* nearest, REAL* cost)
+    int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
+    const SUMS* sums, const REAL* q, const REAL* size, const int32_t* labels, const REAL* weight,
+    const REAL* wx2, REAL* scores, int32_t* first, int32_t* places, REAL* factors,
+    int32_t* nearest, REAL* cost, REAL* own)
 {
-    enum { with_labels = 0 };
-    const int32_t* labels = 0;
-    const REAL *weight = 0, *wx2 = 0;
-    REAL* own = 0;
-    ALL_TILES
+    NAMED(rare_products)(n, indptr, indices, values, sums, scores, first, places, factors);
+    /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. The
+     * widths are those of TILES in compiled.py: each has its code. */
+    for (int64_t done = 0; done < sums->n_vectors; done += MOST_VECTORS) {
+        const int64_t begin = done * LANES;
+        switch (sums->n_vectors - done) {
+            case 1: TILE(1) break;
+            case 2: TILE(2) break;
+            case 4: TILE(4) break;
+            case 6: TILE(6) break;
+            case 8: TILE(8) break;
+            case 12: TILE(12) break;
+            default: TILE(16)
+        }
+    }
 }
 
-EACH_PROCESSOR void NAMED(nearest_other)(
-    int64_t start, int64_t stop, int64_t k, int64_t last, const int32_t* indptr,
-    const int32_t* indices, const REAL* values, const REAL* sums, const REAL* tail, const REAL* q,
-    const REAL* size, const int32_t* labels, const REAL* weight, const REAL* wx2, int32_t* nearest,
-    REAL* cost, REAL* own)
-{
-    enum { with_labels = 1 };
-    ALL_TILES
-}
-
-/* Sum the features [start, stop) of the rows by cluster, from the columns (CSC): adding up is in
- * double, each feature's run is written once, zeros included. `exact` is k zeros, and is so
- * again afterwards; the squares of the sums are added to `squares`. */
+/* Sum the features [start, stop) of the rows by cluster, from the columns (CSC), in double.
+ * `exact` and `seen` are k zeros each, and are so again afterwards; the squares of the sums
+ * are added to `squares`. */
 void NAMED(sum_features)(
-    int64_t start, int64_t stop, int64_t k, const int32_t* colptr, const int32_t* members,
-    const REAL* values, const int32_t* labels, const double* weight, double* exact, REAL* sums,
+    int64_t start, int64_t stop, const int32_t* colptr, const int32_t* rows, const REAL* values,
+    const int32_t* labels, const double* weight, const SUMS* sums, double* exact, int32_t* seen,
     double* squares)
 {
     for (int64_t f = start; f < stop; ++f) {
         const int64_t begin = colptr[f], end = colptr[f + 1];
-        REAL* run = sums + f * k;
-        for (int64_t j = begin; j < end; ++j)
-            exact[labels[members[j]]] += weight[members[j]] * values[j];
-        if (8 * (end - begin) < k) {
-            memset(run, 0, k * sizeof(REAL));
+        for (int64_t j = begin; j < end; ++j) {
+            exact[labels[rows[j]]] += weight[rows[j]] * values[j];
+            ++seen[labels[rows[j]]];
+        }
+        if (sums->place[f] < 0) {
+            int32_t at = sums->start[f];
             for (int64_t j = begin; j < end; ++j) {
-                const int32_t c = labels[members[j]];
-                run[c] += (REAL)exact[c]; /* a second member finds 0 */
+                const int32_t c = labels[rows[j]];
+                if (!seen[c]) continue; /* a second member */
+                sums->entries[at] = (ENTRY){c, (REAL)exact[c]};
+                sums->members[at++] = seen[c];
                 squares[c] += exact[c] * exact[c];
                 exact[c] = 0;
+                seen[c] = 0;
             }
+            sums->length[f] = at - sums->start[f];
         } else {
-            for (int64_t c = 0; c < k; ++c) {
+            REAL* run = sums->runs + sums->place[f] * sums->width;
+            for (int64_t c = 0; c < sums->k; ++c) {
                 run[c] = (REAL)exact[c];
                 squares[c] += exact[c] * exact[c];
                 exact[c] = 0;
+                seen[c] = 0;
             }
         }
     }
 }
 
+/* Add to one sum; return by how much its square grew. A list has room for as many clusters as
+ * rows have the feature, so one more always fits once those without members are gone. */
+static double NAMED(add)(const SUMS* sums, int32_t f, int32_t cluster, double change, int joins)
+{
+    REAL* sum;
+    double before;
+    if (sums->place[f] >= 0) {
+        sum = sums->runs + sums->place[f] * sums->width + cluster;
+        before = *sum;
+    } else {
+        ENTRY* entries = sums->entries + sums->start[f];
+        int32_t* members = sums->members + sums->start[f];
+        int32_t at = 0;
+        while (at < sums->length[f] && entries[at].cluster != cluster) ++at;
+        if (at == sums->length[f]) {
+            entries[at] = (ENTRY){cluster, 0};
+            members[at] = 0;
+            ++sums->length[f];
+        }
+        sum = &entries[at].value;
+        before = *sum;
+        members[at] += joins ? 1 : -1;
+        if (members[at] == 0) { /* nothing but rounding is left of it */
+            const int32_t last = --sums->length[f];
+            entries[at] = entries[last];
+            members[at] = members[last];
+            return -before * before;
+        }
+    }
+    *sum = (REAL)(before + change);
+    return (*sum - before) * (*sum + before);
+}
+
+/* Take rows out of their clusters' sums and put them into others'. */
+void NAMED(move)(
+    int64_t n, const int64_t* which, const int32_t* source, const int32_t* target,
+    const double* weight, const int32_t* indptr, const int32_t* indices, const REAL* values,
+    const SUMS* sums, double* squared_norms)
+{
+    for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = indptr[which[i]]; j < indptr[which[i] + 1]; ++j) {
+            const double change = weight[i] * values[j];
+            squared_norms[source[i]] += NAMED(add)(sums, indices[j], source[i], -change, 0);
+            squared_norms[target[i]] += NAMED(add)(sums, indices[j], target[i], change, 1);
+        }
+}
+
 #undef LANES
 #undef VECTOR
 #undef WHOLES
-#undef LOAD
+#undef ENTRY
+#undef SUMS
 #undef TILE
-#undef ALL_TILES

@@ -130,6 +130,11 @@ class GpuBackend:
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms)
 
+    def select(self, clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
+        from gpu_kmeans.cuda import rows as verbs
+
+        return verbs.select(clusters, which)
+
     def move(
         self,
         clusters: Clusters,

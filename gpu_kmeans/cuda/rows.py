@@ -39,6 +39,7 @@ __all__ = [
     "matrix",
     "move",
     "project",
+    "select",
     "squared_norms",
     "to_host",
 ]
@@ -191,7 +192,7 @@ def assign(
     choose = _assign_sparse if _is_csr(rows) else _assign_dense
     nearest = cp.empty(n, dtype=np.int32)
     cost = cp.empty(n, dtype=dtype)
-    own = None if labels is None else cp.empty(n, dtype=dtype)
+    own = None if labels is None else cp.zeros(n, dtype=dtype)
     choose(rows, clusters.sums, given, nearest, cost, own)
     return Assignment(
         np.asarray(to_host(nearest)),
@@ -240,14 +241,21 @@ def _assign_dense(
             scores = (q - 2 * scores) / size
         else:
             labels, w, norms = (one[start:stop] for one in given[2:])
-            own[start:stop] = scores[each, labels]
+            inside = cp.flatnonzero(labels >= 0)
+            mine = (inside, labels[inside])
+            own[start:stop][inside] = scores[mine]
             scores = (q - 2 * scores - (w * norms)[:, None]) / (size + w[:, None])
-            scores[each, labels] = np.inf
+            scores[mine] = np.inf
         best = scores.argmin(axis=1)
         nearest[start:stop] = best
         cost[start:stop] = scores[each, best]
 
     each_block(rows.shape[0], 4 * sums.shape[1] * sums.dtype.itemsize, work)
+
+
+def select(clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
+    sums = cp.take(clusters.sums, _device(which, np.intp), axis=1)
+    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
 
 
 def move(

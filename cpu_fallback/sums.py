@@ -1,0 +1,221 @@
+"""The sums of clusters of sparse rows, as wide as they need to be.
+
+Most terms of a text corpus are rare: of 79,522 terms of 63,956 texts, 78,337 are in 250 texts or
+fewer, and in a few clusters each. For these a list of the clusters that have them takes less
+memory than a number for each cluster, and less time to multiply with: such a list is in one or
+two lines of the cache, and a thousand numbers are in 63 that must come from far.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from cpu_fallback import threads
+from gpu_kmeans.protocol import IntArray
+
+__all__ = ["Layout", "Sums", "aligned", "pointer"]
+
+VECTOR_BYTES = 64  # as in kernels/rows.c
+TILES = (1, 2, 4, 6, 8, 12, 16)
+RARE = 4
+"""A feature is rare when at most one row for this many clusters has it."""
+NUMBERS_AT_ONCE = 1 << 18
+
+
+class _SumsOfC(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("place", "start", "runs", "length", "entries", "members")
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Which features are frequent, and where the sums of each stand.
+
+    Attributes
+    ----------
+    place : ndarray of shape (n_features,), int32
+        Of a frequent feature, the place of its run; -1 for a rare one.
+    start : ndarray of shape (n_features,), int32
+        Of a rare feature, where its list starts.
+    frequent : ndarray of int
+        The frequent features, by place.
+    room : int
+        Of all lists.
+    """
+
+    place: NDArray[np.int32]
+    start: NDArray[np.int32]
+    frequent: NDArray[np.intp]
+    room: int
+
+    @classmethod
+    def of(cls, counts: IntArray, most: int) -> Layout:
+        """Features that more than ``most`` rows have are frequent."""
+        rare = counts <= most
+        room = np.where(rare, counts, 0)
+        start = np.cumsum(room) - room
+        place = np.where(rare, -1, np.cumsum(~rare) - 1)
+        frequent = np.flatnonzero(~rare)
+        return cls(place.astype(np.int32), start.astype(np.int32), frequent, int(room.sum()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sums:
+    """Sums of rows by cluster, as wide as they need to be: shape (n_features, k).
+
+    Of a frequent feature there is a run of a sum for each cluster, filled up with zeros to
+    whole vectors. Of a rare one there is a list of the clusters that have it, with the sum of each
+    and how many members have it.
+    """
+
+    layout: Layout
+    k: int
+    runs: NDArray[Any]
+    length: NDArray[np.int32]
+    entries: NDArray[Any]
+    members: NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, layout: Layout, k: int, dtype: Any) -> Sums:
+        """Make room for sums of any value."""
+        entry = np.dtype([("cluster", np.int32), ("value", dtype)], align=True)
+        return cls(
+            layout,
+            k,
+            aligned(np.zeros, (len(layout.frequent), _width(k, dtype)), dtype),
+            np.zeros(len(layout.place), np.int32),
+            np.zeros(layout.room, entry),
+            np.zeros(layout.room, np.int32),
+        )
+
+    @classmethod
+    def of(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
+        """Take each of k centroids, shape (k, n_features), for the sums of a cluster of one."""
+        k = len(centroids)
+        found: list[Any] = [None] * k
+
+        def find(c: int) -> None:
+            found[c] = np.flatnonzero(centroids[c])
+
+        threads.each(find, range(k))
+        ends = np.cumsum([0, *map(len, found)])
+        values = np.concatenate([centroids[c][found[c]] for c in range(k)]).astype(dtype)
+        by_row = sparse.csr_array((values, np.concatenate(found), ends), shape=centroids.shape)
+        columns = by_row.tocsc()
+        counts = np.diff(columns.indptr)
+        layout = Layout.of(counts, k // RARE)
+        sums = cls.empty(layout, k, dtype)
+        place = np.repeat(layout.place, counts)
+        in_run, listed = place >= 0, place < 0
+        sums.runs[place[in_run], columns.indices[in_run]] = columns.data[in_run]
+        sums.entries["cluster"] = columns.indices[listed]
+        sums.entries["value"] = columns.data[listed]
+        sums.members[:] = 1
+        sums.length[:] = np.where(layout.place < 0, counts, 0)
+        return sums
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.runs.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.layout.place), self.k
+
+    def dense(self, first: int = 0, last: int | None = None) -> NDArray[Any]:
+        """The sums of the features from ``first`` to before ``last``, one column a cluster."""
+        part = slice(first, last)
+        place, length = self.layout.place[part], self.length[part]
+        out = np.zeros((len(place), self.k), self.dtype)
+        frequent = place >= 0
+        out[frequent] = self.runs[place[frequent], : self.k]
+        feature, at = self._listed(self.layout.start[part], length)
+        listed = self.entries[at]
+        out[feature, listed["cluster"]] = listed["value"]
+        return out
+
+    def scaled(self, scale: NDArray[Any]) -> NDArray[Any]:
+        """One row a cluster, shape (k, n_features), each times a number."""
+        out = np.zeros((self.k, len(self.layout.place)), self.dtype)
+        out[:, self.layout.frequent] = self.runs[:, : self.k].T * scale[:, None]
+        feature, at = self._listed(self.layout.start, self.length)
+        listed = self.entries[at]
+        out[listed["cluster"], feature] = listed["value"] * scale[listed["cluster"]]
+        return out
+
+    def select(self, which: NDArray[np.intp]) -> Sums:
+        """The columns of some clusters."""
+        place = np.full(self.k, -1, np.int32)
+        place[which] = np.arange(len(which), dtype=np.int32)
+        chosen = Sums.empty(self.layout, len(which), self.dtype)
+
+        def work(start: int) -> None:
+            part = slice(start, start + step)
+            chosen.runs[part, : len(which)] = self.runs[part].take(which, axis=1, mode="clip")
+
+        step = max(1, NUMBERS_AT_ONCE // max(1, len(which)))
+        threads.each(work, range(0, len(self.runs), step))
+        feature, at = self._listed(self.layout.start, self.length)
+        cluster = place[self.entries["cluster"][at]]
+        feature, at, cluster = (one[cluster >= 0] for one in (feature, at, cluster))
+        chosen.length[:] = np.bincount(feature, minlength=len(self.length))
+        _, to = self._listed(self.layout.start, chosen.length)
+        chosen.entries["cluster"][to] = cluster
+        chosen.entries["value"][to] = self.entries["value"][at]
+        chosen.members[to] = self.members[at]
+        return chosen
+
+    @staticmethod
+    def _listed(
+        start: NDArray[np.int32], length: IntArray
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Feature and place of all that is listed."""
+        feature = np.repeat(np.arange(len(length)), length)
+        before = np.cumsum(length) - length
+        return feature, np.repeat(start - before, length) + np.arange(len(feature))
+
+    def of_c(self) -> _SumsOfC:
+        """The same for the library, as long as this object lives."""
+        lanes = VECTOR_BYTES // self.dtype.itemsize
+        arrays = (self.layout.place, self.layout.start, self.runs, self.length)
+        pointers = map(pointer, (*arrays, self.entries, self.members))
+        return _SumsOfC(self.k, _vectors(self.k, lanes), self.runs.shape[1], *pointers)
+
+
+def _vectors(k: int, lanes: int) -> int:
+    """Vectors for k numbers, cut into tiles that the library has code for."""
+    whole, left = divmod(-(-k // lanes), TILES[-1])
+    return TILES[-1] * whole + next((tile for tile in TILES if 0 < left <= tile), 0)
+
+
+def _width(k: int, dtype: Any) -> int:
+    """Numbers from run to run: no power of two, or all runs would compete for the same cache."""
+    lanes: int = VECTOR_BYTES // np.dtype(dtype).itemsize
+    vectors = _vectors(k, lanes)
+    return lanes * (vectors + (vectors % TILES[-1] == 0))
+
+
+def aligned(make: Any, shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
+    """``np.zeros`` or ``np.empty`` of a shape, beginning where vectors may."""
+    itemsize = np.dtype(dtype).itemsize
+    room: NDArray[Any] = make(shape[0] * shape[1] + VECTOR_BYTES // itemsize, dtype)
+    first = -room.__array_interface__["data"][0] % VECTOR_BYTES // itemsize
+    return room[first : first + shape[0] * shape[1]].reshape(shape)
+
+
+def pointer(array: NDArray[Any] | None) -> ctypes.c_void_p:
+    """Where an array's numbers begin; a null pointer for None."""
+    if array is None:
+        return ctypes.c_void_p()
+    return ctypes.c_void_p(array.__array_interface__["data"][0])  # `.ctypes` takes longer
