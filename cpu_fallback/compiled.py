@@ -34,10 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback import threads
-from cpu_fallback.sums import RARE, Layout, Sums, aligned, pointer
+from cpu_fallback.sums import Layout, Sums, aligned, pointer, rare_at_most
 from gpu_kmeans.protocol import Clusters, IntArray, Matrix
 
-__all__ = ["can_take", "is_there", "move", "nearest", "sum_rows"]
+__all__ = ["can_take", "is_there", "move", "nearest", "shift", "sum_rows"]
 
 LIBRARY = "librows.so"
 PRODUCTS_PER_CALL = 1 << 23
@@ -45,7 +45,7 @@ LEAST_PRODUCTS = 1 << 19
 FEW_CALLS = 8
 """Enough products to outweigh a call, few enough for a core's cache and, where there are fewer,
 for threads to share them out."""
-BANDS, SUMS_PER_BAND = 64, 1 << 21
+BANDS, SUMS_PER_BAND = 64, 1 << 19
 """Bands of features whose squares are added up apart, whatever the number of threads."""
 
 
@@ -98,17 +98,22 @@ def nearest(
     whole = [pointer(array) for array in (rows.indices, values)]
     bounds = [pointer(array) for array in numbers]
 
+    places = None if sums.layout.room else _places(rows, sums.layout)
+
     def work(start: int) -> None:
         stop = min(start + step, n)
-        entries = int(indptr[stop] - indptr[start])
         scores = aligned(np.empty, (stop - start, width), dtype)
-        first = np.empty(stop - start + 1, np.int32)
-        places, factors = np.empty(entries, np.int32), np.empty(entries, dtype)
+        if places is None:
+            entries = int(indptr[stop] - indptr[start])
+            room = (np.empty(stop - start + 1, np.int32), np.empty(entries, np.int32))
+            listed = (*room, np.empty(entries, dtype))
+        else:
+            listed = (indptr[start:], places, values)
         given: list[Any] = [one[start:] for one in mine] or [None] * 3
         out = (found[start:], cost[start:], None if own is None else own[start:])
         function(
             *(ctypes.c_int64(stop - start), pointer(indptr[start:]), *whole, of_c, *bounds),
-            *map(pointer, (*given, scores, first, places, factors, *out)),
+            *map(pointer, (*given, scores, *listed, *out)),
         )
 
     products = rows.nnz * k
@@ -122,7 +127,7 @@ def sum_rows(
     rows: Matrix,
     labels: NDArray[np.int32],
     k: int,
-    weight: NDArray[np.float64],
+    weight: NDArray[np.float64] | None,
     into: Any,
 ) -> tuple[Sums, NDArray[np.float64]]:
     """Sums by cluster, over those of ``into`` where they are alike, and their squared norms."""
@@ -134,7 +139,8 @@ def sum_rows(
         sums = Sums.empty(layout, k, dtype)
     keep = [
         *(columns.indptr, columns.indices, columns.data),
-        *(np.ascontiguousarray(labels, dtype=np.int32), np.ascontiguousarray(weight)),
+        np.ascontiguousarray(labels, dtype=np.int32),
+        None if weight is None else np.ascontiguousarray(weight),
     ]
     arrays, of_c = [pointer(array) for array in keep], ctypes.byref(sums.of_c())
     function = _function("sum_features", dtype)
@@ -175,6 +181,37 @@ def move(
     )
 
 
+def shift(old: Clusters, new: Clusters) -> float:
+    """Sum of the squared distances between old and new means."""
+    function = _function("shift", old.sums.dtype)
+    n_features, k = old.sums.shape
+    of_c = [ctypes.byref(one.sums.of_c()) for one in (old, new)]
+    scale = [old.inverse_weight(), -new.inverse_weight()]
+    bands = min(BANDS, 1 + (old.sums.runs.size + new.sums.runs.size) // SUMS_PER_BAND)
+    height = -(-n_features // bands)
+    squares = np.zeros((-(-n_features // height), k))
+
+    def work(band: int) -> None:
+        numbers, room = (band * height, min((band + 1) * height, n_features)), np.zeros(k)
+        function(
+            *map(ctypes.c_int64, numbers),
+            *(of_c[0], pointer(scale[0]), of_c[1], pointer(scale[1])),
+            *map(pointer, (room, squares[band])),
+        )
+
+    threads.each(work, range(len(squares)))
+    return float(squares.sum())
+
+
+def _places(rows: Matrix, layout: Layout) -> NDArray[np.int32]:
+    """Where the run of each non-zero's feature is, kept with the rows."""
+    kept = getattr(rows, "_places", None)
+    if kept is None or kept[0] is not layout:
+        kept = rows._places = (layout, layout.place[rows.indices])
+    places: NDArray[np.int32] = kept[1]
+    return places
+
+
 def _by_column(rows: Matrix, k: int) -> tuple[Matrix, Layout]:
     """The same rows as CSC, and the layout of their sums.
 
@@ -183,10 +220,10 @@ def _by_column(rows: Matrix, k: int) -> tuple[Matrix, Layout]:
     columns = getattr(rows, "_by_column", None)
     if columns is None:
         columns = rows._by_column = rows.tocsc()
-    most = k // RARE
+    most = rare_at_most(k)
     kept = getattr(rows, "_layout", None)
     if kept is None or kept[0] != most:
-        kept = rows._layout = (most, Layout.of(np.diff(columns.indptr), most))
+        kept = rows._layout = (most, Layout.of(np.diff(columns.indptr), k))
     return columns, kept[1]
 
 

@@ -114,7 +114,7 @@ def cluster_sums(
     totals = _totals(labels, ones, k)
     if _is_csr(rows) and compiled.can_take(rows):
         spare = None if into is None else into.sums
-        found, squares = compiled.sum_rows(rows, labels, k, ones, spare)
+        found, squares = compiled.sum_rows(rows, labels, k, weight, spare)
         return Clusters(found, totals, squares)
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
@@ -316,6 +316,8 @@ def centroids(clusters: Clusters) -> NDArray[Any]:
 
 
 def centroid_shift(old: Clusters, new: Clusters) -> float:
+    if isinstance(old.sums, Sums) and isinstance(new.sums, Sums):
+        return compiled.shift(old, new)
     before, after = (one.inverse_weight().astype(one.sums.dtype) for one in (old, new))
     step = max(1, SCORES_PER_CHUNK // old.sums.shape[1])
     starts = range(0, old.sums.shape[0], step)

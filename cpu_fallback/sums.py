@@ -19,18 +19,20 @@ from scipy import sparse
 from cpu_fallback import threads
 from gpu_kmeans.protocol import IntArray
 
-__all__ = ["Layout", "Sums", "aligned", "pointer"]
+__all__ = ["Layout", "Sums", "aligned", "pointer", "rare_at_most"]
 
 VECTOR_BYTES = 64  # as in kernels/rows.c
 TILES = (1, 2, 4, 6, 8, 12, 16)
 RARE = 4
-"""A feature is rare when at most one row for this many clusters has it."""
+"""A feature is rare when at most one row for this many clusters has it,"""
+FEWEST_CLUSTERS = 64
+"""and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
 NUMBERS_AT_ONCE = 1 << 18
 
 
 class _SumsOfC(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width")),
+        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "lists")),
         *(
             (name, ctypes.c_void_p)
             for name in ("place", "start", "runs", "length", "entries", "members")
@@ -45,11 +47,12 @@ class Layout:
     Attributes
     ----------
     place : ndarray of shape (n_features,), int32
-        Of a frequent feature, the place of its run; -1 for a rare one.
+        Of a frequent feature, the place of its run; -1 for a rare one. Where there is no list at
+        all, a feature that no row has has the place of a run of zeros, the last.
     start : ndarray of shape (n_features,), int32
         Of a rare feature, where its list starts.
     frequent : ndarray of int
-        The frequent features, by place.
+        The frequent features by place, the most frequent first: what is often read is together.
     room : int
         Of all lists.
     """
@@ -60,14 +63,16 @@ class Layout:
     room: int
 
     @classmethod
-    def of(cls, counts: IntArray, most: int) -> Layout:
-        """Features that more than ``most`` rows have are frequent."""
-        rare = counts <= most
+    def of(cls, counts: IntArray, k: int) -> Layout:
+        """The layout for k clusters of rows, of which so many have each feature."""
+        rare = counts <= rare_at_most(k)
         room = np.where(rare, counts, 0)
         start = np.cumsum(room) - room
-        place = np.where(rare, -1, np.cumsum(~rare) - 1)
         frequent = np.flatnonzero(~rare)
-        return cls(place.astype(np.int32), start.astype(np.int32), frequent, int(room.sum()))
+        frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
+        place = np.full(len(counts), -1 if room.any() else len(frequent), np.int32)
+        place[frequent] = np.arange(len(frequent), dtype=np.int32)
+        return cls(place, start.astype(np.int32), frequent, int(room.sum()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +98,7 @@ class Sums:
         return cls(
             layout,
             k,
-            aligned(np.zeros, (len(layout.frequent), _width(k, dtype)), dtype),
+            aligned(np.zeros, (len(layout.frequent) + 1, _width(k, dtype)), dtype),
             np.zeros(len(layout.place), np.int32),
             np.zeros(layout.room, entry),
             np.zeros(layout.room, np.int32),
@@ -114,7 +119,7 @@ class Sums:
         by_row = sparse.csr_array((values, np.concatenate(found), ends), shape=centroids.shape)
         columns = by_row.tocsc()
         counts = np.diff(columns.indptr)
-        layout = Layout.of(counts, k // RARE)
+        layout = Layout.of(counts, k)
         sums = cls.empty(layout, k, dtype)
         place = np.repeat(layout.place, counts)
         in_run, listed = place >= 0, place < 0
@@ -148,7 +153,7 @@ class Sums:
     def scaled(self, scale: NDArray[Any]) -> NDArray[Any]:
         """One row a cluster, shape (k, n_features), each times a number."""
         out = np.zeros((self.k, len(self.layout.place)), self.dtype)
-        out[:, self.layout.frequent] = self.runs[:, : self.k].T * scale[:, None]
+        out[:, self.layout.frequent] = self.runs[:-1, : self.k].T * scale[:, None]
         feature, at = self._listed(self.layout.start, self.length)
         listed = self.entries[at]
         out[listed["cluster"], feature] = listed["value"] * scale[listed["cluster"]]
@@ -190,7 +195,13 @@ class Sums:
         lanes = VECTOR_BYTES // self.dtype.itemsize
         arrays = (self.layout.place, self.layout.start, self.runs, self.length)
         pointers = map(pointer, (*arrays, self.entries, self.members))
-        return _SumsOfC(self.k, _vectors(self.k, lanes), self.runs.shape[1], *pointers)
+        numbers = (self.k, _vectors(self.k, lanes), self.runs.shape[1], self.layout.room)
+        return _SumsOfC(*numbers, *pointers)
+
+
+def rare_at_most(k: int) -> int:
+    """How many rows have a rare feature at most, for k clusters."""
+    return k // RARE if k >= FEWEST_CLUSTERS else 0
 
 
 def _vectors(k: int, lanes: int) -> int:

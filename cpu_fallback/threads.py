@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 
 __all__ = ["count", "each"]
 
@@ -35,12 +36,31 @@ if hasattr(os, "register_at_fork"):
 
 
 def each(work: Callable[[int], None], starts: Iterable[int]) -> None:
-    """Call ``work(start)`` for every start, on the pool when there is more than one."""
+    """Call ``work(start)`` for every start; the pool helps when there is more than one.
+
+    The caller works, too: where a thread of the pool takes long to wake, it finds nothing to do.
+    """
     starts = list(starts)
-    size = count()
-    if size == 1 or len(starts) == 1:
-        for start in starts:
-            work(start)
-    else:
-        for _ in _pool(size).map(work, starts):
-            pass
+    helpers = min(count(), len(starts)) - 1
+    todo, lock = iter(starts), Lock()
+
+    def take() -> int | None:
+        with lock:
+            return next(todo, None)
+
+    def take_turns() -> None:
+        try:
+            while (start := take()) is not None:
+                work(start)
+        except BaseException:
+            while take() is not None:
+                pass  # nobody is to go on
+            raise
+
+    helping = [_pool(helpers).submit(take_turns) for _ in range(helpers)]
+    try:
+        take_turns()
+    finally:
+        for one in helping:
+            if not one.cancel():
+                one.result()

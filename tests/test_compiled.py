@@ -155,7 +155,7 @@ def test_rare_features_take_no_more_room_than_their_non_zeros():
     labels = np.arange(2000, dtype=np.int32) % 500
     sums = with_library("cluster_sums", rows, labels, 500).sums
     assert len(sums.entries) <= rows.nnz
-    assert sums.runs.size == 0
+    assert len(sums.layout.frequent) == 0
 
 
 @needs_library
@@ -183,3 +183,42 @@ def test_new_sums_may_be_written_over_old_ones():
     assert new.sums is old.sums
     expected = with_library("cluster_sums", rows, labels[::-1], 3).sums
     np.testing.assert_allclose(new.sums.dense(), expected.dense())
+
+
+@needs_library
+@settings(max_examples=40, deadline=None)
+@given(
+    k=st.sampled_from([1, 3, 17, 63, 64, 100]),
+    seed=st.integers(0, 10_000),
+    from_centroids=st.booleans(),
+)
+def test_the_shift_is_that_of_the_means_written_out(k, seed, from_centroids):
+    rng = np.random.default_rng(seed)
+    rows = CpuBackend().matrix(rows_of(90, 25, seed, np.float64))
+    labels = [rng.integers(0, k, 90).astype(np.int32) for _ in range(2)]
+    one, two = (with_library("cluster_sums", rows, each, k) for each in labels)
+    if from_centroids:
+        one = CpuBackend().clusters_from(rng.normal(size=(k, 25)), np.float64)
+        one.sums = Sums.of(CpuBackend().to_host(one.sums).T, np.float64)
+    means = [c.sums.dense() * c.inverse_weight() for c in (one, two)]
+    found = CpuBackend().centroid_shift(one, two)
+    np.testing.assert_allclose(found, np.square(means[0] - means[1]).sum(), 1e-9, 1e-20)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_work_is_done_once_each_and_its_error_stops_the_rest(monkeypatch, count):
+    monkeypatch.setattr(threads, "count", lambda: count)
+    done: list[int] = []
+    threads.each(done.append, range(100))
+    assert sorted(done) == list(range(100))
+    done.clear()
+
+    def fail_at_three(start: int) -> None:
+        if start == 3:
+            raise MemoryError("no more")
+        done.append(start)
+
+    with pytest.raises(MemoryError, match="no more"):
+        threads.each(fail_at_three, range(100_000))
+    assert len(done) < 100_000 - 1
+    threads.each(done.append, [])

@@ -15,6 +15,12 @@
 #define EACH_PROCESSOR
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define LOOPS_AS_VECTORS __attribute__((optimize("O3")))
+#else
+#define LOOPS_AS_VECTORS
+#endif
+
 #define VECTOR_BYTES 64
 /* Vectors of running products that a row keeps: half of AVX-512's registers. Fewer make more
  * passes over the non-zeros, more do not fit. */

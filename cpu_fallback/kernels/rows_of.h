@@ -21,7 +21,7 @@ typedef struct {
 
 /* The sums of k clusters: see Sums in compiled.py. */
 typedef struct {
-    int64_t k, n_vectors, width;
+    int64_t k, n_vectors, width, lists;
     const int32_t* place;
     const int32_t* start;
     REAL* runs;
@@ -126,15 +126,18 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
 /* The cheapest cluster of each of n rows at (q - 2 P - w x2) / (size + w), the lowest of equal
  * ones, and its cost. With labels the row's own cluster is left out and the product with its sum
  * kept; without, w is 0. `q` is infinite for clusters that are not to be chosen, those beyond k
- * among them. Room: `scores`, n * width; `first`, n + 1; `places` and `factors`, as many
- * as the rows have non-zeros. */
+ * among them. `scores` has room for n * width. With lists, `first` has room for n + 1,
+ * `places` and `factors` for as many as the rows have non-zeros; without, they are the rows'. */
 EACH_PROCESSOR void NAMED(nearest)(
     int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
     const SUMS* sums, const REAL* q, const REAL* size, const int32_t* labels, const REAL* weight,
     const REAL* wx2, REAL* scores, int32_t* first, int32_t* places, REAL* factors,
     int32_t* nearest, REAL* cost, REAL* own)
 {
-    NAMED(rare_products)(n, indptr, indices, values, sums, scores, first, places, factors);
+    if (sums->lists)
+        NAMED(rare_products)(n, indptr, indices, values, sums, scores, first, places, factors);
+    else
+        memset(scores, 0, n * sums->width * sizeof(REAL));
     /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. The
      * widths are those of TILES in compiled.py: each has its code. */
     for (int64_t done = 0; done < sums->n_vectors; done += MOST_VECTORS) {
@@ -152,20 +155,22 @@ EACH_PROCESSOR void NAMED(nearest)(
 }
 
 /* Sum the features [start, stop) of the rows by cluster, from the columns (CSC), in double.
- * `exact` and `seen` are k zeros each, and are so again afterwards; the squares of the sums
- * are added to `squares`. */
-void NAMED(sum_features)(
+ * `weight` may be null, for ones. `exact` and `seen` are k zeros each, and are so again
+ * afterwards; the squares of the sums are added to `squares`. */
+EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(sum_features)(
     int64_t start, int64_t stop, const int32_t* colptr, const int32_t* rows, const REAL* values,
-    const int32_t* labels, const double* weight, const SUMS* sums, double* exact, int32_t* seen,
-    double* squares)
+    const int32_t* labels, const double* weight, const SUMS* sums, double* restrict exact,
+    int32_t* restrict seen, double* restrict squares)
 {
     for (int64_t f = start; f < stop; ++f) {
         const int64_t begin = colptr[f], end = colptr[f + 1];
-        for (int64_t j = begin; j < end; ++j) {
-            exact[labels[rows[j]]] += weight[rows[j]] * values[j];
-            ++seen[labels[rows[j]]];
-        }
+        if (weight)
+            for (int64_t j = begin; j < end; ++j)
+                exact[labels[rows[j]]] += weight[rows[j]] * values[j];
+        else
+            for (int64_t j = begin; j < end; ++j) exact[labels[rows[j]]] += values[j];
         if (sums->place[f] < 0) {
+            for (int64_t j = begin; j < end; ++j) ++seen[labels[rows[j]]];
             int32_t at = sums->start[f];
             for (int64_t j = begin; j < end; ++j) {
                 const int32_t c = labels[rows[j]];
@@ -178,12 +183,12 @@ void NAMED(sum_features)(
             }
             sums->length[f] = at - sums->start[f];
         } else {
-            REAL* run = sums->runs + sums->place[f] * sums->width;
-            for (int64_t c = 0; c < sums->k; ++c) {
+            REAL* restrict run = sums->runs + sums->place[f] * sums->width;
+            const int64_t k = sums->k;
+            for (int64_t c = 0; c < k; ++c) {
                 run[c] = (REAL)exact[c];
                 squares[c] += exact[c] * exact[c];
                 exact[c] = 0;
-                seen[c] = 0;
             }
         }
     }
@@ -234,6 +239,53 @@ void NAMED(move)(
             squared_norms[source[i]] += NAMED(add)(sums, indices[j], source[i], -change, 0);
             squared_norms[target[i]] += NAMED(add)(sums, indices[j], target[i], change, 1);
         }
+}
+
+/* Add a feature's sums, times `scale`, to k numbers. */
+static inline void NAMED(add_feature)(
+    const SUMS* sums, int64_t f, const double* restrict scale, double* restrict to)
+{
+    if (sums->place[f] >= 0) {
+        const REAL* run = sums->runs + sums->place[f] * sums->width;
+        for (int64_t c = 0; c < sums->k; ++c) to[c] += scale[c] * run[c];
+    } else {
+        const ENTRY* entry = sums->entries + sums->start[f];
+        for (const ENTRY* last = entry + sums->length[f]; entry < last; ++entry)
+            to[entry->cluster] += scale[entry->cluster] * entry->value;
+    }
+}
+
+/* Square the numbers of a feature's clusters, and put zeros in their place. */
+static inline void NAMED(take_squares)(
+    const SUMS* sums, int64_t f, double* restrict from, double* restrict squares)
+{
+    if (sums->place[f] >= 0)
+        for (int64_t c = 0; c < sums->k; ++c) {
+            squares[c] += from[c] * from[c];
+            from[c] = 0;
+        }
+    else {
+        const ENTRY* entry = sums->entries + sums->start[f];
+        for (const ENTRY* last = entry + sums->length[f]; entry < last; ++entry) {
+            squares[entry->cluster] += from[entry->cluster] * from[entry->cluster];
+            from[entry->cluster] = 0;
+        }
+    }
+}
+
+/* By how much the features [start, stop) of sums, each cluster's times its number in `scale`, and
+ * of others come to together: the squares are added to those of each cluster. `room` is k zeros,
+ * and is so again afterwards. */
+EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(shift)(
+    int64_t start, int64_t stop, const SUMS* old, const double* old_scale, const SUMS* new,
+    const double* new_scale, double* restrict room, double* restrict squares)
+{
+    for (int64_t f = start; f < stop; ++f) {
+        NAMED(add_feature)(old, f, old_scale, room);
+        NAMED(add_feature)(new, f, new_scale, room);
+        NAMED(take_squares)(old, f, room, squares);
+        NAMED(take_squares)(new, f, room, squares);
+    }
 }
 
 #undef LANES
