@@ -9,18 +9,19 @@ with more rare terms, as the share of SciPy's time (medians of seven):
 ==================  ======  =======  ========
 ..                  k = 10  k = 100  k = 1000
 ==================  ======  =======  ========
-assign              0.63    0.43     0.30
-assign, synthetic   0.94    0.39     0.13
-sums                0.12    0.11     0.11
-sums, synthetic     0.12    0.13     0.04
+assign              0.48    0.43     0.25
+assign, synthetic   0.56    0.33     0.12
+sums                0.12    0.10     0.07
+sums, synthetic     0.08    0.08     0.07
 ==================  ======  =======  ========
 
 SciPy writes all scores and reads them three times again, and reads a number of each cluster for
 each term. Compiled, a row's products with frequent features stay in registers, and those with
 rare ones are read from lists (see :mod:`cpu_fallback.sums`): at k = 1000 that takes 0.5 of the time
-with runs for all, and 0.2 on the synthetic corpus. Tried without gain: frequent terms first, rows
-in the order of their clusters, marking in each run the vectors that hold anything. Numba would
-compile in the first run, and a library of sparse products such as MKL would still write the scores.
+with runs for all, and 0.2 on the synthetic corpus. Frequent features come first, so that what is
+read most lies together. Tried without gain: rows in the order of their clusters. Marking in each
+run the vectors that hold anything gained a third of what lists gain. Numba would compile in the
+first run, and a library of sparse products such as MKL would still write the scores.
 """
 
 from __future__ import annotations
