@@ -20,7 +20,7 @@ each term. Compiled, a row's products with frequent features stay in registers, 
 rare ones are read from lists (see :mod:`cpu_fallback.sums`): at k = 1000 that takes 0.5 of the time
 with runs for all, and 0.2 on the synthetic corpus. Frequent features come first, so that what is
 read most lies together. Tried without gain: rows in the order of their clusters. Marking in each
-run the vectors that hold anything gained a third of what lists gain. Numba would compile in the
+run the vectors that hold anything gained far less than lists. Numba would compile in the
 first run, and a library of sparse products such as MKL would still write the scores.
 """
 

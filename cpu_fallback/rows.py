@@ -346,15 +346,6 @@ def _totals(labels: Any, values: NDArray[Any], k: int) -> NDArray[np.float64]:
     return np.bincount(labels, weights=values, minlength=k).astype(np.float64, copy=False)
 
 
-def _column_norms(sums: NDArray[Any]) -> NDArray[np.float64]:
-    total = np.zeros(sums.shape[1])
-    step = max(1, ELEMENTS_PER_CHUNK // sums.shape[1])
-    for start in range(0, sums.shape[0], step):
-        part = sums[start : start + step]
-        total += np.einsum("ij,ij->j", part, part, dtype=np.float64)
-    return total
-
-
 def _for_each_chunk(rows: Matrix, step: int, work: Any) -> None:
     starts = range(0, rows.shape[0], step)
     if _is_csr(rows):

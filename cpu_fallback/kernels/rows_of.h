@@ -19,7 +19,7 @@ typedef struct {
     REAL value;
 } ENTRY;
 
-/* The sums of k clusters: see Sums in compiled.py. */
+/* The sums of k clusters: see Sums in sums.py. */
 typedef struct {
     int64_t k, n_vectors, width, lists;
     const int32_t* place;
@@ -139,7 +139,7 @@ EACH_PROCESSOR void NAMED(nearest)(
     else
         memset(scores, 0, n * sums->width * sizeof(REAL));
     /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. The
-     * widths are those of TILES in compiled.py: each has its code. */
+     * widths are those of TILES in sums.py: each has its code. */
     for (int64_t done = 0; done < sums->n_vectors; done += MOST_VECTORS) {
         const int64_t begin = done * LANES;
         switch (sums->n_vectors - done) {
