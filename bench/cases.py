@@ -171,7 +171,17 @@ CASES: tuple[Case, ...] = (
         for k in (10, 100)
     ),
     Case("zipf-63k-100", "standard", "zipf-63k", 100, (*CLUSTERING, "text"), patience=20.0),
-    Case("zipf-63k-1000", "standard", "zipf-63k", 1000, iterations=4, seeds=1, patience=20.0),
+    # Enough iterations for the difference of two fits to stand out of their noise.
+    Case(
+        "zipf-63k-1000",
+        "standard",
+        "zipf-63k",
+        1000,
+        iterations=12,
+        seeds=1,
+        patience=20.0,
+        timeout=420.0,
+    ),
     Case("blobs-63k-100", "standard", "blobs-63k", 100, patience=10.0),
     Case("blobs-63k-1000", "standard", "blobs-63k", 1000, iterations=5, patience=10.0),
     *(

@@ -280,7 +280,17 @@ EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(shift)(
     int64_t start, int64_t stop, const SUMS* old, const double* old_scale, const SUMS* new,
     const double* new_scale, double* restrict room, double* restrict squares)
 {
+    const int64_t k = old->k;
     for (int64_t f = start; f < stop; ++f) {
+        if (old->place[f] >= 0 && new->place[f] >= 0) {
+            const REAL* before = old->runs + old->place[f] * old->width;
+            const REAL* after = new->runs + new->place[f] * new->width;
+            for (int64_t c = 0; c < k; ++c) {
+                const double by = old_scale[c] * before[c] + new_scale[c] * after[c];
+                squares[c] += by * by;
+            }
+            continue;
+        }
         NAMED(add_feature)(old, f, old_scale, room);
         NAMED(add_feature)(new, f, new_scale, room);
         NAMED(take_squares)(old, f, room, squares);
