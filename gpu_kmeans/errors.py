@@ -19,7 +19,8 @@
     │   ├── InvalidParam            an argument outside its domain
     │   ├── FeatureMismatch         rows of another width than the fitted ones
     │   ├── EmptyVocabulary         no usable text at all
-    │   └── InvalidQuery            a query or limit outside the stated bounds
+    │   ├── InvalidQuery            a query or limit outside the stated bounds
+    │   └── UnknownItem             an id or a cluster that the model does not have
     ├── NotFitted                   used before ``fit`` (also ValueError and AttributeError)
     ├── BackendError
     │   ├── BackendUnavailable      the asked-for backend cannot run here, and the step that fails
@@ -65,6 +66,7 @@ __all__ = [
     "NotNumeric",
     "OutOfDeviceMemory",
     "OutOfRange",
+    "UnknownItem",
     "UnsupportedFileType",
     "UnsupportedOnBackend",
     "UnsupportedSchema",
@@ -184,6 +186,13 @@ class InvalidQuery(InputError):
     """A query or a limit is outside the stated bounds."""
 
     code = "invalid_query"
+
+
+class UnknownItem(InputError):
+    """An id or a cluster that the model does not have."""
+
+    code = "unknown_item"
+    status = 404
 
 
 class NotFitted(GpuKMeansError, ValueError, AttributeError):

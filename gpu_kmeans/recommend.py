@@ -38,7 +38,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.errors import InvalidParam, InvalidQuery
+from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
 from gpu_kmeans.model import Model
 
 __all__ = [
@@ -225,17 +225,71 @@ class Recommender:
             message=self._message(scored, rank),
         )
 
+    def similar(self, item: int | str, limit: int = 10) -> tuple[RankedItem, ...]:
+        """Rank the other items by the cosine of their texts with that of one item.
+
+        Parameters
+        ----------
+        item : int or str
+            Its id.
+        limit : int
+            At most this many items, 1 to 1000; those that share no term are left out.
+
+        Raises
+        ------
+        UnknownItem
+            No item has this id.
+        InvalidQuery
+            ``limit`` is outside its bounds.
+        """
+        _check_bounds("limit", limit, MAX_LIMIT)
+        row = self.row_of(item)
+        cosines = self.relevance(*self.vector(row))
+        cosines[self._row_of_place == row] = 0
+        return tuple(self._items(self.rank(cosines, np.flatnonzero(cosines), "relevance", limit)))
+
+    def predict(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Return the nearest cluster of each text and the distance to its centroid.
+
+        Both of shape (n_texts,); -1 and NaN for a text without a known term.
+
+        Raises
+        ------
+        InvalidQuery
+            One of them is not a text, or has more than 10,000 characters.
+        """
+        labels = np.full(len(texts), -1, np.int32)
+        distances = np.full(len(texts), np.nan)
+        for at, text in enumerate(texts):
+            _check_query(text)
+            indices, weights = self.model.vectorizer.transform_query(text)
+            if len(indices):
+                squared = self._squared_distances(indices, weights)
+                labels[at] = squared.argmin()
+                square = np.square(weights, dtype=np.float64).sum() + squared[labels[at]]
+                distances[at] = math.sqrt(max(0.0, square))
+        return labels, distances
+
     # -- the steps, which evaluate takes one by one ----------------------------------------
 
     def nearest(
         self, indices: NDArray[np.int32], weights: NDArray[np.float32], count: int
     ) -> list[int]:
         """Return the labels of the ``count`` nearest clusters that have items, nearest first."""
-        # |q|^2 is the same for all of them and left out.
-        products = self.model.centroids[:, indices] @ weights.astype(np.float64)
-        distance = self._squared_norms - 2 * products
+        distance = self._squared_distances(indices, weights)
         order = np.argsort(distance, kind="stable")[:count]
         return [int(label) for label in order if distance[label] < np.inf]
+
+    def _squared_distances(
+        self, indices: NDArray[np.int32], weights: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Squared distances to all centroids, less the text's own square; infinite to empty ones.
+
+        The square is the same for all of them.
+        """
+        products = self.model.centroids[:, indices] @ weights.astype(np.float64)
+        distances: NDArray[np.float64] = self._squared_norms - 2 * products
+        return distances
 
     def candidates(self, labels: Sequence[int]) -> NDArray[np.intp]:
         """Return the places of the clusters' items, rising."""
@@ -285,9 +339,36 @@ class Recommender:
             popularity_weight[top],
         )
 
+    def row_of(self, item: int | str) -> int:
+        """Return the row of the item of this id, or raise ``UnknownItem``."""
+        row = self._row_of_id.get(item)
+        if row is None or isinstance(item, bool):
+            raise UnknownItem(f"no item of the model has the id {item!r:.80}")
+        return row
+
+    def vector(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return an item's terms and their weights, as ``transform_query`` does of its text."""
+        indptr, columns, values = self._by_row
+        part = slice(indptr[row], indptr[row + 1])
+        return columns[part], values[part]
+
     def rows(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the rows of the model's items at the given places."""
         return self._row_of_place[places]
+
+    @cached_property
+    def _row_of_id(self) -> dict[int | str, int]:
+        return {item: row for row, item in enumerate(self.model.items["id"].to_pylist())}
+
+    @cached_property
+    def _by_row(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """The postings as CSR: bounds of the rows, columns rising in each, values."""
+        postings = self.model.postings
+        order = np.argsort(postings.rows, kind="stable")
+        lengths = np.bincount(postings.rows, minlength=postings.n_rows)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        columns = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
+        return indptr, columns[order].astype(np.int32), postings.values[order]
 
     # -- showing ------------------------------------------------------------------------
 

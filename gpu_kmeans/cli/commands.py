@@ -133,6 +133,24 @@ def doctor(options: argparse.Namespace) -> Answer:
     return Answer(found.to_dict(), lambda: show.diagnosis(found))
 
 
+def serve(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import service
+
+    return service.serve(options)
+
+
+def config(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import service
+
+    return service.config(options)
+
+
+def key(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import service
+
+    return service.key(options)
+
+
 def demo(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.cli import demo
 
@@ -159,5 +177,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "evaluate": evaluate,
     "plot": plot,
     "fetch": fetch,
+    "serve": serve,
+    "config": config,
+    "key": key,
     "doctor": doctor,
 }

@@ -118,6 +118,9 @@ def build() -> argparse.ArgumentParser:
     _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
     _plot(command("plot", "draw a model's clusters, and recommendations for a query"))
     _fetch(command("fetch", "download a public data set"))
+    _serve(command("serve", "an HTTP service and a page: upload, fit, look, recommend"))
+    _settings(command("config", "every setting of the service, and where its value comes from"))
+    _key(command("key", "who may use the service: add, list and remove keys"))
     command("doctor", "which backends can run here, and exactly why the others cannot")
     return parser
 
@@ -275,6 +278,36 @@ def _fetch(parser: Any) -> None:
     parser.add_argument(
         "--out", type=_folder, metavar="FOLDER", help="put the two CSVs there (kagglehub's cache)"
     )
+
+
+def _serve(parser: Any) -> None:
+    _settings(parser)
+    parser.add_argument(
+        "--sample", action="store_true", help="fit the bundled films first if there is no model"
+    )
+
+
+def _settings(parser: Any) -> None:
+    """Settings that have flags; all others stand in the environment or in the file."""
+    parser.add_argument("--data", type=_folder, metavar="FOLDER", help="folder of all data")
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_whole(0), metavar="N", help="port to listen on; 0 for any free one (8000)"
+    )
+    parser.add_argument("--backend", choices=("auto", "cpu", "gpu"), help="what fits run on (auto)")
+    parser.add_argument(
+        "--config", type=_file, metavar="FILE", help="TOML with settings (./gpu-kmeans.toml)"
+    )
+
+
+def _key(parser: Any) -> None:
+    parser.add_argument("action", choices=("add", "list", "remove"), help="what to do")
+    parser.add_argument("name", nargs="?", default="", help="a name for the key")
+    parser.add_argument(
+        "--scope", choices=("read", "write"), default="read", help="write includes read (read)"
+    )
+    parser.add_argument("--data", type=_folder, metavar="FOLDER", help="folder of all data")
+    parser.add_argument("--config", type=_file, metavar="FILE", help="TOML with settings")
 
 
 def _backend_option(parser: Any) -> None:

@@ -1,0 +1,76 @@
+"""``serve``, ``config`` and ``key``: the commands around the service."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from gpu_kmeans.cli.output import Answer, write_error
+from gpu_kmeans.errors import BackendUnavailable, FileProblem
+
+__all__ = ["config", "key", "serve"]
+
+
+def serve(options: argparse.Namespace) -> Answer:
+    configuration = _configure(options)
+    from gpu_kmeans.service.server import serve as run
+
+    def ready(address: str) -> None:
+        write_error(f"gpu-kmeans: open {address} in a browser; Ctrl-C ends the service\n")
+
+    # uvicorn handles signals from here on; this command's own handlers would raise into it.
+    run(configuration.settings, ready, sample=options.sample)
+    return Answer({"stopped": True}, lambda: "stopped")
+
+
+def config(options: argparse.Namespace) -> Answer:
+    rows = _configure(options).rows()
+    names = ("name", "value", "from", "meaning")
+
+    def text() -> str:
+        widths = [max(len(row[at]) for row in rows) for at in range(3)]
+        return "\n".join(
+            f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin:<{widths[2]}}  {meaning}".rstrip()
+            for name, value, origin, meaning in rows
+        )
+
+    return Answer({"settings": [dict(zip(names, row, strict=True)) for row in rows]}, text)
+
+
+def key(options: argparse.Namespace) -> Answer:
+    data = _configure(options).settings.data
+    from gpu_kmeans.service.keys import add_key, remove_key
+    from gpu_kmeans.service.registry import Registry
+
+    if not data.is_dir():
+        if options.action != "add":
+            raise FileProblem(f"there is no folder {data}: check --data")
+        data.mkdir(parents=True)
+    registry = Registry(data / "registry.sqlite")
+    try:
+        if options.action == "add":
+            made = add_key(registry, options.name, options.scope)
+            return Answer({"name": options.name, "key": made}, lambda: made)
+        if options.action == "remove":
+            remove_key(registry, options.name)
+            return Answer({"removed": options.name}, lambda: f"removed {options.name}")
+        rows = registry.rows("SELECT name, scope, created FROM keys ORDER BY name")
+    finally:
+        registry.close()
+    lines = [f"{row['name']}  {row['scope']}  {row['created']}" for row in rows]
+    return Answer({"keys": rows}, lambda: "\n".join(lines) or "no keys")
+
+
+def _configure(options: argparse.Namespace) -> Any:
+    try:
+        from gpu_kmeans.service.settings import Settings, configure
+    except ModuleNotFoundError as missing:
+        raise BackendUnavailable(
+            f"the service needs {missing.name}: install gpu-kmeans[serve]"
+        ) from None
+    given = {
+        name: getattr(options, name)
+        for name in Settings.model_fields
+        if getattr(options, name, None) is not None
+    }
+    return configure(given, options.config)

@@ -1,0 +1,17 @@
+"""The service: an HTTP API over datasets, jobs and models, and the page at ``/``.
+
+::
+
+    server.py      start and stop: settings, the store's lock, signals, uvicorn
+    http.py        the connection: slow and oversized headers, broken requests
+    gate.py        round every request: host, request id, limits, headers, log, metrics
+    app.py         puts the routes together
+    routes/        one module a subject; schemas.py states what they take and give
+    jobs.py        the queue; each job is a process of its own, worker.py
+    store.py       files, and registry.py, the SQLite tables that say which of them count
+    models.py      models in memory, ready to answer
+    settings.py    flags, environment, TOML, defaults
+    keys.py        who may do what
+
+The API process never imports a GPU library: fits and checks of uploads run in worker.py.
+"""

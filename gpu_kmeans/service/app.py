@@ -1,0 +1,98 @@
+"""The application: routes, problems, and the service behind them from start to stop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from gpu_kmeans import __version__
+from gpu_kmeans.service import schemas
+from gpu_kmeans.service.bodies import validation_problem
+from gpu_kmeans.service.context import Service
+from gpu_kmeans.service.gate import Gate
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.routes import datasets, health, jobs, models, page, use
+
+__all__ = ["create_app"]
+
+ABOUT = (
+    "Upload a catalogue, cluster its texts in the background, look at the clusters, ask for "
+    "recommendations. Errors are `application/problem+json` with a stable `code`."
+)
+
+
+def create_app(service: Service) -> Any:
+    """The ASGI application of a service; its lifespan starts and stops the jobs."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.jobs.start()
+        await service.models.load_active()
+        yield
+        await service.jobs.stop()
+
+    app = FastAPI(
+        title="gpu-kmeans",
+        version=__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    for each in (health, datasets, jobs, models, use, page):
+        app.include_router(each.router)
+    app.add_exception_handler(Exception, _raise)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return Gate(app, service.settings, service.metrics)
+
+
+async def _raise(_: Request, error: Exception) -> Any:
+    """Leave it to the gate, which answers all problems."""
+    raise error
+
+
+async def _invalid(_: Request, error: Exception) -> Any:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    query = any("q" in each["loc"] or "limit" in each["loc"] for each in found)
+    named = any("name" in each["loc"] for each in found)
+    code = "invalid_name" if named else "invalid_query" if query else "invalid_param"
+    raise validation_problem(found, code)
+
+
+async def _http(_: Request, error: Exception) -> Any:
+    assert isinstance(error, HTTPException)
+    known = {
+        404: ("not_found", "there is nothing here; /v1/openapi.json lists what there is"),
+        405: ("method_not_allowed", "this method is not for this place; see Allow"),
+    }
+    code, detail = known.get(error.status_code, ("failed", str(error.detail)))
+    raise Problem(error.status_code, code, detail, error.headers)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        found = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        known = found["components"]["schemas"]
+        for model in (schemas.Problem, schemas.JobRequest, schemas.Parameters):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema.pop("$defs", None)
+            known[model.__name__] = schema
+        # FastAPI's own form of these, which is not what is sent.
+        for unused in ("HTTPValidationError", "ValidationError"):
+            known.pop(unused, None)
+        app.openapi_schema = found
+    return app.openapi_schema

@@ -1,0 +1,71 @@
+"""A model directory as one file: a plain tar of its three files, written and read with care."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpu_kmeans.errors import ModelCorrupt
+from gpu_kmeans.service.store import flush
+
+__all__ = ["FILES", "pack", "size", "unpack"]
+
+FILES = ("manifest.json", "arrays.safetensors", "items.parquet")
+BLOCK = 512
+AT_ONCE = 1 << 20
+
+
+def size(folder: Path) -> int:
+    """Bytes of the archive."""
+    padded = sum(-(-(folder / name).stat().st_size // BLOCK) * BLOCK for name in FILES)
+    return padded + BLOCK * (len(FILES) + 2)
+
+
+def pack(folder: Path) -> Iterator[bytes]:
+    """The archive, part by part; the same bytes for the same model."""
+    for name in FILES:
+        with (folder / name).open("rb") as file:
+            header = tarfile.TarInfo(name)
+            header.size = (folder / name).stat().st_size
+            yield header.tobuf(tarfile.USTAR_FORMAT)
+            while part := file.read(AT_ONCE):
+                yield part
+            yield b"\0" * (-header.size % BLOCK)
+    yield b"\0" * 2 * BLOCK
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write the three files of an archive into a new folder, and to the disk.
+
+    Nothing else is written: no name from the archive becomes a path.
+
+    Raises
+    ------
+    ModelCorrupt
+        It is no tar, or holds another thing than these files.
+    """
+    folder.mkdir()
+    found = set()
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                if name not in FILES or name in found or not member.isreg():
+                    raise ModelCorrupt(
+                        f"the archive holds {member.name!r:.80}, which no model does; send what "
+                        "was downloaded"
+                    )
+                found.add(name)
+                source = tar.extractfile(member)
+                assert source is not None
+                with (folder / name).open("xb") as file:
+                    while part := source.read(AT_ONCE):
+                        file.write(part)
+                flush(folder / name)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise ModelCorrupt(f"this is not a tar archive of a model: {error}") from error
+    if found != set(FILES):
+        missing = ", ".join(sorted(set(FILES) - found))
+        raise ModelCorrupt(f"the archive lacks {missing}; send what was downloaded")
+    flush(folder)

@@ -1,0 +1,107 @@
+"""Reading what a request brings: no more than is allowed, no slower than is sensible."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.settings import Settings
+
+__all__ = ["media_type", "read_json", "read_parts", "validation_problem"]
+
+LEAST_RATE = 1024
+"""Bytes a second, on average, once the first half minute is over."""
+PATIENCE = 30.0
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+def media_type(request: Request, allowed: tuple[str, ...]) -> str:
+    """The body's media type, or 415."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in allowed:
+        raise Problem(
+            415,
+            "unsupported_media_type",
+            f"Content-Type is {given or 'missing'!s:.60}; send {' or '.join(allowed)}",
+        )
+    return given
+
+
+async def read_parts(request: Request, most: int, settings: Settings) -> AsyncIterator[bytes]:
+    """The body, part by part.
+
+    Raises
+    ------
+    Problem
+        413 for too much (before any of it is read, where its length is announced), 408 for too
+        slow, 400 for a client that went away.
+    """
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > most:
+        raise _too_large(most)
+    began, received = time.monotonic(), 0
+    while True:
+        try:
+            message = await asyncio.wait_for(request.receive(), settings.body_seconds)
+        except TimeoutError:
+            raise _too_slow() from None
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "short_body", "the client went away before the end of the body")
+        part = message.get("body", b"")
+        received += len(part)
+        if received > most:
+            raise _too_large(most)
+        if part:
+            yield part
+        if not message.get("more_body", False):
+            return
+        spent = time.monotonic() - began
+        if spent > PATIENCE and received < LEAST_RATE * spent:
+            raise _too_slow()
+
+
+async def read_json(request: Request, kind: type[_Body], settings: Settings) -> _Body:
+    """The body as a checked object.
+
+    Raises
+    ------
+    Problem
+        415 for another media type, 400 for what is no JSON, 422 for what is not this object.
+    """
+    media_type(request, ("application/json",))
+    parts = [part async for part in read_parts(request, settings.max_body_bytes, settings)]
+    try:
+        # Unlike json.loads: no NaN, no lone surrogates, no endless nesting.
+        found = orjson.loads(b"".join(parts))
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, "invalid_json", f"the body is not JSON: {error}") from None
+    try:
+        return kind.model_validate(found, strict=True)
+    except ValidationError as error:
+        raise validation_problem(error.errors(), "invalid_param") from None
+
+
+def validation_problem(errors: Sequence[Any], code: str) -> Problem:
+    """What pydantic found, in one message: each place and what is wrong there."""
+    said = []
+    for each in errors[:5]:
+        place = ".".join(str(part) for part in each["loc"] if part not in ("query", "path", "body"))
+        said.append(f"{place or 'body'}: {each['msg'][:200]}")
+    more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
+    return Problem(422, code, "; ".join(said) + more)
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(413, "too_large", f"the body is larger than the {most} bytes allowed")
+
+
+def _too_slow() -> Problem:
+    return Problem(408, "too_slow", "the body took too long to arrive")

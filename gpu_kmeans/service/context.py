@@ -1,0 +1,148 @@
+"""What every route works with, and how it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Query, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from gpu_kmeans.service.jobs import Jobs
+from gpu_kmeans.service.keys import check_key
+from gpu_kmeans.service.metrics import Metrics
+from gpu_kmeans.service.models import Loaded, Models
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.registry import Registry
+from gpu_kmeans.service.schemas import Name
+from gpu_kmeans.service.settings import Settings
+from gpu_kmeans.service.store import Store
+
+__all__ = [
+    "Chosen",
+    "NamePath",
+    "Service",
+    "ServiceOf",
+    "answer",
+    "errors",
+    "may_read",
+    "may_write",
+]
+
+CODES = {
+    400: "not a valid request",
+    401: "no valid key",
+    403: "the key may not do this, or another site's page asked",
+    404: "not there",
+    409: "not in this state",
+    413: "too large",
+    415: "another media type or encoding",
+    422: "a value outside its domain; `code` says which kind",
+    429: "too many at once; see Retry-After",
+    507: "the disk is full",
+}
+ALWAYS = (400, 401, 403, 422, 429)
+
+
+@dataclass
+class Service:
+    """One running service."""
+
+    settings: Settings
+    store: Store
+    models: Models
+    jobs: Jobs
+    metrics: Metrics
+    backend: str
+    backend_reason: str
+    stopping: bool = False
+    uploads: set[str] = field(default_factory=set)
+
+    @property
+    def registry(self) -> Registry:
+        """The store's registry."""
+        return self.store.registry
+
+    @contextmanager
+    def uploading(self, what: str) -> Iterator[None]:
+        """Hold a name while something is uploaded under it."""
+        if what in self.uploads:
+            raise Problem(409, "upload_in_progress", "another upload of this name is going on")
+        if len(self.uploads) >= self.settings.max_uploads:
+            raise Problem(
+                429,
+                "too_many_uploads",
+                f"{len(self.uploads)} uploads are going on, as many as may: try again later",
+                {"Retry-After": "5"},
+            )
+        self.uploads.add(what)
+        try:
+            yield
+        finally:
+            self.uploads.discard(what)
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+_bearer = HTTPBearer(auto_error=False, description="needed unless the service is on loopback")
+_Key = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+# Coroutines, although they wait for nothing: FastAPI would run functions on other threads.
+async def _service(request: Request) -> Service:
+    return service_of(request)
+
+
+async def may_read(request: Request, _: _Key) -> None:
+    """Let those pass who may read."""
+    service = service_of(request)
+    given = request.headers.get("authorization")
+    check_key(service.registry, service.settings, given, "read")
+
+
+async def may_write(request: Request, _: _Key) -> None:
+    """Let those pass who may write."""
+    service = service_of(request)
+    given = request.headers.get("authorization")
+    check_key(service.registry, service.settings, given, "write")
+
+
+async def _chosen(
+    request: Request,
+    name: Name,
+    version: Annotated[int | None, Query(ge=1, le=2**31, description="active by default")] = None,
+) -> Loaded:
+    return await service_of(request).models.get(name, version)
+
+
+ServiceOf = Annotated[Service, Depends(_service)]
+Chosen = Annotated[Loaded, Depends(_chosen)]
+"""The version that a request means."""
+NamePath = Name
+
+
+def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON. Schemas document answers; to check each by them would cost more than to make it."""
+    return Response(
+        orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY),
+        status,
+        {"cache-control": "no-store", **(headers or {})},
+        media_type="application/json",
+    )
+
+
+def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's ``responses`` for these problems, and those that any route may answer with."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    content = {"application/problem+json": {"schema": schema}}
+    found: dict[int | str, dict[str, Any]] = {
+        code: {"description": CODES[code], "content": content} for code in sorted({*codes, *ALWAYS})
+    }
+    return found | {"default": {"description": "any other problem", "content": content}}

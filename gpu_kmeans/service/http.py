@@ -1,0 +1,141 @@
+"""The connection: uvicorn's HTTP protocol, with limits on what a slow or broken client may do.
+
+uvicorn waits for a request's headers for as long as a client likes, and takes any number of
+them. Here both end: 408 and 431. What is no HTTP is answered as a problem, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gpu_kmeans.service.problems import MEDIA_TYPE, Problem, body
+
+__all__ = ["protocol"]
+
+
+class _Protocol(HttpToolsProtocol):
+    max_header_bytes: int
+    header_seconds: float
+    body_seconds: float
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._in_headers = True
+        self._received = 0
+        self._refused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait(self.header_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._in_headers:
+            if self._timer is None:  # the next request on a connection that was kept
+                self._wait(self.header_seconds)
+            self._received += len(data)
+        super().data_received(data)
+        if self._in_headers and self._received > self.max_header_bytes:
+            self._too_large()
+
+    def eof_received(self) -> None:
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is not None and cycle.more_body and not cycle.response_started:
+            self._refuse(Problem(400, "short_body", "the body ended before its announced length"))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+        self._of_headers = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._of_headers += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._of_headers += len(name) + len(value) + 4
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        self._stop_waiting()
+        if self._of_headers > self.max_header_bytes:
+            self._too_large()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+        self._in_headers = True
+        self._received = 0
+        self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._in_headers and not self.transport.is_closing():
+            # Answered before all of the body is here: the rest may not take for ever.
+            self._wait(self.body_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._refused:
+            self._refuse(Problem(400, "bad_request", "this is not a valid HTTP request"))
+
+    def _too_large(self) -> None:
+        most = self.max_header_bytes
+        self._refuse(
+            Problem(431, "headers_too_large", f"the request's headers exceed {most} bytes")
+        )
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(seconds, self._late)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        if self._received:
+            self._refuse(Problem(408, "too_slow", "the request took too long to arrive"))
+        else:
+            self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer from here, and end the connection."""
+        self._refused = True
+        self._stop_waiting()
+        if self.transport.is_closing():
+            return
+        content = body(problem, "-")
+        head = [
+            STATUS_LINE[problem.status],
+            f"content-type: {MEDIA_TYPE}\r\n".encode(),
+            f"content-length: {len(content)}\r\n".encode(),
+            b"connection: close\r\n\r\n",
+        ]
+        self.transport.write(b"".join(head) + content)
+        self.transport.close()
+
+
+def protocol(
+    max_header_bytes: int, header_seconds: float, body_seconds: float
+) -> type[HttpToolsProtocol]:
+    """The protocol's class, with these limits."""
+    limits = {
+        "max_header_bytes": max_header_bytes,
+        "header_seconds": header_seconds,
+        "body_seconds": body_seconds,
+    }
+    return type("Protocol", (_Protocol,), limits)

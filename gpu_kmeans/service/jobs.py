@@ -1,0 +1,417 @@
+"""Jobs: a queue, one process at a time, and what each of them told.
+
+A job's version and its success are one transaction: there is no moment at which one is
+known without the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from gpu_kmeans.service.problems import Problem, of_exception
+from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.settings import Settings
+from gpu_kmeans.service.store import Store, remove
+
+__all__ = ["Event", "Jobs", "job_view", "link_parts", "run_worker"]
+
+log = logging.getLogger("gpu_kmeans.service")
+
+LINE_BYTES = 1 << 24
+GRACE_SECONDS = 5.0
+FINAL = ("succeeded", "failed", "cancelled", "interrupted")
+
+
+class Event(NamedTuple):
+    """What a job told: its place among the job's events, its kind and its data."""
+
+    number: int
+    kind: str
+    data: Row
+
+
+class _Live:
+    """A job that waits or runs in this process."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        self.stage: str | None = None
+        self.events: list[Event] = []
+        self.history: list[tuple[str, int, float]] = []
+        self.cancelled = False
+        self.work: asyncio.Task[Any] | None = None
+        self.ended = False
+        self.changed = asyncio.Event()
+
+    def tell(self, kind: str, data: Row) -> None:
+        self.events.append(Event(len(self.events) + 1, kind, data))
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Jobs:
+    """Runs jobs in the order in which they came.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    on_end : callable
+        Told the state of each job that ended, for the metrics.
+    """
+
+    def __init__(self, store: Store, settings: Settings, on_end: Callable[[str], None]) -> None:
+        self.store = store
+        self.settings = settings
+        self._on_end = on_end
+        self._live: dict[str, _Live] = {}
+        self._wake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._adding = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Mark what a crash interrupted, and go on with what waits."""
+        await asyncio.to_thread(self.store.registry.interrupt_running)
+        for row in self.store.registry.queued():
+            self._live[row["id"]] = _Live(row["id"])
+        self._wake.set()
+        self._loop = asyncio.create_task(self._run_all())
+
+    async def stop(self) -> None:
+        """End the running job, which counts as interrupted; those that wait go on waiting."""
+        if self._loop is not None:
+            self._loop.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._loop
+        for live in list(self._live.values()):
+            live.ended = True
+            live.changed.set()
+
+    # -- asking for jobs -----------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait."""
+        return sum(live.work is None for live in self._live.values())
+
+    @property
+    def running(self) -> int:
+        """Jobs that run."""
+        return len(self._live) - self.waiting
+
+    async def add(self, about: Row, key: str | None) -> Row:
+        """Let a job wait for its turn; the same key and request give the same job.
+
+        Raises
+        ------
+        Problem
+            409 for a key that came with another request, 429 for a queue that is full.
+        """
+        request = orjson.dumps(about, option=orjson.OPT_SORT_KEYS).decode()
+        registry = self.store.registry
+        async with self._adding:
+            before = None if key is None else registry.job_by_key(key)
+            if before is not None:
+                if before["request"] != request:
+                    raise Problem(
+                        409,
+                        "idempotency_conflict",
+                        "this Idempotency-Key came with another request before: use a new one",
+                    )
+                return before
+            if self.waiting >= self.settings.max_queue:
+                raise Problem(
+                    429,
+                    "queue_full",
+                    f"{self.waiting} jobs wait already, as many as may: try again later",
+                    {"Retry-After": "30"},
+                )
+            job = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(5)}"
+            await asyncio.to_thread(registry.add_job, job, about, key, request)
+            self._live[job] = _Live(job)
+        self._wake.set()
+        return self._row(job)
+
+    async def cancel(self, job: str) -> Row:
+        """End a job; one that has ended stays as it is."""
+        row = self._row(job)
+        live = self._live.get(job)
+        if live is None or live.cancelled:
+            return row
+        live.cancelled = True
+        if live.work is None:
+            await self._end(live, "cancelled", None)
+        else:
+            live.work.cancel()
+            while job in self._live:  # until its process has ended
+                await live.changed.wait()
+        return self._row(job)
+
+    def uses(self, dataset: str) -> str | None:
+        """A job that waits for a dataset or reads it; None where none does."""
+        for job in self._live:
+            if self._row(job)["about"]["dataset"] == dataset:
+                return job
+        return None
+
+    # -- showing ---------------------------------------------------------------------------
+
+    def view(self, row: Row, *, history: bool = True) -> Row:
+        """A job as the API shows it."""
+        live = self._live.get(row["id"])
+        view = job_view(row, history=history)
+        if live is not None:
+            view["stage"] = live.stage
+            if history:
+                view["history"] = list(live.history)
+            if live.work is None:
+                waiting = [each for each in self._live.values() if each.work is None]
+                view["queue_position"] = waiting.index(live) + 1
+        return view
+
+    async def events(self, job: str, after: int = 0) -> AsyncIterator[Event | None]:
+        """What a job tells, from the beginning or after a number; None now and then between."""
+        live = self._live.get(job)
+        if live is None:
+            row = self._row(job)
+            told = [
+                ("progress", {"stage": stage, "iteration": at, "inertia": inertia, "moved": None})
+                for stage, at, inertia in row["history"]
+            ]
+            for number, (kind, data) in enumerate([*told, ("end", job_view(row))], 1):
+                if number > after:
+                    yield Event(number, kind, data)
+            return
+        sent = after
+        yield Event(sent, "state", self.view(self._row(job), history=False))
+        while True:
+            changed = live.changed
+            for event in live.events[sent:]:
+                sent = event.number
+                yield event
+            if live.ended:
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), self.settings.heartbeat_seconds)
+            except TimeoutError:
+                yield None
+
+    def _row(self, job: str) -> Row:
+        row = self.store.registry.job(job)
+        if row is None:
+            raise Problem(404, "unknown_job", f"there is no job {job!r:.60}")
+        return row
+
+    # -- running ---------------------------------------------------------------------------
+
+    async def _run_all(self) -> None:
+        while True:
+            waiting = next((live for live in self._live.values() if live.work is None), None)
+            if waiting is None:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            waiting.work = asyncio.create_task(self._fit(waiting))
+            try:
+                await asyncio.shield(waiting.work)
+            except asyncio.CancelledError:
+                if not waiting.work.done():  # it is the service that ends, and not the job
+                    waiting.work.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await waiting.work
+                    raise
+            except Exception:
+                log.exception("job %s could not be ended", waiting.job)
+                self._live.pop(waiting.job, None)
+
+    async def _fit(self, live: _Live) -> None:
+        registry = self.store.registry
+        scratch = await asyncio.to_thread(self.store.scratch)
+        try:
+            await asyncio.to_thread(registry.start_job, live.job)
+            live.stage = "starting"
+            live.tell("state", self.view(self._row(live.job), history=False))
+            spec = await asyncio.to_thread(self._spec, live.job, scratch)
+            done = await run_worker(
+                spec, lambda event: self._hear(live, event), self.settings.fit_seconds
+            )
+            about = self._row(live.job)["about"]
+            # What is being committed cannot be cancelled any more.
+            commit = asyncio.create_task(
+                asyncio.to_thread(self._commit, live, scratch, about, done)
+            )
+            try:
+                await asyncio.shield(commit)
+            except asyncio.CancelledError:
+                await commit
+            await self._ended(live, "succeeded")
+        except asyncio.CancelledError:
+            state = "cancelled" if live.cancelled else "interrupted"
+            detail = "cancelled on request" if live.cancelled else "the service ended"
+            await self._end(live, state, {"code": state, "detail": detail})
+        except Exception as error:
+            problem = of_exception(error)
+            if problem is None:
+                log.exception("job %s failed", live.job)
+                problem = Problem(500, "failed", f"unexpected {type(error).__name__}")
+            await self._end(live, "failed", {"code": problem.code, "detail": problem.detail})
+        finally:
+            await asyncio.to_thread(remove, scratch)
+
+    def _spec(self, job: str, scratch: Path) -> Row:
+        about = self._row(job)["about"]
+        dataset = self.store.registry.dataset(about["dataset"])
+        if dataset is None:
+            raise Problem(404, "unknown_dataset", f"the dataset {about['dataset']} is gone")
+        return {
+            "task": "fit",
+            "folder": str(scratch),
+            **link_parts(self.store, scratch, dataset["items"], dataset["credits"]),
+            "columns": dataset["about"]["given"],
+            "parameters": about["parameters"],
+            "memory": self.settings.fit_memory_bytes,
+        }
+
+    def _commit(self, live: _Live, scratch: Path, about: Row, done: Row) -> None:
+        model = scratch / "model"
+        size = sum(path.stat().st_size for path in model.iterdir())
+        folder = self.store.keep(model, self.store.models)
+        kept = {
+            **done["about"],
+            "bytes": size,
+            "dataset": about["dataset"],
+            "job": live.job,
+            "source": "fit",
+        }
+        self.store.registry.add_version(
+            about["model"],
+            folder,
+            kept,
+            done["report"],
+            activate=about["activate"],
+            job=live.job,
+            history=live.history,
+        )
+
+    def _hear(self, live: _Live, event: Row) -> None:
+        kind = event.pop("event")
+        if kind == "stage":
+            live.stage = event["stage"]
+        else:
+            live.history.append((event["stage"], event["iteration"], event["inertia"]))
+        live.tell(kind, event)
+
+    async def _end(self, live: _Live, state: str, error: Row | None) -> None:
+        await asyncio.to_thread(self.store.registry.end_job, live.job, state, live.history, error)
+        await self._ended(live, state)
+
+    async def _ended(self, live: _Live, state: str) -> None:
+        self._live.pop(live.job, None)
+        self._on_end(state)
+        live.ended = True
+        live.tell("end", job_view(self._row(live.job)))
+        log.info("job ended", extra={"job": live.job, "state": state})
+
+
+def job_view(row: Row, *, history: bool = True) -> Row:
+    """A job's row as the API shows it."""
+    view = {
+        "id": row["id"],
+        "dataset": row["about"]["dataset"],
+        "model": row["about"]["model"],
+        "parameters": row["about"]["parameters"],
+        "activate": row["about"]["activate"],
+        "state": row["state"],
+        "created": row["created"],
+        "started": row["started"],
+        "finished": row["finished"],
+        "stage": None,
+        "version": row["version"],
+        "error": row["error"],
+        "queue_position": None,
+    }
+    return view | ({"history": row["history"]} if history else {})
+
+
+def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> Row:
+    """Give the files of a dataset names that people know in messages; return these names."""
+    names: Row = {"items": None, "credits": None}
+    for role, part in (("items", items), ("credits", credits)):
+        if part is not None:
+            source = store.datasets / part["file"]
+            names[role] = f"{role}{source.suffix}"
+            os.link(source, scratch / names[role])
+    return names
+
+
+async def run_worker(
+    spec: Row, hear: Callable[[Row], None] | None = None, seconds: float | None = None
+) -> Row:
+    """Let a process of its own do a piece of work; return what it says at the end.
+
+    Raises
+    ------
+    Problem
+        What the process said was wrong, or that it ended without a word.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "gpu_kmeans.service.worker"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=LINE_BYTES,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        async with asyncio.timeout(seconds):
+            process.stdin.write(orjson.dumps(spec) + b"\n")
+            async for line in process.stdout:
+                said: Row = orjson.loads(line)
+                if said["event"] == "done":
+                    return said
+                if said["event"] == "error":
+                    if "where" in said:
+                        log.error("worker failed", extra={"where": said["where"]})
+                    raise Problem(said["status"], said["code"], said["detail"])
+                if hear is not None:
+                    hear(said)
+    except TimeoutError:
+        raise Problem(
+            503, "too_slow", f"it took longer than the {seconds:g} s that are allowed"
+        ) from None
+    finally:
+        await _ended(process)
+    raise Problem(500, "crashed", _how_it_died(process.returncode))
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Make sure that a process is no more."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(asyncio.shield(process.wait()), GRACE_SECONDS)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _how_it_died(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"its process ended with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = "; perhaps the memory ran out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{hint}"

@@ -1,0 +1,33 @@
+/**
+ * The state of the page: all of it stands in the address, after the #. So any view can be
+ * linked, the back button works, and what is searched for never reaches a log.
+ *
+ * Keys: `tab`, `model`, `v` (version), `q` (query), `rank`, `wide` (clusters looked in),
+ * `n` (results), `cluster`, `item`, `job`.
+ *
+ * @typedef {Object<string, string>} State
+ */
+import { h } from './dom.js';
+
+/** @returns {State} */
+export const read = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+
+/** The address of the present state with some changes; null takes a key away. */
+export function address(changes) {
+  const kept = Object.entries({ ...read(), ...changes }).filter(([, value]) => value != null && value !== '');
+  return `#${new URLSearchParams(kept)}`;
+}
+
+export function go(changes) {
+  location.hash = address(changes);
+}
+
+/** A link that changes the state; it keeps up when other parts of the state change. */
+export function link(changes, properties, ...children) {
+  return h('a', { ...properties, href: address(changes), 'data-go': JSON.stringify(changes) }, ...children);
+}
+
+/** Bring the links already on the page up to the present state. */
+export function refreshLinks() {
+  for (const each of document.querySelectorAll('a[data-go]')) each.href = address(JSON.parse(each.dataset.go));
+}

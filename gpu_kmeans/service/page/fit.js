@@ -1,0 +1,156 @@
+/** A fit: the form that starts it, and how it goes. */
+import { go, link } from './address.js';
+import { events, path, post } from './api.js';
+import { inertiaCurve } from './charts.js';
+import { announce, button, count, failure, field, fill, h, inertia } from './dom.js';
+
+export const STATES = {
+  queued: 'waiting', running: 'running', succeeded: 'done', failed: 'failed', cancelled: 'cancelled', interrupted: 'interrupted',
+};
+const STAGES = {
+  read: 'Read the file', vectorise: 'Count the words', cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
+};
+
+const numeric = (name, value, properties) =>
+  h('input', { type: 'number', name, value, min: 1, step: 1, inputmode: 'numeric', ...properties });
+const select = (name, options) =>
+  h('select', { name }, Object.entries(options).map(([value, label]) => h('option', { value }, label)));
+const tick = (label, name, checked) =>
+  h('label', { class: 'inline' }, h('input', { type: 'checkbox', name, checked }), ` ${label}`);
+
+/** The form that starts a fit. */
+export function fitForm(datasets) {
+  const names = Object.fromEntries(datasets.map(({ name, rows }) => [name, `${name}, ${count(rows, 'row')}`]));
+  const outcome = h('div', { 'aria-live': 'polite' });
+  const submit = h('button', { class: 'main' }, 'Start');
+  const form = h('form', { class: 'stack' },
+    field('Data', select('dataset', names)),
+    field('Number of clusters', numeric('n_clusters', 10), 'Few give broad groups, many give narrow ones. Ten to a hundred suit most collections.'),
+    h('details', {}, h('summary', {}, 'More choices'), h('div', { class: 'grid' },
+      field('Name of the model', h('input', { name: 'model', pattern: '[a-z0-9_\\-]{1,64}', placeholder: 'as the data', autocomplete: 'off' })),
+      field('Seed', numeric('seed', 42, { min: 0 }), 'The same seed gives the same clusters.'),
+      field('Method', select('algorithm', { hartigan: 'thorough (Hartigan)', lloyd: 'classic (Lloyd)' })),
+      field('Most iterations', numeric('max_iter', 300)),
+      field('Words to skip', select('stop_words', { english: 'common English words', '': 'none' })),
+      field('Longest phrase', select('longest', { 1: 'single words', 2: 'two words', 3: 'three words' })),
+      field('Rare words', numeric('min_df', 1), 'Skip words that fewer texts than this have.'),
+      field('Frequent words', numeric('max_share', '', { max: 99, placeholder: 'keep all' }), 'Skip words that more than this percentage of texts has.'),
+      field('Most words kept', numeric('max_features', '', { placeholder: 'no limit' })),
+      field('Runs on', select('backend', { auto: 'GPU if there is one', cpu: 'CPU', gpu: 'GPU' }))),
+    tick('Count repeated words for less', 'sublinear_tf', false)),
+    tick('Use the result at once', 'activate', true),
+    h('p', { class: 'actions' }, submit), outcome);
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    outcome.replaceChildren();
+    try {
+      const job = await post('/v1/jobs', request(new FormData(form)));
+      go({ job: job.id });
+      scrollTo(0, 0);
+    } catch (error) {
+      outcome.replaceChildren(failure(error));
+    } finally {
+      submit.disabled = false;
+    }
+  });
+  return form;
+}
+
+/** What the form asks for. A share of all texts is left out: JSON cannot tell 1.0 from 1 text. */
+function request(form) {
+  const whole = (name) => (form.get(name) === '' ? undefined : Number(form.get(name)));
+  const share = whole('max_share');
+  return {
+    dataset: form.get('dataset'),
+    model: form.get('model') || form.get('dataset'),
+    activate: form.has('activate'),
+    parameters: {
+      n_clusters: whole('n_clusters'), seed: whole('seed'), max_iter: whole('max_iter'),
+      algorithm: form.get('algorithm'), backend: form.get('backend'),
+      stop_words: form.get('stop_words') || null, ngram_range: [1, whole('longest')],
+      min_df: whole('min_df'), max_df: share && share / 100, max_features: whole('max_features'),
+      sublinear_tf: form.has('sublinear_tf'),
+    },
+  };
+}
+
+/** Follow a fit to its end. */
+export function watch(region, id, signal, { refresh, listRuns }) {
+  const title = h('h2', {});
+  const stages = h('ol', { class: 'stages' });
+  const line = h('p', { class: 'figures' });
+  const outcome = h('div', { 'aria-live': 'polite' });
+  const cancel = button('Cancel', () => {
+    cancel.disabled = true;
+    post(path(['jobs', id, 'cancel'])).catch((error) => {
+      cancel.disabled = false;
+      outcome.replaceChildren(failure(error));
+    });
+  });
+  const curve = inertiaCurve(signal);
+  const history = [];
+  let job = {};
+
+  const showState = () => {
+    title.textContent = `${job.model}, ${job.parameters.n_clusters} clusters: ${STATES[job.state]}`;
+    const all = Object.keys(STAGES);
+    const at = job.state === 'succeeded' ? all.length : all.indexOf(job.stage);
+    stages.replaceChildren(...all.map((stage, place) => h('li', {
+      class: place < at ? 'done' : '', 'aria-current': place === at ? 'step' : null,
+    }, STAGES[stage])));
+    cancel.hidden = !['queued', 'running'].includes(job.state);
+    if (job.queue_position) outcome.replaceChildren(h('p', {}, `Number ${job.queue_position} in the queue.`));
+    else if (job.state === 'running') outcome.replaceChildren();
+  };
+  const handle = {
+    state: (data) => Object.assign(job, data),
+    stage: ({ stage }) => {
+      job.stage = stage;
+      if (STAGES[stage]) announce(STAGES[stage]);
+    },
+    progress: ({ stage, iteration, inertia: value, moved }) => {
+      history.push([stage, iteration, value]);
+      if (stage === 'sketch') return;
+      line.textContent = `Iteration ${iteration} · inertia ${inertia(value)}${moved == null ? '' : ` · ${count(moved, 'item')} moved`}`;
+    },
+    end: (data) => {
+      Object.assign(job, data);
+      outcome.replaceChildren(...ending(job));
+      announce(`${job.model}: ${STATES[job.state]}`);
+      listRuns();
+      if (job.state === 'succeeded' && !signal.aborted) refresh();
+    },
+  };
+
+  return fill(region, signal, async () => {
+    region.replaceChildren(title, stages, curve.figure, line, outcome, h('p', { class: 'actions' },
+      cancel, link({ job: null }, { class: 'button plain' }, 'Close')));
+    region.removeAttribute('aria-busy');
+    let stale = false;
+    for await (const { event, data } of events(path(['jobs', id, 'events']), signal)) {
+      handle[event]?.(data);
+      if (event !== 'progress') showState();
+      // Iterations may come faster than one can look; the curve is drawn once a moment.
+      if (!stale) {
+        stale = true;
+        setTimeout(() => {
+          stale = false;
+          curve.update(history);
+        }, 150);
+      }
+    }
+    return [...region.childNodes];
+  });
+}
+
+function ending(job) {
+  if (job.error) return [h('div', { class: 'note bad' }, h('p', {}, job.error.detail))];
+  if (job.state === 'interrupted') return [h('p', { class: 'note' }, 'The server stopped meanwhile. Start it again below.')];
+  if (job.state !== 'succeeded') return [];
+  const made = { model: job.model, v: job.version, item: null, cluster: null, q: null };
+  return [h('p', { class: 'note good' }, `Version ${job.version} is ready. `,
+    link({ ...made, tab: 'search' }, {}, 'Search it'), ', ',
+    link({ ...made, tab: 'map' }, {}, 'see its map'), ' or ',
+    link({ ...made, tab: 'report' }, {}, 'read the report'), '.')];
+}

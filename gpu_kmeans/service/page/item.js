@@ -1,0 +1,61 @@
+/** One item with all that is known of it, and the items most like it: a sheet over the view. */
+import { go, link, read } from './address.js';
+import { get, getOnce } from './api.js';
+import { facts, heading, markedText, nameOf, termsOf } from './cards.js';
+import { button, fill, h, number } from './dom.js';
+
+const region = h('div', { class: 'region' });
+const dialog = h('dialog', { class: 'sheet', 'aria-label': 'Item' },
+  button('Close', () => dialog.close(), { class: 'close' }), region);
+
+/** @type {import('./main.js').View} */
+export const item = {
+  id: 'item',
+  label: 'Item',
+  keys: ['item'],
+
+  mount(body) {
+    body.append(dialog);
+    dialog.addEventListener('close', () => read().item && go({ item: null }));
+    dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
+  },
+
+  show({ state, at, signal }) {
+    if (!state.item) {
+      dialog.close();
+      return;
+    }
+    region.replaceChildren();
+    dialog.scrollTop = 0;
+    if (!dialog.open) dialog.showModal();
+    fill(region, signal, async () => {
+      const [{ item: opened, items }, { clusters }] = await Promise.all([
+        get(at(['items', state.item, 'similar'], { limit: 10 }), signal), getOnce(at(['clusters']))]);
+      return content(opened, items, clusters);
+    });
+  },
+};
+
+function content(opened, similar, clusters) {
+  const known = {
+    'Directed by': opened.directors, With: opened.cast, Genres: opened.genres, Keywords: opened.keywords,
+  };
+  return [
+    h('h2', { class: 'title' }, h('span', { dir: 'auto' }, nameOf(opened)), ' ',
+      opened.date && h('span', { class: 'year' }, opened.date)),
+    facts({ ...opened, genres: [] }) || '',
+    h('p', { class: 'text', dir: 'auto' }, opened.text || 'It has no text.'),
+    h('dl', {}, Object.entries(known).filter(([, names]) => names.length).map(([name, names]) =>
+      h('div', {}, h('dt', {}, name), h('dd', { dir: 'auto' }, names.join(', '))))),
+    h('p', {}, opened.cluster < 0
+      ? 'It is in no cluster, because its text has no word that the model knows.'
+      : ['In ', link({ tab: 'map', cluster: opened.cluster, item: null }, {}, `cluster ${opened.cluster}`), `: ${termsOf(clusters[opened.cluster])}`]).flat(),
+    h('h3', {}, 'Similar items'),
+    similar.length
+      ? h('p', { class: 'quiet' }, 'The closest texts first, with the words they share marked.')
+      : h('p', { class: 'quiet' }, 'None: its text shares no word with another.'),
+    h('ol', { class: 'similar' }, similar.map((each) =>
+      h('li', {}, heading('h4', each), markedText(each.marked),
+        h('p', { class: 'quiet facts' }, `match ${number(each.parts.relevance)}`)))),
+  ];
+}

@@ -1,0 +1,267 @@
+"""Datasets: uploaded, checked, and kept whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpu_kmeans.service import schemas
+from gpu_kmeans.service.bodies import media_type, read_parts
+from gpu_kmeans.service.context import (
+    NamePath,
+    Service,
+    ServiceOf,
+    answer,
+    errors,
+    may_read,
+    may_write,
+)
+from gpu_kmeans.service.jobs import link_parts, run_worker
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.registry import Row, now
+from gpu_kmeans.service.store import flush, remove
+
+__all__ = ["adopt", "receive", "router"]
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+SUFFIXES = {"text/csv": ".csv", "application/vnd.apache.parquet": ".parquet"}
+AT_ONCE = 1 << 20
+UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in SUFFIXES},
+    }
+}
+CREDITS = ("credits_id", "cast", "crew")
+
+_Column = Annotated[str | None, Field(max_length=200, description="empty: leave it out")]
+_Needed = Annotated[str | None, Field(min_length=1, max_length=200)]
+
+
+class ItemColumns(BaseModel):
+    """Columns of the items, where they are not TMDB's."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: _Needed = None
+    title: _Column = None
+    text: _Needed = None
+    popularity: _Column = None
+    rating: _Column = None
+    votes: _Column = None
+    keywords: _Column = None
+    genres: _Column = None
+    date: _Column = None
+
+
+class CreditColumns(BaseModel):
+    """Columns of the credits, where they are not TMDB's."""
+
+    model_config = ConfigDict(extra="forbid")
+    credits_id: _Needed = None
+    cast: _Column = None
+    crew: _Column = None
+
+
+@router.get(
+    "", response_model=schemas.Datasets, responses=errors(), dependencies=[Depends(may_read)]
+)
+async def list_datasets(service: ServiceOf) -> Response:
+    """All datasets by name."""
+    return answer({"datasets": [view(row) for row in service.registry.datasets()]})
+
+
+@router.get(
+    "/{name}",
+    response_model=schemas.Dataset,
+    responses=errors(404),
+    dependencies=[Depends(may_read)],
+)
+async def describe(service: ServiceOf, name: NamePath) -> Response:
+    """One dataset: rows, columns, and what was found to be odd."""
+    return answer(view(_row(service, name)))
+
+
+@router.put(
+    "/{name}/items",
+    response_model=schemas.Dataset,
+    responses={201: {"model": schemas.Dataset, "description": "new"}, **errors(409, 413, 415, 507)},
+    dependencies=[Depends(may_write)],
+    openapi_extra=UPLOAD,
+)
+async def put_items(
+    service: ServiceOf, name: NamePath, request: Request, columns: Annotated[ItemColumns, Query()]
+) -> Response:
+    """Upload the table of items, CSV or Parquet; it takes the place of one that was there."""
+    before = service.registry.dataset(name)
+    kept = {} if before is None else _of(before["about"]["given"], CREDITS)
+    return await _put(service, request, name, "items", before, _given(columns) | kept)
+
+
+@router.put(
+    "/{name}/credits",
+    response_model=schemas.Dataset,
+    responses={201: {"model": schemas.Dataset, "description": "new"}, **errors(409, 413, 415, 507)},
+    dependencies=[Depends(may_write)],
+    openapi_extra=UPLOAD,
+)
+async def put_credits(
+    service: ServiceOf, name: NamePath, request: Request, columns: Annotated[CreditColumns, Query()]
+) -> Response:
+    """Upload the table of cast and crew, which are joined to the items by id."""
+    before = service.registry.dataset(name)
+    if before is None:
+        raise Problem(
+            409, "items_first", f"the dataset {name!r} has no items yet: upload these first"
+        )
+    kept = {k: v for k, v in before["about"]["given"].items() if k not in CREDITS}
+    return await _put(service, request, name, "credits", before, kept | _given(columns))
+
+
+@router.delete(
+    "/{name}", status_code=204, responses=errors(404, 409), dependencies=[Depends(may_write)]
+)
+async def delete(service: ServiceOf, name: NamePath) -> Response:
+    """Delete a dataset; models that were fitted on it stay."""
+    row = _row(service, name)
+    job = service.jobs.uses(name)
+    if job is not None:
+        raise Problem(
+            409, "in_use", f"the job {job} uses the dataset {name!r}: wait for it or cancel it"
+        )
+    with service.uploading(name):
+        await asyncio.to_thread(service.registry.delete_dataset, name)
+        for part in (row["items"], row["credits"]):
+            if part is not None:
+                await asyncio.to_thread(remove, service.store.datasets / part["file"])
+    return Response(status_code=204)
+
+
+async def _put(
+    service: Service, request: Request, name: str, part: str, before: Row | None, given: Row
+) -> Response:
+    kind = media_type(request, tuple(SUFFIXES))
+    with service.uploading(name):
+        scratch = await asyncio.to_thread(service.store.scratch)
+        try:
+            file = scratch / f"{part}{SUFFIXES[kind]}"
+            about = await receive(service, request, file)
+            parts: Row = {"items": None, "credits": None}
+            if before is not None:
+                parts = {each: before[each] for each in parts}
+            old = parts[part]
+            parts[part] = about | {"media_type": kind, "uploaded": now()}
+            others = parts | {part: None}
+            names = await asyncio.to_thread(_link, service, scratch, others) | {part: file.name}
+            found = await _checked(service, scratch, names, given)
+            # A client that goes away now does not undo it half way.
+            commit = asyncio.to_thread(_commit, service, name, file, part, parts, found, given)
+            await asyncio.shield(commit)
+            if old is not None:
+                await asyncio.to_thread(remove, service.store.datasets / old["file"])
+        finally:
+            await asyncio.to_thread(remove, scratch)
+    return answer(view(_row(service, name)), 201 if old is None else 200)
+
+
+async def adopt(service: Service, name: str, items: Path, credits: Path) -> None:
+    """Take two CSV files of this machine as a dataset."""
+    scratch = await asyncio.to_thread(service.store.scratch)
+    try:
+        files = {"items": scratch / "items.csv", "credits": scratch / "credits.csv"}
+        parts: Row = {}
+        for part, source in (("items", items), ("credits", credits)):
+            data = source.read_bytes()
+            files[part].write_bytes(data)
+            flush(files[part])
+            about = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            parts[part] = about | {"media_type": "text/csv", "uploaded": now()}
+        names = {part: file.name for part, file in files.items()}
+        found = await _checked(service, scratch, names, {})
+        for part, file in files.items():
+            parts[part]["file"] = service.store.keep(file, service.store.datasets)
+        service.registry.put_dataset(name, found | {"given": {}}, parts["items"], parts["credits"])
+    finally:
+        await asyncio.to_thread(remove, scratch)
+
+
+async def _checked(service: Service, scratch: Path, names: Row, given: Row) -> Row:
+    """Let a process of its own read a dataset; return what it found."""
+    found = await run_worker(
+        {
+            "task": "check",
+            "folder": str(scratch),
+            **names,
+            "columns": given,
+            "max_rows": service.settings.max_rows,
+            "memory": service.settings.fit_memory_bytes,
+        }
+    )
+    return {key: value for key, value in found.items() if key != "event"}
+
+
+async def receive(service: Service, request: Request, file: Path) -> Row:
+    """Write a request's body to a file, and to the disk; return its size and checksum."""
+    checksum, size = hashlib.sha256(), 0
+    waiting = bytearray()
+    with file.open("xb") as out:
+
+        def put(data: bytes) -> None:
+            checksum.update(data)
+            out.write(data)
+
+        def finish() -> None:
+            put(bytes(waiting))
+            out.flush()
+            flush(file)
+
+        async for each in read_parts(request, service.settings.max_upload_bytes, service.settings):
+            size += len(each)
+            waiting += each
+            if len(waiting) >= AT_ONCE:
+                await asyncio.to_thread(put, bytes(waiting))
+                waiting.clear()
+        await asyncio.to_thread(finish)
+    return {"bytes": size, "sha256": checksum.hexdigest()}
+
+
+def _link(service: Service, scratch: Path, parts: Row) -> Row:
+    return link_parts(service.store, scratch, parts["items"], parts["credits"])
+
+
+def _commit(
+    service: Service, name: str, file: Path, part: str, parts: Row, found: Row, given: Row
+) -> None:
+    parts[part]["file"] = service.store.keep(file, service.store.datasets)
+    service.registry.put_dataset(name, found | {"given": given}, parts["items"], parts["credits"])
+
+
+def view(row: Row) -> Row:
+    """A dataset's row as the API shows it."""
+    about = {name: row["about"][name] for name in ("rows", "columns", "absent", "problems")}
+    parts = {
+        part: row[part] and {key: value for key, value in row[part].items() if key != "file"}
+        for part in ("items", "credits")
+    }
+    return {**{key: row[key] for key in ("name", "created", "updated")}, **about, **parts}
+
+
+def _row(service: Service, name: str) -> Row:
+    row = service.registry.dataset(name)
+    if row is None:
+        raise Problem(404, "unknown_dataset", f"there is no dataset {name!r}")
+    return row
+
+
+def _given(columns: BaseModel) -> Row:
+    """The columns that were named; None for those to leave out."""
+    return {role: name or None for role, name in columns.model_dump(exclude_none=True).items()}
+
+
+def _of(given: Row, roles: tuple[str, ...]) -> Row:
+    return {role: name for role, name in given.items() if role in roles}

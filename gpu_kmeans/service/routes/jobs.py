@@ -1,0 +1,152 @@
+"""Jobs: asked for, watched, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gpu_kmeans.service import schemas
+from gpu_kmeans.service.bodies import read_json
+from gpu_kmeans.service.context import Service, ServiceOf, answer, errors, may_read, may_write
+from gpu_kmeans.service.jobs import Event
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.registry import Row
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": schemas.JobRequest.model_json_schema(
+                    ref_template="#/components/schemas/{model}"
+                ),
+                "example": {"dataset": "films", "parameters": {"n_clusters": 10, "seed": 42}},
+            }
+        },
+    }
+}
+JobId = Annotated[str, Path(max_length=64)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=schemas.Job,
+    responses=errors(404, 409, 413, 415, 507),
+    dependencies=[Depends(may_write)],
+    openapi_extra=BODY,
+)
+async def add(
+    service: ServiceOf,
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=200, description="the same key, the same job"),
+    ] = None,
+) -> Response:
+    """Ask for a fit. It waits for its turn and gives the model a new version."""
+    asked = await read_json(request, schemas.JobRequest, service.settings)
+    dataset = service.registry.dataset(asked.dataset)
+    if dataset is None:
+        raise Problem(404, "unknown_dataset", f"there is no dataset {asked.dataset!r}")
+    parameters = asked.parameters.model_dump()
+    parameters["backend"] = parameters["backend"] or service.settings.backend
+    rows = dataset["about"]["rows"]
+    if asked.parameters.n_clusters > rows:
+        raise Problem(
+            422,
+            "invalid_param",
+            f"n_clusters={asked.parameters.n_clusters} is more than the {rows} rows of the dataset",
+        )
+    about = {
+        "dataset": asked.dataset,
+        "model": asked.model or asked.dataset,
+        "parameters": parameters,
+        "activate": asked.activate,
+    }
+    row = await service.jobs.add(about, idempotency_key)
+    return answer(service.jobs.view(row), 202, {"location": f"/v1/jobs/{row['id']}"})
+
+
+@router.get("", response_model=schemas.Jobs, responses=errors(), dependencies=[Depends(may_read)])
+async def list_jobs(
+    service: ServiceOf,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^[0-9a-f]{22}$")] = None,
+) -> Response:
+    """Jobs, the newest first."""
+    rows = service.registry.jobs(limit + 1, cursor)
+    more = rows[limit - 1]["id"] if len(rows) > limit else None
+    views = [service.jobs.view(row, history=False) for row in rows[:limit]]
+    return answer({"jobs": views, "next_cursor": more})
+
+
+@router.get(
+    "/{job}", response_model=schemas.Job, responses=errors(404), dependencies=[Depends(may_read)]
+)
+async def show(service: ServiceOf, job: JobId) -> Response:
+    """One job, with its iterations so far."""
+    return answer(service.jobs.view(_row(service, job)))
+
+
+@router.post(
+    "/{job}/cancel",
+    status_code=202,
+    response_model=schemas.Job,
+    responses=errors(404, 507),
+    dependencies=[Depends(may_write)],
+)
+async def cancel(service: ServiceOf, job: JobId) -> Response:
+    """End a job; one that has ended stays as it is."""
+    return answer(service.jobs.view(await service.jobs.cancel(job)), 202)
+
+
+@router.get(
+    "/{job}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "events `state`, `stage`, `progress` and `end`; each has JSON data",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **errors(404),
+    },
+    dependencies=[Depends(may_read)],
+)
+async def events(
+    service: ServiceOf,
+    job: JobId,
+    last_event_id: Annotated[str | None, Header(description="go on after this one")] = None,
+) -> Response:
+    """Server-sent events: what the job told so far, then what it tells, until it ends."""
+    _row(service, job)
+    after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    return StreamingResponse(
+        _lines(service.jobs.events(job, after)),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+async def _lines(told: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
+    async for event in told:
+        if event is None:
+            yield b": still here\n\n"
+        else:
+            data = orjson.dumps(event.data).decode()
+            yield f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n".encode()
+
+
+def _row(service: Service, job: str) -> Row:
+    row = service.registry.job(job)
+    if row is None:
+        raise Problem(404, "unknown_job", f"there is no job {job!r:.60}")
+    return row

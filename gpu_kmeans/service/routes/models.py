@@ -1,0 +1,360 @@
+"""Models: their versions, which of them answers, and what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gpu_kmeans.service import archive, schemas
+from gpu_kmeans.service.bodies import media_type
+from gpu_kmeans.service.context import (
+    Chosen,
+    NamePath,
+    Service,
+    ServiceOf,
+    answer,
+    errors,
+    may_read,
+    may_write,
+)
+from gpu_kmeans.service.jobs import run_worker
+from gpu_kmeans.service.models import Loaded, cluster_row
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.routes.datasets import receive
+from gpu_kmeans.service.store import remove
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+TAR = "application/x-tar"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet may take for the beginning of a formula."""
+
+Number = Annotated[int, Path(ge=1, le=2**31)]
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {TAR: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+# -- versions --------------------------------------------------------------------------------
+
+
+@router.get("", response_model=schemas.Models, responses=errors(), dependencies=[Depends(may_read)])
+async def list_models(service: ServiceOf) -> Response:
+    """All models by name."""
+    shown = ("name", "active", "versions", "updated")
+    return answer(
+        {"models": [{key: row[key] for key in shown} for row in service.registry.models()]}
+    )
+
+
+@router.get(
+    "/{name}",
+    response_model=schemas.ModelDetail,
+    responses=errors(404),
+    dependencies=[Depends(may_read)],
+)
+async def describe(service: ServiceOf, name: NamePath) -> Response:
+    """One model and its versions."""
+    return answer(_detail(service, name))
+
+
+@router.delete(
+    "/{name}", status_code=204, responses=errors(404, 507), dependencies=[Depends(may_write)]
+)
+async def delete(service: ServiceOf, name: NamePath) -> Response:
+    """Delete a model with all its versions; their numbers are not used again."""
+    _model(service, name)
+    versions = service.registry.versions(name)
+    await asyncio.to_thread(service.registry.delete_model, name)
+    for row in versions:
+        await _remove(service, row)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/{name}/versions/{version}",
+    status_code=204,
+    responses=errors(404, 409, 507),
+    dependencies=[Depends(may_write)],
+)
+async def delete_version(service: ServiceOf, name: NamePath, version: Number) -> Response:
+    """Delete a version that is not active; its number is not used again."""
+    row = _version(service, name, version)
+    if _model(service, name)["active"] == version:
+        raise Problem(
+            409, "version_active", f"version {version} is active: activate another one first"
+        )
+    await asyncio.to_thread(service.registry.delete_version, name, version)
+    await _remove(service, row)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{name}/versions/{version}/activate",
+    response_model=schemas.ModelDetail,
+    responses=errors(404, 409, 507),
+    dependencies=[Depends(may_write)],
+)
+async def activate(service: ServiceOf, name: NamePath, version: Number) -> Response:
+    """Let a version answer from now on; it is loaded first."""
+    await service.models.get(name, version)
+    await asyncio.to_thread(service.registry.activate, name, version)
+    return answer(_detail(service, name))
+
+
+@router.post(
+    "/{name}/rollback",
+    response_model=schemas.ModelDetail,
+    responses=errors(404, 409, 507),
+    dependencies=[Depends(may_write)],
+)
+async def roll_back(service: ServiceOf, name: NamePath) -> Response:
+    """Let the version answer that was active before."""
+    previous = _model(service, name)["previous"]
+    if previous is None:
+        raise Problem(
+            409, "no_previous_version", f"no other version of the model {name!r} was active before"
+        )
+    return await activate(service, name, previous)
+
+
+@router.post(
+    "/{name}/versions",
+    status_code=201,
+    response_model=schemas.Version,
+    responses=errors(409, 413, 415, 507),
+    dependencies=[Depends(may_write)],
+    openapi_extra=_UPLOAD,
+)
+async def upload(service: ServiceOf, name: NamePath, request: Request) -> Response:
+    """Upload an archive as a new version. It is verified before it counts."""
+    media_type(request, (TAR,))
+    with service.uploading(f"model {name}"):
+        scratch = await asyncio.to_thread(service.store.scratch)
+        try:
+            file = scratch / "model.tar"
+            await receive(service, request, file)
+            await asyncio.to_thread(archive.unpack, file, scratch / "model")
+            spec = {
+                "task": "verify",
+                "folder": str(scratch),
+                "memory": service.settings.fit_memory_bytes,
+            }
+            found = await run_worker(spec)
+
+            def commit() -> int:
+                model = scratch / "model"
+                about = {
+                    **found["about"],
+                    "bytes": sum(path.stat().st_size for path in model.iterdir()),
+                    "dataset": None,
+                    "job": None,
+                    "source": "upload",
+                }
+                folder = service.store.keep(model, service.store.models)
+                return service.registry.add_version(
+                    name, folder, about, found["report"], activate=False
+                )
+
+            version = await asyncio.shield(asyncio.to_thread(commit))
+        finally:
+            await asyncio.to_thread(remove, scratch)
+    row, active = _version(service, name, version), _model(service, name)["active"]
+    return answer(_version_view(row, active), 201)
+
+
+# -- what a version holds ---------------------------------------------------------------------
+
+
+@router.get(
+    "/{name}/report",
+    response_model=schemas.Report,
+    responses=errors(404, 409),
+    dependencies=[Depends(may_read)],
+)
+async def report(service: ServiceOf, loaded: Chosen) -> Response:
+    """How good a version is, and how it came about."""
+    row, info = _version(service, loaded.name, loaded.version), loaded.model.info
+    judged = {key: value for key, value in row["report"].items() if key != "clusters"}
+    about = {
+        "history": info.history,
+        "seconds": info.seconds,
+        "warnings": info.warnings,
+        "backend": info.backend,
+        "backend_reason": info.backend_reason,
+        "created": info.created,
+        "parameters": row["about"]["parameters"],
+        "catalogue": info.catalogue,
+    }
+    return answer({**loaded.head(), **judged, **about})
+
+
+@router.get(
+    "/{name}/clusters",
+    response_model=schemas.Clusters,
+    responses=errors(404, 409),
+    dependencies=[Depends(may_read)],
+)
+async def clusters(loaded: Chosen) -> Response:
+    """All clusters with sizes and top terms."""
+    return answer(
+        {
+            **loaded.head(),
+            "unclustered": int((loaded.model.labels < 0).sum()),
+            "clusters": [cluster_row(view) for view in loaded.clusters],
+        }
+    )
+
+
+@router.get(
+    "/{name}/clusters/{label}/items",
+    response_model=schemas.Items,
+    responses=errors(404, 409),
+    dependencies=[Depends(may_read)],
+)
+async def members(
+    service: ServiceOf,
+    name: NamePath,
+    loaded: Chosen,
+    label: Annotated[int, Path(ge=0, le=2**31)],
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^[0-9]{1,9}-[0-9]{1,9}$", description="of the page before")
+    ] = None,
+) -> Response:
+    """Items of a cluster, the most typical first. A cursor stays with its version."""
+    start = 0
+    if cursor is not None:
+        version, start = map(int, cursor.split("-"))
+        loaded = await service.models.get(name, version)
+    rows = await asyncio.to_thread(loaded.members, label)
+    end = start + limit
+    following = f"{loaded.version}-{end}" if end < len(rows) else None
+    items = [loaded.item(row) for row in rows[start:end]]
+    return answer({"items": items, "next_cursor": following})
+
+
+@router.get(
+    "/{name}/map",
+    response_model=schemas.Map,
+    responses=errors(404, 409),
+    dependencies=[Depends(may_read)],
+)
+async def show_map(loaded: Chosen) -> Response:
+    """Every clustered item as a place in two dimensions, for viewing only."""
+    return await asyncio.to_thread(lambda: answer(loaded.map))
+
+
+@router.get(
+    "/{name}/archive",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "a tar of the model directory",
+            "content": {TAR: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **errors(404, 409),
+    },
+    dependencies=[Depends(may_read)],
+)
+async def download(service: ServiceOf, loaded: Chosen) -> Response:
+    """A version as one file, which `POST .../versions` takes."""
+    row = _version(service, loaded.name, loaded.version)
+    folder = service.store.models / row["folder"]
+    name = f"{loaded.name}-{loaded.version}.tar"
+    return StreamingResponse(
+        archive.pack(folder),
+        media_type=TAR,
+        headers={
+            "content-length": str(archive.size(folder)),
+            "content-disposition": f'attachment; filename="{name}"',
+        },
+    )
+
+
+@router.get(
+    "/{name}/export",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "id, title, cluster and distance of every item",
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+        },
+        **errors(404, 409),
+    },
+    dependencies=[Depends(may_read)],
+)
+async def export(loaded: Chosen) -> Response:
+    """Clusters of all items as CSV; what a spreadsheet could take for a formula gets a quote."""
+    return StreamingResponse(
+        _csv(loaded),
+        media_type="text/csv; charset=utf-8",
+        headers={"content-disposition": f'attachment; filename="{loaded.name}.csv"'},
+    )
+
+
+def _csv(loaded: Loaded) -> Iterator[str]:
+    def line(cells: list[Any]) -> str:
+        out = io.StringIO()
+        csv.writer(out).writerow([_harmless(cell) for cell in cells])
+        return out.getvalue()
+
+    yield line(["id", "title", "cluster", "distance"])
+    for cells in loaded.labelled():
+        yield line(cells)
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+# -- rows to views ----------------------------------------------------------------------------
+
+
+def _model(service: Service, name: str) -> Row:
+    row = service.registry.model(name)
+    if row is None:
+        raise Problem(404, "unknown_model", f"there is no model {name!r}")
+    return row
+
+
+def _version(service: Service, name: str, version: int) -> Row:
+    _model(service, name)
+    row = service.registry.version(name, version)
+    if row is None:
+        raise Problem(404, "unknown_version", f"the model {name!r} has no version {version}")
+    return row
+
+
+def _detail(service: Service, name: str) -> Row:
+    row = _model(service, name)
+    versions = [_version_view(each, row["active"]) for each in service.registry.versions(name)]
+    return {key: row[key] for key in ("name", "active", "previous")} | {"versions": versions}
+
+
+def _version_view(row: Row, active: int | None) -> Row:
+    shown = ("dataset", "job", "source", "bytes", "backend", "parameters", "metrics")
+    return {
+        "version": row["version"],
+        "created": row["created"],
+        "active": row["version"] == active,
+        "state": row["state"],
+        **{key: row["about"][key] for key in shown},
+    }
+
+
+async def _remove(service: Service, row: Row) -> None:
+    service.models.forget(row["folder"])
+    await asyncio.to_thread(remove, service.store.models / row["folder"])

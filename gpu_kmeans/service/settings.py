@@ -1,0 +1,189 @@
+"""What the service goes by: flags, then the environment, then a TOML file, then defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from gpu_kmeans.errors import FileProblem, InvalidParam
+
+__all__ = ["DEFAULT_FILE", "Configuration", "Settings", "configure"]
+
+PREFIX = "GPU_KMEANS_"
+DEFAULT_FILE = Path("gpu-kmeans.toml")
+OTHER_VARIABLES = {"CONFIG", "TRACEBACK", "TMDB"}
+"""Names after the prefix that others read."""
+
+Bytes = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class Settings(BaseSettings):
+    """Every setting of the service, checked."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    data: Path = Field(Path("gpu-kmeans-data"), description="folder of all data")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(8000, description="0: any free one")
+    backend: Literal["auto", "cpu", "gpu"] = Field("auto", description="of fits that name none")
+    key: SecretStr | None = Field(None, description="a key that may read and write")
+    require_keys: bool = Field(False, description="also on loopback, as behind a proxy")
+    allowed_hosts: tuple[str, ...] = Field((), description="more names that it is reached by")
+    max_upload_bytes: Bytes = Field(256 << 20, description="of an uploaded file")
+    max_body_bytes: Bytes = Field(4 << 20, description="of any other request")
+    max_header_bytes: Bytes = Field(128 << 10, description="of a request's line and headers")
+    max_rows: Count = Field(1_000_000, description="of an uploaded table")
+    max_batch: Count = Field(1_000, description="texts in one prediction")
+    max_queue: Count = Field(20, description="jobs that wait")
+    max_concurrent: Count = Field(256, description="requests at a time")
+    max_uploads: Count = Field(4, description="uploads at a time")
+    max_loaded_models: Count = Field(4, description="versions kept in memory")
+    header_seconds: Seconds = Field(10, description="until a request's headers are here")
+    body_seconds: Seconds = Field(20, description="between parts of a request's body")
+    drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        0, description="not ready, but still accepting, after SIGTERM"
+    )
+    shutdown_seconds: Seconds = Field(30, description="for requests in flight to finish")
+    heartbeat_seconds: Seconds = Field(15, description="between signs of life of an event stream")
+    fit_seconds: Seconds | None = Field(None, description="that a fit may take")
+    fit_memory_bytes: Bytes | None = Field(None, description="that a fit may address")
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        if not host or host != host.strip():
+            raise ValueError("must be a name or an address")
+        return host
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Any, *others: Any, **named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what :func:`configure` gathered, and look nowhere else."""
+        return (init_settings,)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether a request must show a key."""
+        return self.require_keys or not self.is_loopback
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The settings, and where each value came from."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, value (secrets hidden), origin and meaning of each setting."""
+        return [
+            (
+                name,
+                _shown(getattr(self.settings, name)),
+                self.origins[name],
+                field.description or "",
+            )
+            for name, field in Settings.model_fields.items()
+        ]
+
+
+def configure(
+    flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Configuration:
+    """Gather the settings.
+
+    Parameters
+    ----------
+    flags : mapping
+        Those that were given.
+    file : Path, optional
+        TOML; else ``GPU_KMEANS_CONFIG``, else ``gpu-kmeans.toml`` here if there is one.
+
+    Raises
+    ------
+    InvalidParam
+        A name is not a setting, or a value is outside its domain; the message says where
+        it stands.
+    FileProblem, InvalidParam
+        The TOML file cannot be read.
+    """
+    if file is None and environ.get(f"{PREFIX}CONFIG"):
+        file = Path(environ[f"{PREFIX}CONFIG"])
+    if file is None and DEFAULT_FILE.exists():
+        file = DEFAULT_FILE
+    _check_names(environ)
+    sources = [
+        ("flag", dict(flags)),
+        ("environment", _from_environment()),
+        (str(file), {} if file is None else _from_file(file)),
+    ]
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for origin, found in reversed(sources):
+        values |= found
+        origins |= dict.fromkeys(found, origin)
+    try:
+        return Configuration(Settings(**values), origins)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        where = origins.get(name, "flag")
+        if first["type"] == "extra_forbidden":
+            raise InvalidParam(
+                f"{name!r} in {where} is not a setting; `gpu-kmeans config` lists them all"
+            ) from None
+        raise InvalidParam(f"{name} ({where}): {first['msg']}") from None
+
+
+def _from_environment() -> dict[str, Any]:
+    return EnvSettingsSource(Settings)()
+
+
+def _check_names(environ: Mapping[str, str]) -> None:
+    known = {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    for variable in environ:
+        if variable.startswith(PREFIX) and variable.removeprefix(PREFIX) not in known:
+            raise InvalidParam(
+                f"the environment's {variable} is not a setting; `gpu-kmeans config` lists them all"
+            )
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileProblem(f"{file} cannot be read: {error.strerror}; check --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidParam(f"{file} is not TOML: {error}") from None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "none" if value is None else str(value)
