@@ -26,6 +26,8 @@ ABOUT = (
     "recommendations. Errors are `application/problem+json` with a stable `code`."
 )
 
+KEY_NEEDED = "needed unless the service listens on loopback alone"
+
 
 def create_app(service: Service) -> Any:
     """The ASGI application of a service; its lifespan starts and stops the jobs."""
@@ -48,7 +50,7 @@ def create_app(service: Service) -> Any:
         redirect_slashes=False,
     )
     app.state.service = service
-    for each in (health, datasets, jobs, models, use, page):
+    for each in (use, models, health, datasets, jobs, page):  # what is asked most comes first
         app.include_router(each.router)
     app.add_exception_handler(Exception, _raise)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -94,5 +96,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         # FastAPI's own form of these, which is not what is sent.
         for unused in ("HTTPValidationError", "ValidationError"):
             known.pop(unused, None)
+        # Stated here: as a dependency of each route it would be looked at with each request.
+        bearer = {"type": "http", "scheme": "bearer", "description": KEY_NEEDED}
+        found["components"]["securitySchemes"] = {"key": bearer}
+        found["security"] = [{"key": []}, {}]
         app.openapi_schema = found
     return app.openapi_schema

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Query, Request, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from gpu_kmeans.service.jobs import Jobs
 from gpu_kmeans.service.keys import check_key
@@ -91,23 +90,19 @@ def service_of(request: Request) -> Service:
     return service
 
 
-_bearer = HTTPBearer(auto_error=False, description="needed unless the service is on loopback")
-_Key = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-
-
 # Coroutines, although they wait for nothing: FastAPI would run functions on other threads.
 async def _service(request: Request) -> Service:
     return service_of(request)
 
 
-async def may_read(request: Request, _: _Key) -> None:
+async def may_read(request: Request) -> None:
     """Let those pass who may read."""
     service = service_of(request)
     given = request.headers.get("authorization")
     check_key(service.registry, service.settings, given, "read")
 
 
-async def may_write(request: Request, _: _Key) -> None:
+async def may_write(request: Request) -> None:
     """Let those pass who may write."""
     service = service_of(request)
     given = request.headers.get("authorization")

@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,6 @@ log = logging.getLogger("gpu_kmeans.service")
 
 ITEMS_KEPT = 20_000
 MOST_CAST = 8
-WORD = re.compile(r"\w+")
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 MAP_NOTE = (
     "For viewing only: each disc is a cluster, its area the number of items, the most typical "
@@ -78,15 +77,14 @@ class Loaded:
             self._views[row] = view
         return view
 
-    def ranked(self, item: RankedItem, terms: Collection[str]) -> Row:
-        """A recommended item: what it is, why it is here, its text with the terms marked."""
-        view = self.item(self.recommender.row_of(item.id))
-        return {
-            **view,
-            "score": item.score,
-            "parts": item.parts,
-            "marked": marked(view["text"], terms),
-        }
+    def ranked(self, items: Iterable[RankedItem], terms: Collection[str]) -> list[Row]:
+        """Recommended items: what each is, why it is here, its text with the terms marked."""
+        found = []
+        for item in items:
+            view = self.item(self.recommender.row_of(item.id))
+            why = {"score": item.score, "parts": item.parts, "marked": marked(view["text"], terms)}
+            found.append(view | why)
+        return found
 
     def shared_terms(self, row: int, count: int = 12) -> list[str]:
         """The heaviest terms of an item."""
@@ -204,19 +202,33 @@ def cluster_row(view: ClusterView) -> Row:
 
 
 def marked(text: str, terms: Collection[str]) -> list[tuple[str, bool]]:
-    """Cut a text into pieces; true are the words of the terms."""
-    words = {word for term in terms for word in term.split()}
+    """Cut a text into pieces; true are the words of the terms, in whatever case."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a letter whose small form is two
+        lowered = "".join(each if len(each.lower()) > 1 else each.lower() for each in text)
+    spans = []
+    for word in {word for term in terms for word in term.split()}:
+        at = lowered.find(word)
+        while at >= 0:
+            end = at + len(word)
+            if not (_is_word(lowered[at - 1 : at]) or _is_word(lowered[end : end + 1])):
+                spans.append((at, end))
+            at = lowered.find(word, end)
     pieces: list[tuple[str, bool]] = []
-    end = 0
-    for word in WORD.finditer(text):
-        if word.group().lower() in words:
-            if word.start() > end:
-                pieces.append((text[end : word.start()], False))
-            pieces.append((word.group(), True))
-            end = word.end()
-    if end < len(text):
-        pieces.append((text[end:], False))
+    done = 0
+    for at, end in sorted(spans):
+        if at > done:
+            pieces.append((text[done:at], False))
+        pieces.append((text[at:end], True))
+        done = end
+    if done < len(text):
+        pieces.append((text[done:], False))
     return pieces
+
+
+def _is_word(character: str) -> bool:
+    """Whether it continues a word, as :mod:`gpu_kmeans.text` defines one; "" does not."""
+    return character.isalnum() or character == "_"
 
 
 class Models:

@@ -12,6 +12,7 @@ from gpu_kmeans.recommend import MAX_LIMIT
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.bodies import read_json
 from gpu_kmeans.service.context import Chosen, ServiceOf, answer, errors, may_read
+from gpu_kmeans.service.models import cluster_row
 from gpu_kmeans.service.problems import Problem
 
 __all__ = ["router"]
@@ -47,9 +48,12 @@ async def recommend(
     return answer(
         {
             **loaded.head(),
-            **found.to_dict(),
+            "query": found.query,
             "rank": rank,
-            "items": [loaded.ranked(item, found.terms) for item in found.items],
+            "terms": found.terms,
+            "cluster": found.cluster and cluster_row(found.cluster),
+            "message": found.message,
+            "items": loaded.ranked(found.items, found.terms),
         }
     )
 
@@ -92,7 +96,7 @@ async def similar(loaded: Chosen, item: ItemPath, limit: Limit = 10) -> Response
         {
             **loaded.head(),
             "item": loaded.item(row),
-            "items": [loaded.ranked(each, terms) for each in found],
+            "items": loaded.ranked(found, terms),
         }
     )
 
