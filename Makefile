@@ -5,17 +5,21 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # a demo must not start while `test` installs into the same environment
-.PHONY: help demo test lint bench gpu-check clean
+.PHONY: help demo serve test lint bench gpu-check clean
 
 BIN := .venv/bin
 # What was installed, as stamps: written last, so an interrupted installation is done again.
 BASE := .venv/installed-base
 DEV := .venv/installed-dev
 BENCH := .venv/installed-bench
+SERVE := .venv/installed-serve
 GPU := .venv/installed-gpu
 # What `make bench` measures, and the folder that it writes to.
 TIER := standard
 RESULTS := bench-results
+# Where `make serve` keeps its data and listens.
+DATA := gpu-kmeans-data
+PORT := 8000
 # The extra that fits the driver: cu13 (580 or newer) or cu12.
 CUDA := cu13
 
@@ -26,6 +30,9 @@ demo: $(BASE) ## Cluster the bundled sample and recommend from it
 	$(BIN)/gpu-kmeans demo
 	@echo
 	@echo "The command is $(BIN)/gpu-kmeans; after \`. $(BIN)/activate\` it is gpu-kmeans."
+
+serve: $(SERVE) ## Fit the bundled sample and serve it with its page (DATA=gpu-kmeans-data PORT=8000)
+	$(BIN)/gpu-kmeans serve --sample --data "$(DATA)" --port $(PORT)
 
 test: lint ## Lint, type-check and test
 	$(BIN)/python -m pytest
@@ -65,6 +72,9 @@ $(BASE): pyproject.toml hatch_build.py $(wildcard cpu_fallback/kernels/*.[ch]) .
 
 $(DEV): $(BASE)
 	$(call install,.[dev])
+
+$(SERVE): $(BASE)
+	$(call install,.[serve])
 
 $(BENCH): $(BASE)
 	$(call install,.[bench])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import math
 import re
@@ -12,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import orjson
 
 from gpu_kmeans.discs import disc_map
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem
@@ -120,6 +122,10 @@ class Loaded:
             yield [ids[row], self._titles[row] or "", label, distance]
 
     @cached_property
+    def packed_map(self) -> bytes:
+        """The map as JSON, compressed: for many items it is megabytes, and the same each time."""
+        return gzip.compress(orjson.dumps(self.map()), 6, mtime=0)
+
     def map(self) -> Row:
         """The map of all clustered items."""
         discs = self._discs

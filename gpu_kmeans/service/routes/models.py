@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import gzip
 import io
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -252,9 +253,15 @@ async def members(
     responses=errors(404, 409),
     dependencies=[Depends(may_read)],
 )
-async def show_map(loaded: Chosen) -> Response:
+async def show_map(request: Request, loaded: Chosen) -> Response:
     """Every clustered item as a place in two dimensions, for viewing only."""
-    return await asyncio.to_thread(lambda: answer(loaded.map))
+    packed = await asyncio.to_thread(lambda: loaded.packed_map)
+    headers = {"cache-control": "no-store", "vary": "accept-encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+    else:
+        packed = await asyncio.to_thread(gzip.decompress, packed)
+    return Response(packed, headers=headers, media_type="application/json")
 
 
 @router.get(
