@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from toy import ITEMS, KITCHEN, NONE, SPACE, TERMS, WAR, toy_idf, toy_model, toy_rows
 
-from gpu_kmeans.errors import InvalidParam, InvalidQuery
+from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
 from gpu_kmeans.model import Postings
 from gpu_kmeans.recommend import (
     POPULARITY_WEIGHT,
@@ -329,6 +329,61 @@ def test_nothing_found_is_one_json_object_too() -> None:
     view = RECOMMENDER.recommend("zebra").to_dict()
     assert json.loads(json.dumps(view)) == view
     assert (view["cluster"], view["items"], view["terms"]) == (None, [], [])
+
+
+# -- similar items, and texts put into clusters ------------------------------------------
+
+
+@pytest.mark.parametrize("row", range(len(ITEMS)))
+def test_similar_items_are_those_of_the_highest_cosine(row: int) -> None:
+    cosines = toy_rows() @ toy_rows()[row]
+    expected = {
+        ITEMS[other][0]: cosine
+        for other, cosine in enumerate(cosines)
+        if other != row and cosine > 1e-12
+    }
+    found = RECOMMENDER.similar(ITEMS[row][0], limit=len(ITEMS))
+    assert {item.id: item.score for item in found} == pytest.approx(expected, abs=1e-6)
+    scores = [item.score for item in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len(RECOMMENDER.similar(ITEMS[row][0], limit=2)) == min(2, len(expected))
+
+
+@pytest.mark.parametrize("unknown", [0, "10", 10.5, True, None])
+def test_items_like_one_that_is_not_there_are_refused(unknown: Any) -> None:
+    with pytest.raises(UnknownItem, match="no item"):
+        RECOMMENDER.similar(unknown)
+
+
+def test_the_limit_of_similar_items_is_checked() -> None:
+    with pytest.raises(InvalidQuery, match="limit"):
+        RECOMMENDER.similar(10, limit=0)
+
+
+@given(words=st.lists(st.lists(st.sampled_from([*TERMS, "zebra"]), max_size=5), max_size=6))
+def test_texts_go_to_the_nearest_centroid(words: list[list[str]]) -> None:
+    labels, distances = RECOMMENDER.predict([" ".join(each) for each in words])
+    assert labels.shape == distances.shape == (len(words),)
+    for each, label, distance in zip(words, labels, distances, strict=True):
+        known = [word for word in each if word != "zebra"]
+        if not known:
+            assert label == -1
+            assert np.isnan(distance)
+            continue
+        all_distances = np.linalg.norm(TOY.centroids - query_row(known), axis=1)
+        assert distance == pytest.approx(all_distances.min(), abs=1e-6)
+        assert all_distances[label] == pytest.approx(all_distances.min(), abs=1e-6)
+
+
+def test_a_text_goes_to_no_empty_cluster() -> None:
+    with_empty = toy_model(labels=np.where(TOY.labels == SPACE, NONE, TOY.labels))
+    labels, _ = Recommender(with_empty).predict(["alien planet spaceship"])
+    assert labels[0] != SPACE
+
+
+def test_what_is_no_text_is_not_put_into_a_cluster() -> None:
+    with pytest.raises(InvalidQuery):
+        RECOMMENDER.predict(["alien", 7])  # type: ignore[list-item]
 
 
 # -- top terms --------------------------------------------------------------------------
