@@ -20,9 +20,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("uvicorn", reason="needs gpu-kmeans[serve]")
+from serving import environment
 
 KILLS = int(os.environ.get("GPU_KMEANS_KILLS", "10"))
 SEED = 7
@@ -37,7 +35,10 @@ class Server:
         command = [sys.executable, "-m", "gpu_kmeans", "serve", "--port", "0"]
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*command, "--data", str(data), "--backend", "cpu"], stderr=out
+                [*command, "--data", str(data), "--backend", "cpu"],
+                stderr=out,
+                stdout=subprocess.DEVNULL,
+                env=environment(),
             )
         while b"in a browser" not in (said := log.read_bytes()):
             assert self.process.poll() is None, said.decode()

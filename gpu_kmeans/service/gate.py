@@ -119,7 +119,9 @@ class Gate:
         name = host.group(1).decode().strip("[]").lower() if host is not None else ""
         if host is None or (self.hosts is not None and name not in self.hosts):
             raise Problem(
-                400, "bad_host", "this service is not known by that Host; see --allowed-hosts"
+                400,
+                "bad_host",
+                "this service is not known by that Host; name it in GPU_KMEANS_ALLOWED_HOSTS",
             )
         if self.active > self.settings.max_concurrent and scope["path"] not in ALWAYS_ANSWERED:
             raise Problem(

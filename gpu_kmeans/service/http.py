@@ -85,7 +85,7 @@ class _Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._in_headers and not self.transport.is_closing():
             # Answered before all of the body is here: the rest may not take for ever.
-            self._wait(self.body_seconds)
+            self._timer = self.loop.call_later(self.body_seconds, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         if not self._refused:

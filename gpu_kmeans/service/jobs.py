@@ -190,9 +190,10 @@ class Jobs:
                 ("progress", {"stage": stage, "iteration": at, "inertia": inertia, "moved": None})
                 for stage, at, inertia in row["history"]
             ]
-            for number, (kind, data) in enumerate([*told, ("end", job_view(row))], 1):
+            for number, (kind, data) in enumerate(told, 1):
                 if number > after:
                     yield Event(number, kind, data)
+            yield Event(len(told) + 1, "end", job_view(row))
             return
         sent = after
         yield Event(sent, "state", self.view(self._row(job), history=False))

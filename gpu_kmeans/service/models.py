@@ -53,7 +53,13 @@ class Loaded:
         self.recommender = Recommender(model)
         self.clusters = cluster_views(model)
         self._views: dict[int, Row] = {}
-        self.recommender.recommend("", limit=1)  # so that the first to ask need not wait
+        self.check()  # so that the first to ask need not wait
+
+    def check(self) -> None:
+        """Answer a query, or raise."""
+        word = next(iter(self.model.vectorizer.vocabulary_))
+        found = self.recommender.recommend(word, limit=1)
+        self.ranked(found.items, found.terms)
 
     def head(self) -> Row:
         """Which version an answer comes from."""

@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     backend: Literal["auto", "cpu", "gpu"] = Field("auto", description="of fits that name none")
     key: SecretStr | None = Field(None, description="a key that may read and write")
     require_keys: bool = Field(False, description="also on loopback, as behind a proxy")
-    allowed_hosts: tuple[str, ...] = Field((), description="more names that it is reached by")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="more names that it is reached by; JSON in the environment"
+    )
     max_upload_bytes: Bytes = Field(256 << 20, description="of an uploaded file")
     max_body_bytes: Bytes = Field(4 << 20, description="of any other request")
     max_header_bytes: Bytes = Field(128 << 10, description="of a request's line and headers")

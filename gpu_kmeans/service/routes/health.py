@@ -39,7 +39,7 @@ async def ready(service: ServiceOf) -> Response:
             continue
         if answering < service.settings.max_loaded_models:
             loaded = await service.models.get(model["name"])
-            loaded.recommender.recommend("ready", limit=1)
+            loaded.check()
             answering += 1
     return answer({"status": "ok", "models": answering})
 
