@@ -48,6 +48,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="with tmdb_5000_movies.csv and tmdb_5000_credits.csv (or GPU_KMEANS_TMDB)",
     )
+    run.add_argument(
+        "--resume",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="records of a run on this machine that are not to be measured again",
+    )
     run.set_defaults(command=_run)
 
     report = commands.add_parser("report", help="a Markdown table, and figures as PNG and SVG")
@@ -73,7 +81,7 @@ def _positive(text: str) -> int:
 
 def _run(asked: Any) -> None:
     from bench.measure import machine
-    from bench.records import append
+    from bench.records import append, key, read
     from bench.runner import Runner, tasks
     from bench.store import Store
 
@@ -90,7 +98,12 @@ def _run(asked: Any) -> None:
     questions = list(asked.question)
     if "target" in questions and "convergence" not in questions:
         questions.append("convergence")  # which sets the targets
-    todo = tasks(select(tier, asked.case), contestants, questions)
+    done = {key(record): record for record in read(asked.resume)}
+    todo = [
+        task
+        for task in tasks(select(tier, asked.case), contestants, questions)
+        if (task.question, task.case.name, task.contestant.name) not in done
+    ]
     if not todo:
         raise ValueError("these choices leave nothing to measure")
     # Stopped by `kill` or by Ctrl-C: the contestant is ended and what is written stays.
@@ -107,7 +120,7 @@ def _run(asked: Any) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             store = Store(Path(scratch), corpora(asked.tmdb))
-            Runner(store, machine(), asked.repeats, keep).run(todo)
+            Runner(store, machine(), asked.repeats, keep, list(done.values())).run(todo)
     except KeyboardInterrupt:
         print(f"\nstopped; {kept} of {len(todo)} records are in {out}", file=sys.stderr)
         sys.exit(130)

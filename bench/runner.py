@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,16 +61,25 @@ class Runner:
     repeats : int
     keep : callable
         Takes each record as it comes.
+    before : list of records
+        Of an earlier run: their fits to convergence set targets, too.
     """
 
     def __init__(
-        self, store: Store, machine: dict[str, Any], repeats: int, keep: Callable[[Record], None]
+        self,
+        store: Store,
+        machine: dict[str, Any],
+        repeats: int,
+        keep: Callable[[Record], None],
+        before: Iterable[Record] = (),
     ) -> None:
         self.store = store
         self.machine = machine
         self.repeats = repeats
         self.keep = keep
-        self.done: dict[tuple[str, str, str], Record] = {}
+        self.done: dict[tuple[str, str, str], Record] = {
+            (record["case"], record["question"], record["contestant"]): record for record in before
+        }
 
     def run(self, todo: list[Task]) -> None:
         """Do all tasks; each record is kept before the next task begins."""
