@@ -10,6 +10,7 @@ const run = h('div', { class: 'region' });
 const data = h('div', { class: 'region' });
 const fit = h('div', { class: 'region' });
 const runs = h('div', { class: 'region' });
+let listed = null; // the datasets for which the forms were made: what is filled in stays while they do
 
 /** @type {import('./main.js').View} */
 export const build = {
@@ -26,7 +27,7 @@ export const build = {
   },
 
   show({ state, model, limits, signal, refresh }) {
-    welcome.replaceChildren(...(model ? [] : [
+    welcome.replaceChildren(...(model ? [h('h1', { class: 'unseen' }, 'Build')] : [
       h('h1', {}, 'What is in your texts?'),
       h('p', { class: 'lead' }, 'Bring a table of films, books, products or notes, one text a row. You get groups of texts that use the same words, a map of them, and a search that says why.'),
     ]));
@@ -51,8 +52,11 @@ function listRuns(signal) {
 function listData(limits, signal) {
   return fill(data, signal, async () => {
     const { datasets } = await get('/v1/datasets', signal);
+    const now = JSON.stringify(datasets);
+    if (now === listed) return [...data.childNodes];
+    listed = now;
     const again = () => listData(limits, signal);
-    fit.replaceChildren(datasets.length ? fitForm(datasets) : h('p', { class: 'quiet' }, 'Once there is data.'));
+    fit.replaceChildren(datasets.length ? fitForm(datasets) : h('p', { class: 'quiet' }, 'This comes next, once there is data.'));
     const upload = h('details', { open: !datasets.length },
       h('summary', {}, datasets.length ? 'Upload another file' : 'Upload a file'), dataForm(datasets, limits, again));
     return [dataList(datasets, again), upload];

@@ -24,14 +24,14 @@ export const button = (label, onclick, properties) =>
 const plain = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const precise = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const moment = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
+const moment = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
 
 /** A number as one reads it aloud: 1,235; 87.4; 0.042. */
 export const number = (value) => (Math.abs(value) >= 1000 ? whole : plain).format(value);
 /** An inertia, with the digits that tell good from better. */
 export const inertia = (value) => (Math.abs(value) >= 100 ? precise : plain).format(value);
 export const count = (many, thing) => `${whole.format(many)} ${thing}${many === 1 ? '' : 's'}`;
-export const percent = (share) => `${plain.format(100 * share)} %`;
+export const percent = (share) => `${plain.format(100 * share)}\u00a0%`;
 export const date = (iso) => h('time', { datetime: iso }, moment.format(new Date(iso)));
 export const size = (bytes) =>
   bytes < 1e6 ? `${plain.format(bytes / 1e3)} kB` : `${number(bytes / 1e6)} MB`;
@@ -55,7 +55,7 @@ export const note = (title, ...children) =>
 
 /** What went wrong, in the server's words, and a way to try again. */
 export function failure(error, retry) {
-  console.error(error);
+  if (error.status === undefined) console.error(error); // not the service's, but a fault of this page
   const wait = error.retryAfter ? ` Try again in ${count(error.retryAfter, 'second')}.` : '';
   return h('div', { class: 'note bad', role: 'alert' },
     h('p', {}, error.message + wait),

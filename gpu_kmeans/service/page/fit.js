@@ -7,6 +7,7 @@ import { announce, button, count, failure, field, fill, h, inertia } from './dom
 export const STATES = {
   queued: 'waiting', running: 'running', succeeded: 'done', failed: 'failed', cancelled: 'cancelled', interrupted: 'interrupted',
 };
+const LIVE = ['queued', 'running'];
 const STAGES = {
   read: 'Read the file', vectorise: 'Count the words', cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
 };
@@ -90,7 +91,8 @@ export function watch(region, id, signal, { refresh, listRuns }) {
   });
   const curve = inertiaCurve(signal);
   const history = [];
-  let job = {};
+  const job = {};
+  let alive = false; // seen before its end
 
   const showState = () => {
     title.textContent = `${job.model}, ${job.parameters.n_clusters} clusters: ${STATES[job.state]}`;
@@ -99,12 +101,16 @@ export function watch(region, id, signal, { refresh, listRuns }) {
     stages.replaceChildren(...all.map((stage, place) => h('li', {
       class: place < at ? 'done' : '', 'aria-current': place === at ? 'step' : null,
     }, STAGES[stage])));
-    cancel.hidden = !['queued', 'running'].includes(job.state);
+    stages.hidden = at < 0 && !LIVE.includes(job.state); // what it was at when it ended is not told
+    cancel.hidden = !LIVE.includes(job.state);
     if (job.queue_position) outcome.replaceChildren(h('p', {}, `Number ${job.queue_position} in the queue.`));
     else if (job.state === 'running') outcome.replaceChildren();
   };
   const handle = {
-    state: (data) => Object.assign(job, data),
+    state: (data) => {
+      Object.assign(job, data);
+      alive ||= LIVE.includes(job.state);
+    },
     stage: ({ stage }) => {
       job.stage = stage;
       if (STAGES[stage]) announce(STAGES[stage]);
@@ -118,8 +124,9 @@ export function watch(region, id, signal, { refresh, listRuns }) {
       Object.assign(job, data);
       outcome.replaceChildren(...ending(job));
       announce(`${job.model}: ${STATES[job.state]}`);
+      if (!alive) return;
       listRuns();
-      if (job.state === 'succeeded' && !signal.aborted) refresh();
+      if (job.state === 'succeeded') refresh();
     },
   };
 
@@ -128,6 +135,7 @@ export function watch(region, id, signal, { refresh, listRuns }) {
       cancel, link({ job: null }, { class: 'button plain' }, 'Close')));
     region.removeAttribute('aria-busy');
     let stale = false;
+    history.length = 0;
     for await (const { event, data } of events(path(['jobs', id, 'events']), signal)) {
       handle[event]?.(data);
       if (event !== 'progress') showState();
@@ -148,7 +156,7 @@ function ending(job) {
   if (job.error) return [h('div', { class: 'note bad' }, h('p', {}, job.error.detail))];
   if (job.state === 'interrupted') return [h('p', { class: 'note' }, 'The server stopped meanwhile. Start it again below.')];
   if (job.state !== 'succeeded') return [];
-  const made = { model: job.model, v: job.version, item: null, cluster: null, q: null };
+  const made = { model: job.model, v: job.activate ? null : job.version, item: null, cluster: null, q: null };
   return [h('p', { class: 'note good' }, `Version ${job.version} is ready. `,
     link({ ...made, tab: 'search' }, {}, 'Search it'), ', ',
     link({ ...made, tab: 'map' }, {}, 'see its map'), ' or ',

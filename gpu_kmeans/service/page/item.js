@@ -49,7 +49,7 @@ function content(opened, similar, clusters) {
       h('div', {}, h('dt', {}, name), h('dd', { dir: 'auto' }, names.join(', '))))),
     h('p', {}, opened.cluster < 0
       ? 'It is in no cluster, because its text has no word that the model knows.'
-      : ['In ', link({ tab: 'map', cluster: opened.cluster, item: null }, {}, `cluster ${opened.cluster}`), `: ${termsOf(clusters[opened.cluster])}`]).flat(),
+      : ['In ', link({ tab: 'map', cluster: opened.cluster, item: null }, {}, `cluster ${opened.cluster}`), `: ${termsOf(clusters[opened.cluster])}.`]),
     h('h3', {}, 'Similar items'),
     similar.length
       ? h('p', { class: 'quiet' }, 'The closest texts first, with the words they share marked.')

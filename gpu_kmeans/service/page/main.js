@@ -35,8 +35,9 @@ const element = (id) => document.getElementById(id);
 const tabs = new Map();
 const panels = new Map();
 const shown = new Map(); // by view: what it was last shown for, and how to stop it
-const scrolls = new Map();
-let current;
+const scrolls = new Map(); // by view: how far down it was left
+let current; // view
+let looking; // for a first model
 let info;
 let models = [];
 
@@ -66,6 +67,7 @@ function moveBetweenTabs(event) {
   event.preventDefault();
 }
 
+/** Ask anew which models there are, and show what changes with them. */
 async function refresh() {
   element('notice').setAttribute('aria-busy', 'true');
   try {
@@ -77,19 +79,24 @@ async function refresh() {
   } finally {
     element('notice').removeAttribute('aria-busy');
   }
-  for (const last of shown.values()) last.key = null;
+  for (const [view, last] of shown) if (!view.modelless) last.key = null;
   element('foot').replaceChildren(
     `gpu-kmeans ${info.version}, running on the ${info.backend.toUpperCase()} (${info.backend_reason}). `,
     'Everything on this page comes from this server.');
   route();
+  // The first model may be on its way, as when the service starts with its sample.
+  clearTimeout(looking);
+  if (!models.length) looking = setTimeout(refresh, 3_000);
 }
 
+/** Show what the address says. */
 function route() {
   if (!info) return;
   const state = read();
   const view = VIEWS.find(({ id }) => id === state.tab) ?? (models.length ? search : build);
   const known = models.find(({ name }) => name === state.model);
-  const model = state.model && !known ? null : choose(known ?? models[0], state.v);
+  const latest = models.toSorted((a, b) => b.updated.localeCompare(a.updated))[0];
+  const model = state.model && !known ? null : choose(known ?? latest, state.v);
   pickModel(model);
   element('notice').replaceChildren(...notices(view, state, model));
   turnTo(view);
@@ -117,8 +124,10 @@ const choose = (model, version) => model && {
   name: model.name, active: model.active, version: Number(version) || model.active,
 };
 
+/** Show a view anew if what it depends on has changed. */
 function present(view, state, model) {
-  const key = JSON.stringify([model?.name, model?.version, ...view.keys.map((name) => state[name])]);
+  const of = view.modelless ? [Boolean(model)] : [model.name, model.version];
+  const key = JSON.stringify([...of, ...view.keys.map((name) => state[name])]);
   const last = shown.get(view);
   if (last?.key !== key) {
     last?.stop.abort();
@@ -146,7 +155,7 @@ function pickModel(model) {
 function notices(view, state, model) {
   if (state.model && !model) {
     return [h('p', { class: 'note' }, `There is no model called “${state.model}” here. `,
-      models.length > 0 && link({ model: null, v: null }, {}, `Go to ${models[0].name}`))];
+      models.length > 0 && link({ model: null, v: null }, {}, 'See what there is'))];
   }
   if (!model && !view.modelless) {
     return [note('Nothing to see yet', h('p', {}, link({ tab: 'build' }, {}, 'Bring a file of texts'), ' to begin.'))];

@@ -34,9 +34,9 @@ function content(model, found, clusters, signal) {
   const curve = inertiaCurve(signal);
   curve.update(found.history);
   return [
-    h('h2', {}, `Report on ${model.name}, version ${model.version}`),
+    h('h1', {}, `Report on ${model.name}, version ${model.version}`),
     h('p', { class: 'quiet' }, 'Made ', date(found.created), ` on the ${found.backend.toUpperCase()} in ${number(seconds.total)} s.`),
-    warnings.length > 0 && h('div', { class: 'note' }, h('h3', {}, 'Good to know'), h('ul', {}, warnings.map((each) => h('li', {}, each)))),
+    warnings.length > 0 && h('div', { class: 'note' }, h('h2', {}, 'Good to know'), h('ul', {}, warnings.map((each) => h('li', {}, each)))),
     h('dl', { class: 'figures' },
       figureOf('Items', number(found.n_items), found.n_unclustered
         ? `${number(found.n_unclustered)} of them in no cluster, because they have no known word.` : 'All of them in a cluster.'),
@@ -46,14 +46,14 @@ function content(model, found, clusters, signal) {
       figureOf('Silhouette', silhouette ? number(silhouette.value) : '–', silhouette
         ? `From −1 to 1; over ${count(silhouette.n_sampled, 'item')}. Near 0 is normal for short texts.` : 'It takes two clusters to have one.')),
     h('div', { class: 'pair' }, curve.figure, reachTable(found.reach)),
-    h('h3', {}, 'Sizes'), sizesTable(clusters),
+    h('h2', {}, 'Sizes'), sizesTable(clusters),
     h('p', { class: 'hint' }, `Time: ${Object.entries(seconds).filter(([stage]) => stage !== 'total').map(([stage, time]) => `${stage} ${number(time)} s`).join(', ')}.`),
   ].filter(Boolean);
 }
 
 function reachTable({ n_queries: queries, limit, whole_catalogue: whole, nearest_cluster: nearest }) {
   return h('section', {},
-    h('h3', {}, 'What a search can reach'),
+    h('h2', {}, 'What a search can reach'),
     h('p', { class: 'hint' }, `How many different items ${number(queries)} searches show among their first ${limit}. The more, the less hidden.`),
     h('table', {},
       h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Order'), h('th', { scope: 'col', class: 'n' }, 'In the nearest cluster'), h('th', { scope: 'col', class: 'n' }, 'In all items'))),

@@ -17,7 +17,7 @@ const input = h('input', { type: 'search', id: 'query', name: 'q', autocomplete:
 const suggestions = h('p', { class: 'chips' });
 const choices = h('div', { class: 'choices' });
 const region = h('div', { class: 'region' });
-let asked = {}; // what the results on the page answer
+let answered = {}; // the query and how many results are on the page
 
 /** @type {import('./main.js').View} */
 export const search = {
@@ -27,7 +27,7 @@ export const search = {
 
   mount(panel) {
     const form = h('form', { role: 'search', class: 'search' },
-      h('label', { for: 'query' }, 'What are you looking for?'),
+      h('h1', {}, h('label', { for: 'query' }, 'What are you looking for?')),
       h('div', { class: 'box' }, input, h('button', { class: 'main' }, 'Search')));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -53,8 +53,9 @@ export const search = {
       const found = await get(at(['recommend'], parameters), signal);
       const content = results(found, await clusters, signal, limits);
       announce(`${count(found.items.length, 'result')} for ${q}`);
-      if (asked.q === q && asked.n < n) requestAnimationFrame(() => focusResult(asked.n));
-      asked = { q, n: Number(n) };
+      const before = answered.q === q ? answered.n : Infinity;
+      if (before < n) requestAnimationFrame(() => focusResult(before));
+      answered = { q, n: Number(n) };
       return content;
     });
   },
@@ -62,6 +63,7 @@ export const search = {
 
 const focusResult = (place) => region.querySelector(`.results > li:nth-child(${place + 1}) a`)?.focus();
 
+/** What is seen before anything is searched for. */
 function home(clusters) {
   const largest = clusters.filter(({ size }) => size > 0).sort((a, b) => b.size - a.size);
   suggestions.replaceChildren('Try ', ...largest.slice(0, 6).map((cluster) => {
@@ -85,9 +87,10 @@ function home(clusters) {
   ];
 }
 
+/** The order and the clusters to look in; what has the focus keeps it. */
 async function showChoices(rank, wide, clusters) {
   const choose = (event) => go({ [event.target.name]: event.target.value, n: null });
-  const many = (await clusters.catch(() => [])).length;
+  const many = (await clusters.catch(() => [null])).length;
   const widths = { 1: 'the nearest cluster', 3: 'the 3 nearest clusters', [many]: 'all clusters' };
   const focused = choices.contains(document.activeElement) && document.activeElement.id;
   choices.replaceChildren(
@@ -112,7 +115,7 @@ function results(found, clusters, signal, limits) {
     link({ tab: 'map', cluster: cluster.label, item: null }, {}, `cluster ${cluster.label}`),
     ` of ${count(cluster.size, 'item')}: ${termsOf(cluster)}.`,
     message && ` Note: ${message}.`);
-  const list = h('ol', { class: 'results' }, items.map((item, place) => result(item, place + 1, terms, clusters)));
+  const list = h('ol', { class: 'results' }, items.map((item, place) => result(item, place + 1, clusters)));
   const more = items.length >= Number(read().n ?? PAGE) && items.length < limits.max_limit
     && link({ n: items.length + PAGE }, { class: 'button' }, 'Show more');
   return [summary, h('div', { class: 'beside' },
@@ -122,7 +125,7 @@ function results(found, clusters, signal, limits) {
       popularityBars(items, signal, (item) => go({ item: item.id }))))];
 }
 
-function result(item, rank, terms, clusters) {
+function result(item, rank, clusters) {
   const shared = [...new Set(item.marked.filter(([, marked]) => marked).map(([text]) => text.toLowerCase()))];
   const why = shared.length
     ? `Its text has ${shared.join(', ')}, and it is`
@@ -130,7 +133,7 @@ function result(item, rank, terms, clusters) {
   return h('li', {},
     h('span', { class: 'rank', 'aria-hidden': 'true' }, rank),
     h('article', {},
-      heading('h3', item), facts(item), markedText(item.marked),
+      heading('h2', item), facts(item), markedText(item.marked),
       h('details', {},
         h('summary', {}, 'Why it is here', h('span', { class: 'quiet' }, ` score ${number(item.score)}`)),
         h('p', {}, `${why} in `, link({ tab: 'map', cluster: item.cluster, item: null }, {}, `cluster ${item.cluster}`),

@@ -35,7 +35,7 @@ export function dataForm(datasets, limits, changed) {
   const credits = h('input', { type: 'file', name: 'credits', accept: '.csv,.parquet,text/csv' });
   const name = h('input', { name: 'name', required: true, pattern: '[a-z0-9_\\-]{1,64}', maxlength: 64, autocomplete: 'off', spellcheck: 'false' });
   const known = h('datalist', { id: 'columns' });
-  const said = h('p', { class: 'hint', role: 'status' });
+  const said = h('p', { class: 'hint strong' });
   const inputs = Object.fromEntries(Object.entries(ROLES).map(([role, [, usual]]) =>
     [role, h('input', { name: role, placeholder: usual, list: 'columns', autocomplete: 'off', spellcheck: 'false' })]));
   const columns = h('details', {},
@@ -54,7 +54,10 @@ export function dataForm(datasets, limits, changed) {
     const missing = NEEDED.filter((role) => found.length && !found.includes(ROLES[role][1]));
     said.textContent = missing.length
       ? `This file has no column ${missing.map((role) => `“${ROLES[role][1]}”`).join(' and no ')}. Which of its ${found.length} columns to use instead?` : '';
-    if (missing.length) columns.open = true;
+    if (missing.length) {
+      columns.open = true;
+      announce(said.textContent);
+    }
     for (const role of NEEDED) inputs[role].required = missing.includes(role);
   });
 

@@ -42,7 +42,7 @@ function content(model, { signal, refresh }) {
   });
   const columns = ['Version', 'Made', 'Clusters', 'Inertia', 'Items', 'Words', 'Iterations', 'Seed', 'Size'];
   return [
-    h('h2', {}, `Versions of ${model.name}`),
+    h('h1', {}, `Versions of ${model.name}`),
     h('p', { class: 'quiet' }, 'Each fit makes a version; the active one answers. Inertia is lower where items are nearer to their clusters: compare it between versions of the same data with as many clusters.'),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Table of versions' },
       h('table', {},
@@ -59,7 +59,7 @@ function content(model, { signal, refresh }) {
 function versionRow(model, { version, active, state, created, metrics, parameters, bytes, source }, { activate, drop }) {
   const usable = state === 'ready';
   return h('tr', { class: active ? 'active' : '' },
-    h('th', { scope: 'row' }, link({ v: active ? null : version, tab: 'report' }, {}, version),
+    h('th', { scope: 'row' }, usable ? link({ v: active ? null : version, tab: 'report' }, {}, version) : version,
       active && h('span', { class: 'badge' }, 'active'), !usable && h('span', { class: 'badge bad' }, 'damaged')),
     h('td', {}, date(created), source === 'upload' && ' (brought along)'),
     ...[number(metrics.n_clusters), inertia(metrics.inertia), number(metrics.n_items), number(metrics.n_terms), number(metrics.n_iter), parameters.seed ?? '', size(bytes)]
