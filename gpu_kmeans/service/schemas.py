@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from gpu_kmeans.service.settings import Settings
 
@@ -118,6 +118,12 @@ class Parameters(_Given):
     max_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1.0
     max_features: Annotated[int, Field(ge=1)] | None = None
     sublinear_tf: bool = False
+
+    @field_validator("max_df")
+    @classmethod
+    def _all_of_them(cls, value: int | float) -> int | float:
+        """Take 1 for a share: JavaScript writes 1.0 so, and terms of one text are no clusters."""
+        return 1.0 if value == 1 else value
 
 
 class JobRequest(_Given):

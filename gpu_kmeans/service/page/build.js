@@ -43,7 +43,7 @@ function listRuns(signal) {
     const { jobs } = await get('/v1/jobs?limit=20', signal);
     if (!jobs.length) return [h('p', { class: 'quiet' }, 'None yet.')];
     return [h('ul', { class: 'rows' }, jobs.map((job) => h('li', {},
-      link({ job: job.id }, {}, `${job.model}, ${job.parameters.n_clusters} clusters`),
+      link({ tab: 'build', job: job.id }, {}, `${job.model}, ${job.parameters.n_clusters} clusters`),
       h('span', { class: `state ${job.state}` }, STATES[job.state]),
       h('span', { class: 'quiet' }, date(job.created)))))];
   });

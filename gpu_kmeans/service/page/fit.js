@@ -47,7 +47,7 @@ export function fitForm(datasets) {
     outcome.replaceChildren();
     try {
       const job = await post('/v1/jobs', request(new FormData(form)));
-      go({ job: job.id });
+      go({ tab: 'build', job: job.id }); // the first model would make search the view to begin with
       scrollTo(0, 0);
     } catch (error) {
       outcome.replaceChildren(failure(error));

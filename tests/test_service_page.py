@@ -1,0 +1,216 @@
+"""The page in a browser, against a real service: what people do with it, and what titles cannot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import FILMS, Server
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "javascript:alert(3)",
+    "<svg onload=alert(4)>",
+    "${alert(5)}{{alert(6)}}",
+)
+PATIENCE = 20_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Page:
+    """A tab, and everything in it that should not happen."""
+
+    def __init__(self, browser: Any, server: Server, **options: Any) -> None:
+        self.tab = browser.new_context(**options).new_page()
+        self.tab.set_default_timeout(PATIENCE)
+        self.dialogs: list[str] = []
+        self.errors: list[str] = []
+        self.elsewhere: list[str] = []
+        self.tab.on("dialog", self._dialog)
+        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.tab.on("console", self._console)
+        self.tab.on("request", lambda request: self._request(request.url, server))
+        self.tab.goto(f"http://127.0.0.1:{server.port}/")
+
+    def _dialog(self, dialog: Any) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    def _console(self, message: Any) -> None:
+        # What the server refuses is told there as well, and is no error of the page.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.errors.append(message.text)
+
+    def _request(self, url: str, server: Server) -> None:
+        if not url.startswith((f"http://127.0.0.1:{server.port}/", "blob:", "data:")):
+            self.elsewhere.append(url)
+
+    def search(self, words: str) -> None:
+        self.tab.fill("#query", words)
+        self.tab.keyboard.press("Enter")
+        self.tab.wait_for_selector(".results > li")
+
+    def fine(self) -> None:
+        """Nothing happened that should not."""
+        assert (self.dialogs, self.errors, self.elsewhere) == ([], [], [])
+        self.tab.context.close()
+
+
+def hostile_films() -> bytes:
+    """The bundled films; some have titles and texts that would like to be code."""
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, FILMS[0].keys())
+    writer.writeheader()
+    for row, film in enumerate(FILMS):
+        wish = HOSTILE[row % len(HOSTILE)]
+        writer.writerow(film | {"title": wish, "overview": f"{film['overview']} ghost {wish}"})
+    return out.getvalue().encode()
+
+
+def test_upload_fit_search_map_and_roll_back(
+    browser: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path / "hostile films.csv"
+    file.write_bytes(hostile_films())
+    with Server(tmp_path_factory.mktemp("page") / "data") as server:
+        page = Page(browser, server)
+        tab = page.tab
+        # An empty service asks for a file; twice fitted, it has two versions.
+        tab.wait_for_selector("input[name=items]")
+        tab.set_input_files("input[name=items]", str(file))
+        assert tab.input_value("input[name=name]") == "hostile-films"
+        tab.click('button:text-is("Upload")')
+        for clusters in (8, 5):
+            tab.wait_for_selector("input[name=n_clusters]")
+            tab.select_option("select[name=dataset]", "hostile-films")
+            tab.fill("input[name=n_clusters]", str(clusters))
+            tab.click('button:text-is("Start")')
+            tab.wait_for_selector("text=is ready")
+            assert "inertia" in tab.inner_text("#panel-build")
+        assert [each["active"] for each in server.get("/v1/models/hostile-films")["versions"]] == [
+            True,
+            False,
+        ]
+        # Found by its words, with the reasons, and every title is only text.
+        tab.click("#tab-search")
+        page.search("ghost")
+        assert tab.locator(".results mark").count() > 0
+        titles = " ".join(tab.locator(".results .title").all_inner_texts())
+        assert any(wish in titles for wish in HOSTILE)
+        tab.click("summary >> nth=0")
+        tab.wait_for_selector(".pictures canvas")
+        # A title opens an item with others like it.
+        tab.click(".results .title a >> nth=0")
+        tab.wait_for_selector("dialog[open] .similar li")
+        tab.keyboard.press("Escape")
+        # The map, its tooltips, and a cluster's items.
+        tab.click("#tab-map")
+        tab.wait_for_selector(".map canvas")
+        assert "viewing only" in tab.inner_text("#panel-map")
+        box = tab.locator(".map .chart").bounding_box()
+        for step in range(0, 200, 5):
+            tab.mouse.move(box["x"] + box["width"] / 2 - 100 + step, box["y"] + box["height"] / 2)
+        tab.click(".clusters a >> nth=1")
+        tab.wait_for_selector(".members li")
+        # Back to the version before.
+        tab.click("#tab-versions")
+        tab.click("text=Go back to")
+        tab.wait_for_selector("tr.active >> text=8")
+        assert server.get("/v1/models/hostile-films")["active"] == 1
+        page.fine()
+
+
+def test_a_refused_upload_says_why_and_can_be_mended(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "books.csv"
+    file.write_text("isbn,plot\n" + "\n".join(f"{n},a ghost in house {n}" for n in range(20)))
+    with Server(tmp_path / "data") as server:
+        page = Page(browser, server)
+        tab = page.tab
+        tab.set_input_files("input[name=items]", str(file))
+        # The page has seen that the usual columns are missing, and asks which ones to use.
+        tab.fill("input[name=id]", "isbn")
+        tab.fill("input[name=text]", "blurb")
+        tab.click('button:text-is("Upload")')
+        tab.wait_for_selector("form .bad")
+        assert "blurb" in tab.inner_text("form .bad")
+        tab.fill("input[name=text]", "plot")
+        tab.click('button:text-is("Upload")')
+        tab.wait_for_selector("input[name=n_clusters]")
+        assert server.get("/v1/datasets/books")["rows"] == 20
+        page.fine()
+
+
+def test_a_search_can_be_linked_and_the_back_button_works(browser: Any, service: Server) -> None:
+    page = Page(browser, service)
+    tab = page.tab
+    tab.wait_for_selector(".card")
+    page.search("haunted house")
+    link = tab.url
+    first = tab.inner_text(".results .title >> nth=0")
+    tab.click("text=Most popular")
+    tab.wait_for_function(f"location.href !== {link!r}")
+    tab.go_back()
+    tab.wait_for_function(f"location.href === {link!r}")
+    tab.goto("about:blank")
+    tab.goto(link)
+    tab.wait_for_selector(".results > li")
+    assert tab.inner_text(".results .title >> nth=0") == first
+    page.fine()
+
+
+def test_tabs_work_by_keyboard(browser: Any, service: Server) -> None:
+    page = Page(browser, service)
+    page.tab.wait_for_selector(".card")
+    page.tab.focus("#tab-search")
+    page.tab.keyboard.press("ArrowRight")
+    assert page.tab.evaluate("document.activeElement.id") == "tab-map"
+    page.tab.keyboard.press("Enter")
+    page.tab.wait_for_selector(".map canvas")
+    page.fine()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_scrolling_to_the_side(browser: Any, service: Server, scheme: str) -> None:
+    size = {"width": 390, "height": 844}
+    page = Page(browser, service, viewport=size, color_scheme=scheme, has_touch=True)
+    tab = page.tab
+    tab.wait_for_selector(".card")
+    page.search("haunted house")
+    for name in ("search", "map", "report", "versions", "build"):
+        tab.click(f"#tab-{name}")
+        tab.wait_for_selector(f"#panel-{name}:not([hidden])")
+        tab.wait_for_timeout(300)
+        wide = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, name
+    dark = tab.evaluate("getComputedStyle(document.body).backgroundColor").strip("rgb()").split(",")
+    assert (int(dark[0]) < 128) == (scheme == "dark")
+    page.fine()
+
+
+def test_where_a_key_is_needed_the_page_asks_for_it(browser: Any, tmp_path: Path) -> None:
+    with Server(tmp_path / "data", key="open-sesame", require_keys=1) as server:
+        page = Page(browser, server)
+        tab = page.tab
+        tab.wait_for_selector("dialog[open] input")
+        tab.fill("dialog[open] input", "open-sesame")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("input[name=items]")
+        page.fine()
