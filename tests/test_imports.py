@@ -61,6 +61,23 @@ except SystemExit as end:
     assert not loaded & HEAVY
 
 
+def test_the_service_answers_without_a_library_that_fits(tmp_path: Path) -> None:
+    """Fits and checks run in processes of their own: CUDA, FAISS and pandas stay out of this one."""
+    pytest.importorskip("uvicorn", reason="the service's libraries are not installed")
+    program = """
+from pathlib import Path
+from gpu_kmeans.service import server, worker
+from gpu_kmeans.service.settings import configure
+service = server.open_service(configure({"data": Path(%r), "backend": "auto"}).settings)
+server.create_app(service)
+service.store.close()
+"""
+    loaded = loaded_by(program % str(tmp_path / "data"), tmp_path)
+    assert "fastapi" in loaded
+    fitting = {"cudf", "cuml", "cupy", "rmm", "numba", "torch", "faiss", "sklearn", "pandas"}
+    assert not loaded & (fitting | {"cpu_fallback", "scipy", "matplotlib", "bokeh"})
+
+
 def test_the_public_names_exist_and_are_listed_once() -> None:
     names = gpu_kmeans.__all__
     assert len(set(names)) == len(names)
