@@ -1,4 +1,4 @@
-"""The verbs on sparse rows that are worth a compiler: assigning rows, summing and moving them.
+"""The verbs on rows that are worth a compiler: assigning them, summing and moving sparse ones.
 
 ``kernels/rows.c`` is compiled when the package is installed, where there is a C compiler; where
 there is none, :mod:`cpu_fallback.rows` does the same with SciPy. Both are exact, and tests hold
@@ -22,6 +22,10 @@ with runs for all, and 0.2 on the synthetic corpus. Frequent features come first
 read most lies together. Tried without gain: rows in the order of their clusters. Marking in each
 run the vectors that hold anything gained far less than lists. Numba would compile in the
 first run, and a library of sparse products such as MKL would still write the scores.
+
+Dense rows are multiplied by BLAS; compiled, its scores are read once instead of four times, which
+at 63,000 x 256 takes an assignment from 2.6 to 1.3 times BLAS's own time at k = 100, from 2.9 to
+1.4 at k = 1000, and with labels from 5.3 to 1.5.
 """
 
 from __future__ import annotations
@@ -35,10 +39,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback import threads
-from cpu_fallback.sums import Layout, Sums, aligned, pointer, rare_at_most
+from cpu_fallback.sums import VECTOR_BYTES, Layout, Sums, aligned, pointer, rare_at_most
 from gpu_kmeans.protocol import Clusters, IntArray, Matrix
 
-__all__ = ["can_take", "is_there", "move", "nearest", "shift", "sum_rows"]
+__all__ = [
+    "can_take",
+    "is_there",
+    "move",
+    "nearest",
+    "nearest_dense",
+    "shift",
+    "sum_dense",
+    "sum_rows",
+]
 
 LIBRARY = "librows.so"
 PRODUCTS_PER_CALL = 1 << 23
@@ -46,6 +59,9 @@ LEAST_PRODUCTS = 1 << 19
 FEW_CALLS = 8
 """Enough products to outweigh a call, few enough for a core's cache and, where there are fewer,
 for threads to share them out."""
+SCORES_AT_ONCE = 1 << 21
+"""Of dense rows: enough for BLAS to share out, few enough to be in the cache when read again."""
+FEATURES_AT_ONCE = 64
 BANDS, SUMS_PER_BAND = 64, 1 << 19
 """Bands of features whose squares are added up apart, whatever the number of threads."""
 
@@ -65,7 +81,9 @@ def is_there() -> bool:
 
 def can_take(rows: Matrix) -> bool:
     """Whether there is a library, and it is made for such rows."""
-    return rows.indices.dtype == np.int32 and rows.indptr.dtype == np.int32 and is_there()
+    if hasattr(rows, "indptr") and not rows.indices.dtype == rows.indptr.dtype == np.int32:
+        return False
+    return is_there()
 
 
 def nearest(
@@ -85,14 +103,8 @@ def nearest(
     n, k, dtype = rows.shape[0], sums.k, sums.dtype
     width, indptr = sums.runs.shape[1], rows.indptr
     values = np.ascontiguousarray(rows.data, dtype=dtype)
-    numbers = aligned(np.empty, (2, width), dtype)
-    numbers[0], numbers[1] = np.inf, 1
-    numbers[0, :k], numbers[1, :k] = q, size
-    mine: list[NDArray[Any]] = []
-    if labels is not None:
-        w = np.ones(n, dtype=dtype) if weight is None else weight.astype(dtype)
-        wx2 = squared_norms if weight is None else weight * squared_norms
-        mine = [np.ascontiguousarray(labels, dtype=np.int32), w, np.asarray(wx2, dtype=dtype)]
+    numbers = _bounds(q, size, k, width, dtype)
+    mine = _own(labels, weight, squared_norms, n, dtype)
     found, cost = np.empty(n, dtype=np.int32), np.empty(n, dtype=dtype)
     own = None if labels is None else np.zeros(n, dtype=dtype)
     function, of_c = _function("nearest", dtype), ctypes.byref(sums.of_c())
@@ -122,6 +134,66 @@ def nearest(
     step = max(1, -(-n // calls))
     threads.each(work, range(0, n, step))
     return found, cost, own
+
+
+def nearest_dense(
+    rows: Matrix,
+    sums: NDArray[Any],
+    q: NDArray[Any],
+    size: NDArray[Any],
+    labels: NDArray[np.int32] | None,
+    weight: NDArray[Any] | None,
+    squared_norms: NDArray[Any] | None,
+) -> tuple[NDArray[np.int32], NDArray[Any], NDArray[Any] | None]:
+    """The same of dense rows: BLAS multiplies, and what it wrote is read only once."""
+    n, (n_features, k), dtype = rows.shape[0], sums.shape, sums.dtype
+    lanes = VECTOR_BYTES // dtype.itemsize
+    width = -(-k // lanes) * lanes
+    wide = aligned(np.zeros, (n_features, width), dtype)
+    wide[:, :k] = sums
+    numbers, mine = _bounds(q, size, k, width, dtype), _own(labels, weight, squared_norms, n, dtype)
+    found, cost = np.empty(n, dtype=np.int32), np.empty(n, dtype=dtype)
+    own = None if labels is None else np.zeros(n, dtype=dtype)
+    function, bounds = _function("least", dtype), [pointer(array) for array in numbers]
+    step = max(1, min(n, SCORES_AT_ONCE // width))
+    part = -(-step // FEW_CALLS)
+    room = aligned(np.empty, (step, width), dtype)
+    for start in range(0, n, step):
+        stop = min(start + step, n)
+        scores = room[: stop - start]
+        np.matmul(rows[start:stop], wide, out=scores)
+
+        def work(at: int, start: int = start, stop: int = stop) -> None:
+            first, last = start + at, min(start + at + part, stop)
+            given: list[Any] = [one[first:] for one in mine] or [None] * 3
+            out = (found[first:], cost[first:], None if own is None else own[first:])
+            function(
+                *map(ctypes.c_int64, (last - first, width // lanes)),
+                *(pointer(room[at:]), *bounds, *map(pointer, (*given, *out))),
+            )
+
+        threads.each(work, range(0, stop - start, part))
+    return found, cost, own
+
+
+def sum_dense(
+    rows: Matrix, labels: NDArray[np.int32], k: int, weight: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Sums of dense rows by cluster, of shape (k, n_features), float64."""
+    n, n_features = rows.shape
+    sums = np.zeros((k, n_features))
+    keep = [
+        *(rows, np.ascontiguousarray(labels, dtype=np.int32)),
+        *(None if weight is None else np.ascontiguousarray(weight), sums),
+    ]
+    arrays, function = [pointer(array) for array in keep], _function("sum_dense", rows.dtype)
+
+    def work(start: int) -> None:
+        numbers = (n, n_features, start, min(start + FEATURES_AT_ONCE, n_features))
+        function(*map(ctypes.c_int64, numbers), *arrays)
+
+    threads.each(work, range(0, n_features, FEATURES_AT_ONCE))
+    return sums
 
 
 def sum_rows(
@@ -202,6 +274,29 @@ def shift(old: Clusters, new: Clusters) -> float:
 
     threads.each(work, range(len(squares)))
     return float(squares.sum())
+
+
+def _bounds(q: NDArray[Any], size: NDArray[Any], k: int, width: int, dtype: Any) -> NDArray[Any]:
+    """``q`` and ``size``, filled up so that no cluster beyond k is ever chosen."""
+    numbers = aligned(np.empty, (2, width), dtype)
+    numbers[0], numbers[1] = np.inf, 1
+    numbers[0, :k], numbers[1, :k] = q, size
+    return numbers
+
+
+def _own(
+    labels: NDArray[np.int32] | None,
+    weight: NDArray[Any] | None,
+    squared_norms: Any,
+    n: int,
+    dtype: Any,
+) -> list[NDArray[Any]]:
+    """Labels, weights and weighted squared norms of the rows; nothing without labels."""
+    if labels is None:
+        return []
+    w = np.ones(n, dtype=dtype) if weight is None else weight.astype(dtype)
+    wx2 = squared_norms if weight is None else weight * squared_norms
+    return [np.ascontiguousarray(labels, dtype=np.int32), w, np.asarray(wx2, dtype=dtype)]
 
 
 def _places(rows: Matrix, layout: Layout) -> NDArray[np.int32]:

@@ -1,8 +1,8 @@
 """Verbs on rows: CSR compiled or through SciPy, dense through NumPy's BLAS; never one as the other.
 
 Sums are stored feature by cluster: a non-zero of a CSR row then reads one contiguous run of k
-numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns,
-sums and moves sparse rows, and the sums of rare features are lists. Everywhere else the hot line
+numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns
+and sums rows and moves sparse ones, and the sums of rare features are lists. Everywhere else the hot line
 is SciPy's ``rows @ sums``, in chunks of about :data:`SCORES_PER_CHUNK` scores, which keeps them
 in a core's cache, on a pool of threads (SciPy releases the GIL). Dense chunks run one after
 the other: BLAS has threads of its own.
@@ -118,6 +118,8 @@ def cluster_sums(
         return Clusters(found, totals, squares)
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
+    if not _is_csr(rows) and compiled.can_take(rows):
+        return _clusters_of_dense(compiled.sum_dense(rows, labels, k, weight), totals, rows.dtype)
     members = sparse.csc_array((ones, labels, np.arange(n + 1)), shape=(k, n)).tocsr()
     if _is_csr(rows):
         by_cluster = members @ rows
@@ -130,8 +132,14 @@ def cluster_sums(
     step = max(1, ELEMENTS_PER_CHUNK // rows.shape[1])
     for start in range(0, n, step):
         exact += members[:, start : start + step] @ rows[start : start + step].astype(np.float64)
-    norms = np.square(exact).sum(axis=1)
-    return Clusters(np.ascontiguousarray(exact.T, dtype=rows.dtype), totals, norms)
+    return _clusters_of_dense(exact, totals, rows.dtype)
+
+
+def _clusters_of_dense(
+    exact: NDArray[np.float64], totals: NDArray[np.float64], dtype: Any
+) -> Clusters:
+    norms = np.einsum("ij,ij->i", exact, exact)
+    return Clusters(np.ascontiguousarray(exact.T, dtype=dtype), totals, norms)
 
 
 def _small_cluster_sums(
@@ -169,6 +177,10 @@ def assign(
         wide = None if mine is None else mine.astype(np.float64)
         return Assignment(best, cheapest.astype(np.float64), wide)
     dense = _dense(clusters.sums)
+    if not _is_csr(rows) and compiled.can_take(rows) and rows.dtype == dtype:
+        found = compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms)
+        wide = None if found[2] is None else found[2].astype(np.float64)
+        return Assignment(found[0], found[1].astype(np.float64), wide)
     nearest = np.empty(n, dtype=np.int32)
     cost = np.empty(n)
     own = None if labels is None else np.zeros(n)

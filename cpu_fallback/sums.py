@@ -19,7 +19,7 @@ from scipy import sparse
 from cpu_fallback import threads
 from gpu_kmeans.protocol import IntArray
 
-__all__ = ["Layout", "Sums", "aligned", "pointer", "rare_at_most"]
+__all__ = ["VECTOR_BYTES", "Layout", "Sums", "aligned", "pointer", "rare_at_most"]
 
 VECTOR_BYTES = 64  # as in kernels/rows.c
 TILES = (1, 2, 4, 6, 8, 12, 16)

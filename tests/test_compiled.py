@@ -54,9 +54,11 @@ def with_library(verb: str, *arguments: Any, **named: Any) -> Any:
     k=st.one_of(st.integers(1, 40), st.sampled_from([127, 128, 129, 255, 256, 257, 300])),
     seed=st.integers(0, 10_000),
     weighted=st.booleans(),
+    dense=st.booleans(),
 )
-def test_both_paths_agree(backend, dtype, n, n_features, k, seed, weighted):
-    rows = backend.matrix(rows_of(n, n_features, seed, dtype))
+def test_both_paths_agree(backend, dtype, n, n_features, k, seed, weighted, dense):
+    given_rows = rows_of(n, n_features, seed, dtype)
+    rows = backend.matrix(given_rows.toarray() if dense else given_rows)
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, k, n).astype(np.int32)
     weight = 0.5 + rng.random(n) if weighted else None

@@ -62,7 +62,7 @@ except SystemExit as end:
 
 
 def test_the_service_answers_without_a_library_that_fits(tmp_path: Path) -> None:
-    """Fits and checks run in processes of their own: CUDA, FAISS and pandas stay out of this one."""
+    """Fits and checks run elsewhere: CUDA, FAISS and pandas stay out of this process."""
     pytest.importorskip("uvicorn", reason="the service's libraries are not installed")
     program = """
 from pathlib import Path

@@ -59,6 +59,36 @@ static void NAMED(rare_products)(
     first[n] = listed;
 }
 
+/* Turn a row's products with clusters [begin, begin + n_vectors * LANES) into costs; return the
+ * least of them and its cluster, the lowest of equal ones. `label` is left out, if it is here. */
+static inline __attribute__((always_inline)) REAL NAMED(cheapest)(
+    const int n_vectors, int64_t begin, VECTOR* scored, const VECTOR* qs, const VECTOR* sizes,
+    const REAL w, const REAL taken, int64_t label, WHOLE* cluster)
+{
+    WHOLES lanes;
+    for (int i = 0; i < LANES; ++i) lanes[i] = i;
+    for (int v = 0; v < n_vectors; ++v)
+        scored[v] = (qs[v] - 2 * scored[v] - taken) / (sizes[v] + w);
+    if (label >= 0 && label < n_vectors * LANES) ((REAL*)scored)[label] = INFINITY;
+    /* Less where the difference has its sign bit set: compilers that take a comparison of
+     * vectors apart, element by element, leave this whole. */
+    VECTOR best = (VECTOR){0} + LARGEST;
+    WHOLES at = lanes * 0 + (WHOLE)begin;
+    for (int v = 0; v < n_vectors; ++v) {
+        const WHOLES less = (WHOLES)(scored[v] - best) >> (8 * sizeof(REAL) - 1);
+        best = (VECTOR)(((WHOLES)scored[v] & less) | ((WHOLES)best & ~less));
+        at = ((lanes + (WHOLE)(begin + v * LANES)) & less) | (at & ~less);
+    }
+    REAL least = best[0];
+    *cluster = at[0];
+    for (int i = 1; i < LANES; ++i)
+        if (best[i] < least || (best[i] == least && at[i] < *cluster)) {
+            least = best[i];
+            *cluster = at[i];
+        }
+    return least;
+}
+
 /* The rows against the clusters [begin, begin + n_vectors * LANES). Their scores, so far the
  * products with rare features, become costs. */
 static inline __attribute__((always_inline)) void NAMED(tile)(
@@ -67,8 +97,6 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
     const int32_t* labels, const REAL* weight, const REAL* wx2, REAL* scores, int32_t* nearest,
     REAL* cost, REAL* own)
 {
-    WHOLES lanes;
-    for (int i = 0; i < LANES; ++i) lanes[i] = i;
     const VECTOR* qs = (const VECTOR*)(q + begin);
     const VECTOR* sizes = (const VECTOR*)(size + begin);
     for (int64_t row = 0; row < n; ++row) {
@@ -91,27 +119,10 @@ static inline __attribute__((always_inline)) void NAMED(tile)(
         for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];
         const REAL w = labels ? weight[row] : 0, taken = labels ? wx2[row] : 0;
         const int64_t label = labels ? labels[row] - begin : -1;
-        const int here = label >= 0 && label < n_vectors * LANES;
-        if (here) own[row] = ((REAL*)scored)[label];
-        for (int v = 0; v < n_vectors; ++v)
-            scored[v] = (qs[v] - 2 * scored[v] - taken) / (sizes[v] + w);
-        if (here) ((REAL*)scored)[label] = INFINITY;
-        /* Less where the difference has its sign bit set: compilers that take a comparison of
-         * vectors apart, element by element, leave this whole. */
-        VECTOR best = (VECTOR){0} + LARGEST;
-        WHOLES at = lanes * 0 + (WHOLE)begin;
-        for (int v = 0; v < n_vectors; ++v) {
-            const WHOLES less = (WHOLES)(scored[v] - best) >> (8 * sizeof(REAL) - 1);
-            best = (VECTOR)(((WHOLES)scored[v] & less) | ((WHOLES)best & ~less));
-            at = ((lanes + (WHOLE)(begin + v * LANES)) & less) | (at & ~less);
-        }
-        REAL least = best[0];
-        WHOLE cluster = at[0];
-        for (int i = 1; i < LANES; ++i)
-            if (best[i] < least || (best[i] == least && at[i] < cluster)) {
-                least = best[i];
-                cluster = at[i];
-            }
+        if (label >= 0 && label < n_vectors * LANES) own[row] = ((REAL*)scored)[label];
+        WHOLE cluster;
+        const REAL least =
+            NAMED(cheapest)(n_vectors, begin, scored, qs, sizes, w, taken, label, &cluster);
         if (begin == 0 || least < cost[row]) {
             cost[row] = least < LARGEST ? least : INFINITY;
             nearest[row] = (int32_t)cluster;
@@ -151,6 +162,41 @@ EACH_PROCESSOR void NAMED(nearest)(
             case 12: TILE(12) break;
             default: TILE(16)
         }
+    }
+}
+
+/* The cheapest cluster of each of n dense rows, whose products with all sums are in `scores`, of
+ * n_vectors a row; otherwise as `nearest`. The scores become costs. */
+EACH_PROCESSOR void NAMED(least)(
+    int64_t n, int64_t n_vectors, REAL* scores, const REAL* q, const REAL* size,
+    const int32_t* labels, const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost,
+    REAL* own)
+{
+    const VECTOR *qs = (const VECTOR*)q, *sizes = (const VECTOR*)size;
+    const int vectors = (int)n_vectors;
+    for (int64_t row = 0; row < n; ++row, scores += n_vectors * LANES) {
+        const REAL w = labels ? weight[row] : 0, taken = labels ? wx2[row] : 0;
+        const int64_t label = labels ? labels[row] : -1;
+        if (label >= 0) own[row] = scores[label];
+        WHOLE cluster;
+        const REAL least = NAMED(cheapest)(
+            vectors, 0, (VECTOR*)scores, qs, sizes, w, taken, label, &cluster);
+        cost[row] = least < LARGEST ? least : INFINITY;
+        nearest[row] = (int32_t)cluster;
+    }
+}
+
+/* Sum the features [start, stop) of n dense rows by cluster, in double: `sums` is k rows of as
+ * many features as the rows have. `weight` may be null, for ones. */
+EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(sum_dense)(
+    int64_t n, int64_t n_features, int64_t start, int64_t stop, const REAL* restrict rows,
+    const int32_t* labels, const double* weight, double* restrict sums)
+{
+    for (int64_t i = 0; i < n; ++i) {
+        const REAL* restrict row = rows + i * n_features;
+        double* restrict sum = sums + labels[i] * n_features;
+        const double w = weight ? weight[i] : 1;
+        for (int64_t f = start; f < stop; ++f) sum[f] += w * row[f];
     }
 }
 
