@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from gpu_kmeans.backend import resolve, why_not_gpu
+
+pytest.register_assert_rewrite("serving")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,3 +48,16 @@ def tmdb() -> Path:
     if not (folder / "tmdb_5000_movies.csv").is_file():
         pytest.skip(f"the TMDB 5000 CSVs are not in {folder} (set GPU_KMEANS_TMDB)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """One running service for all tests that need no other, with the bundled sample fitted.
+
+    The dataset and the model ``films`` are to be left as they are.
+    """
+    from serving import Server  # which skips where the service is not installed
+
+    with Server(tmp_path_factory.mktemp("service") / "data", "--sample") as server:
+        yield server
+        assert server.stop() == 0

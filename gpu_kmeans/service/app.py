@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from gpu_kmeans import __version__
 from gpu_kmeans.service import schemas
@@ -21,6 +22,7 @@ from gpu_kmeans.service.routes import datasets, health, jobs, models, page, use
 
 __all__ = ["create_app"]
 
+METHODS = ("GET", "PUT", "POST", "DELETE")
 ABOUT = (
     "Upload a catalogue, cluster its texts in the background, look at the clusters, ask for "
     "recommendations. Errors are `application/problem+json` with a stable `code`."
@@ -73,14 +75,24 @@ async def _invalid(_: Request, error: Exception) -> Any:
     raise validation_problem(found, code)
 
 
-async def _http(_: Request, error: Exception) -> Any:
+async def _http(request: Request, error: Exception) -> Any:
     assert isinstance(error, HTTPException)
     known = {
         404: ("not_found", "there is nothing here; /v1/openapi.json lists what there is"),
         405: ("method_not_allowed", "this method is not for this place; see Allow"),
     }
     code, detail = known.get(error.status_code, ("failed", str(error.detail)))
-    raise Problem(error.status_code, code, detail, error.headers)
+    # Starlette names the methods of one route; a place may have several.
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    raise Problem(error.status_code, code, detail, headers)
+
+
+def _allowed(request: Request) -> str:
+    def has(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return ", ".join(method for method in METHODS if has(method))
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

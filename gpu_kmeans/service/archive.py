@@ -13,6 +13,8 @@ __all__ = ["FILES", "pack", "size", "unpack"]
 
 FILES = ("manifest.json", "arrays.safetensors", "items.parquet")
 BLOCK = 512
+RECORD = 20 * BLOCK
+"""What tar fills its archives up to."""
 AT_ONCE = 1 << 20
 
 
@@ -43,15 +45,16 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises
     ------
     ModelCorrupt
-        It is no tar, or holds another thing than these files.
+        It is no tar, is not whole, or holds another thing than these files.
     """
     folder.mkdir()
-    found = set()
+    found, end = set(), 0
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
                 name = member.name.removeprefix("./")
-                if name not in FILES or name in found or not member.isreg():
+                plain = member.isreg() and not member.issparse()  # which may become any size
+                if name not in FILES or name in found or not plain:
                     raise ModelCorrupt(
                         f"the archive holds {member.name!r:.80}, which no model does; send what "
                         "was downloaded"
@@ -63,9 +66,27 @@ def unpack(archive: Path, folder: Path) -> None:
                     while part := source.read(AT_ONCE):
                         file.write(part)
                 flush(folder / name)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+                end = _end_of(member)
+                _check_zeros(archive, end - (-member.size % BLOCK), end)
+    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:
         raise ModelCorrupt(f"this is not a tar archive of a model: {error}") from error
     if found != set(FILES):
         missing = ", ".join(sorted(set(FILES) - found))
         raise ModelCorrupt(f"the archive lacks {missing}; send what was downloaded")
+    whole = archive.stat().st_size
+    if whole % BLOCK or not 2 * BLOCK <= whole - end <= 2 * BLOCK + RECORD:
+        raise ModelCorrupt("the archive is not whole; send what was downloaded")
+    _check_zeros(archive, end, whole)
     flush(folder)
+
+
+def _end_of(member: tarfile.TarInfo) -> int:
+    return member.offset_data + -(-member.size // BLOCK) * BLOCK
+
+
+def _check_zeros(archive: Path, start: int, end: int) -> None:
+    """What fills an archive up has no checksum of its own."""
+    with archive.open("rb") as file:
+        file.seek(start)
+        if file.read(end - start).strip(b"\0"):
+            raise ModelCorrupt("the archive is damaged; send what was downloaded")

@@ -94,6 +94,8 @@ def validation_problem(errors: Sequence[Any], code: str) -> Problem:
     said = []
     for each in errors[:5]:
         place = ".".join(str(part) for part in each["loc"] if part not in ("query", "path", "body"))
+        # A name that is not known is whatever was sent.
+        place = "".join(c if c.isprintable() else "?" for c in place[:100])
         said.append(f"{place or 'body'}: {each['msg'][:200]}")
     more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
     return Problem(422, code, "; ".join(said) + more)

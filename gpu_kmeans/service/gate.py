@@ -159,7 +159,7 @@ async def send_problem(problem: Problem, request_id: str, send: Callable[..., An
         (b"cache-control", b"no-store"),
         *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
     ]
-    if problem.status in (408, 413):  # the rest of the body is not waited for
+    if problem.status == 408:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

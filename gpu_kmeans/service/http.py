@@ -61,14 +61,22 @@ class _Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         self._of_headers += len(name) + len(value) + 4
+        # Headers may also come after a body in chunks.
+        if not self._in_headers and self._of_headers > self.max_header_bytes and not self._refused:
+            self._too_large()
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
         self._stop_waiting()
+        if self._refused:  # what came along with it is not looked at any more
+            return
         if self._of_headers > self.max_header_bytes:
             self._too_large()
-        else:
-            super().on_headers_complete()
+            return
+        # httptools takes addresses below 64 KiB only; 10,000 characters of a query may be more.
+        self.url, _, query = self.url.partition(b"?")
+        super().on_headers_complete()
+        self.scope["query_string"] = query.partition(b"#")[0]
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:

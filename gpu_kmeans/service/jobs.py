@@ -49,7 +49,7 @@ class _Live:
         self.job = job
         self.stage: str | None = None
         self.events: list[Event] = []
-        self.history: list[tuple[str, int, float]] = []
+        self.history: list[tuple[str, int, float, int]] = []
         self.cancelled = False
         self.work: asyncio.Task[Any] | None = None
         self.ended = False
@@ -80,6 +80,7 @@ class Jobs:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._adding = asyncio.Lock()
+        self._stopping = False
 
     async def start(self) -> None:
         """Mark what a crash interrupted, and go on with what waits."""
@@ -91,6 +92,7 @@ class Jobs:
 
     async def stop(self) -> None:
         """End the running job, which counts as interrupted; those that wait go on waiting."""
+        self._stopping = True
         if self._loop is not None:
             self._loop.cancel()
             with suppress(asyncio.CancelledError):
@@ -152,7 +154,12 @@ class Jobs:
             return row
         live.cancelled = True
         if live.work is None:
-            await self._end(live, "cancelled", None)
+            try:
+                await self._end(live, "cancelled", None)
+            except BaseException:
+                live.cancelled = False
+                self._wake.set()
+                raise
         else:
             live.work.cancel()
             while job in self._live:  # until its process has ended
@@ -175,10 +182,12 @@ class Jobs:
         if live is not None:
             view["stage"] = live.stage
             if history:
-                view["history"] = list(live.history)
+                view["history"] = [each[:3] for each in live.history]
             if live.work is None:
                 waiting = [each for each in self._live.values() if each.work is None]
                 view["queue_position"] = waiting.index(live) + 1
+        elif row["state"] == "running":  # how it ended could not be written down
+            view["state"] = "interrupted"
         return view
 
     async def events(self, job: str, after: int = 0) -> AsyncIterator[Event | None]:
@@ -186,14 +195,12 @@ class Jobs:
         live = self._live.get(job)
         if live is None:
             row = self._row(job)
-            told = [
-                ("progress", {"stage": stage, "iteration": at, "inertia": inertia, "moved": None})
-                for stage, at, inertia in row["history"]
-            ]
+            names = ("stage", "iteration", "inertia", "moved")
+            told = [("progress", dict(zip(names, each, strict=True))) for each in row["history"]]
             for number, (kind, data) in enumerate(told, 1):
                 if number > after:
                     yield Event(number, kind, data)
-            yield Event(len(told) + 1, "end", job_view(row))
+            yield Event(len(told) + 1, "end", self.view(row))
             return
         sent = after
         yield Event(sent, "state", self.view(self._row(job), history=False))
@@ -219,7 +226,7 @@ class Jobs:
 
     async def _run_all(self) -> None:
         while True:
-            waiting = next((live for live in self._live.values() if live.work is None), None)
+            waiting = next(filter(_may_begin, self._live.values()), None)
             if waiting is None:
                 self._wake.clear()
                 await self._wake.wait()
@@ -228,18 +235,29 @@ class Jobs:
             try:
                 await asyncio.shield(waiting.work)
             except asyncio.CancelledError:
-                if not waiting.work.done():  # it is the service that ends, and not the job
+                if self._stopping:  # it is the service that ends, and not the job
                     waiting.work.cancel()
                     with suppress(asyncio.CancelledError):
                         await waiting.work
                     raise
             except Exception:
                 log.exception("job %s could not be ended", waiting.job)
-                self._live.pop(waiting.job, None)
+            if waiting.job in self._live:
+                await self._abandon(waiting)
+
+    async def _abandon(self, live: _Live) -> None:
+        """End a job that could not: cancelled before it began, or with no room to say how."""
+        state = "cancelled" if live.cancelled else "interrupted"
+        try:
+            await self._end(live, state, {"code": state, "detail": "it ended on its way"})
+        except Exception:
+            self._live.pop(live.job, None)
+            live.ended = True
+            live.tell("end", self.view(self._row(live.job)))
 
     async def _fit(self, live: _Live) -> None:
         registry = self.store.registry
-        scratch = await asyncio.to_thread(self.store.scratch)
+        scratch = self.store.scratch()  # not on a thread: it is not to be made and then lost
         try:
             await asyncio.to_thread(registry.start_job, live.job)
             live.stage = "starting"
@@ -311,7 +329,8 @@ class Jobs:
         if kind == "stage":
             live.stage = event["stage"]
         else:
-            live.history.append((event["stage"], event["iteration"], event["inertia"]))
+            each = (event["stage"], event["iteration"], event["inertia"], event["moved"])
+            live.history.append(each)
         live.tell(kind, event)
 
     async def _end(self, live: _Live, state: str, error: Row | None) -> None:
@@ -324,6 +343,10 @@ class Jobs:
         live.ended = True
         live.tell("end", job_view(self._row(live.job)))
         log.info("job ended", extra={"job": live.job, "state": state})
+
+
+def _may_begin(live: _Live) -> bool:
+    return live.work is None and not live.cancelled
 
 
 def job_view(row: Row, *, history: bool = True) -> Row:
@@ -343,7 +366,7 @@ def job_view(row: Row, *, history: bool = True) -> Row:
         "error": row["error"],
         "queue_position": None,
     }
-    return view | ({"history": row["history"]} if history else {})
+    return view | ({"history": [each[:3] for each in row["history"]]} if history else {})
 
 
 def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> Row:
@@ -376,38 +399,52 @@ async def run_worker(
         limit=LINE_BYTES,
     )
     assert process.stdin is not None and process.stdout is not None
+    leaving = False
     try:
         async with asyncio.timeout(seconds):
             process.stdin.write(orjson.dumps(spec) + b"\n")
             async for line in process.stdout:
                 said: Row = orjson.loads(line)
+                leaving = said["event"] in ("done", "error")
                 if said["event"] == "done":
                     return said
                 if said["event"] == "error":
                     if "where" in said:
                         log.error("worker failed", extra={"where": said["where"]})
-                    raise Problem(said["status"], said["code"], said["detail"])
+                    hint = _too_little(spec) if said["code"] == "failed" else ""
+                    raise Problem(said["status"], said["code"], said["detail"] + hint)
                 if hear is not None:
                     hear(said)
+            leaving = True
     except TimeoutError:
         raise Problem(
             503, "too_slow", f"it took longer than the {seconds:g} s that are allowed"
         ) from None
     finally:
-        await _ended(process)
-    raise Problem(500, "crashed", _how_it_died(process.returncode))
+        await _ended(process, leaving)
+    raise Problem(500, "crashed", _how_it_died(process.returncode) + _too_little(spec))
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
+async def _ended(process: asyncio.subprocess.Process, leaving: bool) -> None:
     """Make sure that a process is no more."""
-    with suppress(ProcessLookupError):
-        process.terminate()
+    # terminate() looks at one that has just ended, and its exit code would be lost by that.
+    if not leaving:
+        with suppress(ProcessLookupError):
+            process.terminate()
     try:
         await asyncio.wait_for(asyncio.shield(process.wait()), GRACE_SECONDS)
     except TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def _too_little(spec: Row) -> str:
+    """Libraries that get no memory break down in many ways."""
+    memory = spec.get("memory")
+    return (
+        "" if memory is None else f"; perhaps the {memory} bytes of memory it may use are too few"
+    )
 
 
 def _how_it_died(code: int | None) -> str:

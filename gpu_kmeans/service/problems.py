@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 
-from gpu_kmeans.errors import GpuKMeansError
+from gpu_kmeans.errors import FileProblem, GpuKMeansError
 
 __all__ = ["MEDIA_TYPE", "Problem", "body", "of_exception"]
 
 MEDIA_TYPE = "application/problem+json"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Problem(Exception):
@@ -44,14 +45,22 @@ def of_exception(error: BaseException) -> Problem | None:
     """The problem that an exception stands for; None for one that nobody expected."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, GpuKMeansError):
-        return Problem(error.status, error.code, str(error))
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
+    if _is_full(error):
         return Problem(
             507, "storage_full", "the server's disk is full: nothing was stored; free some space"
         )
+    if isinstance(error, GpuKMeansError):
+        return Problem(error.status, error.code, str(error))
     return None
+
+
+def _is_full(error: BaseException | None) -> bool:
+    if isinstance(error, FileProblem):  # which may say it in other words
+        error = error.__cause__
+    if isinstance(error, sqlite3.OperationalError):
+        # SQLite tells ENOSPC apart, but not EDQUOT and EFBIG.
+        return error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def body(problem: Problem, request_id: str) -> bytes:

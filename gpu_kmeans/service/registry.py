@@ -177,7 +177,11 @@ class Registry:
     def start_job(self, job: str) -> None:
         """Let a waiting job run."""
         with self.writing() as to:
-            to.execute("UPDATE jobs SET state = 'running', started = ? WHERE id = ?", (now(), job))
+            to.execute(
+                # A job that was cancelled meanwhile stays that.
+                "UPDATE jobs SET state = 'running', started = ? WHERE id = ? AND state = 'queued'",
+                (now(), job),
+            )
 
     def end_job(self, job: str, state: str, history: list[Any], error: Row | None) -> None:
         """Keep how a job ended without a version."""

@@ -199,7 +199,7 @@ async def _fit_sample(service: Service) -> None:
 def _log_json() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("gpu_kmeans.service", "uvicorn.error"):
+    for name in ("gpu_kmeans.service", "uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False

@@ -16,6 +16,7 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from gpu_kmeans.errors import FileProblem, InvalidParam
@@ -71,6 +72,13 @@ class Settings(BaseSettings):
         if not host or host != host.strip():
             raise ValueError("must be a name or an address")
         return host
+
+    @field_validator("key")
+    @classmethod
+    def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not key.get_secret_value().strip():
+            raise ValueError("must not be blank")
+        return key
 
     @classmethod
     def settings_customise_sources(
@@ -164,7 +172,12 @@ def configure(
 
 
 def _from_environment() -> dict[str, Any]:
-    return EnvSettingsSource(Settings)()
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError:  # the one setting that is a list
+        raise InvalidParam(
+            'allowed_hosts (environment): must be JSON, such as ["films.example"]'
+        ) from None
 
 
 def _check_names(environ: Mapping[str, str]) -> None:

@@ -38,8 +38,10 @@ async def ready(service: ServiceOf) -> Response:
         if model["active"] is None:
             continue
         if answering < service.settings.max_loaded_models:
-            loaded = await service.models.get(model["name"])
-            loaded.check()
+            try:
+                (await service.models.get(model["name"])).check()
+            except Problem as problem:
+                raise Problem(503, problem.code, problem.detail, {"Retry-After": "5"}) from None
             answering += 1
     return answer({"status": "ok", "models": answering})
 

@@ -34,6 +34,7 @@ BODY: dict[str, Any] = {
     }
 }
 JobId = Annotated[str, Path(max_length=64)]
+MOST_DIGITS = 9
 
 
 @router.post(
@@ -128,7 +129,8 @@ async def events(
 ) -> Response:
     """Server-sent events: what the job told so far, then what it tells, until it ends."""
     _row(service, job)
-    after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    given = last_event_id or ""
+    after = int(given) if given.isdecimal() and len(given) <= MOST_DIGITS else 0
     return StreamingResponse(
         _lines(service.jobs.events(job, after)),
         media_type="text/event-stream",
