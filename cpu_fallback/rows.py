@@ -2,9 +2,9 @@
 
 Sums are stored feature by cluster: a non-zero of a CSR row then reads one contiguous run of k
 numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns
-and sums rows and moves sparse ones, and the sums of rare features are lists. Everywhere else the hot line
-is SciPy's ``rows @ sums``, in chunks of about :data:`SCORES_PER_CHUNK` scores, which keeps them
-in a core's cache, on a pool of threads (SciPy releases the GIL). Dense chunks run one after
+and sums rows and moves sparse ones, and the sums of rare features are lists. Everywhere else the
+hot line is SciPy's ``rows @ sums``, in chunks of about :data:`SCORES_PER_CHUNK` scores, which keeps
+them in a core's cache, on a pool of threads (SciPy releases the GIL). Dense chunks run one after
 the other: BLAS has threads of its own.
 
 Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``; compiled, one

@@ -4,8 +4,9 @@ TF-IDF rows lie almost at right angles to each other, and no two directions show
 percent of them: principal components of such rows are a star that hides all but a few clusters.
 So this is a drawing and not a projection. The area of a disc is the size of its cluster. Discs
 start where classical scaling of the centroids' cosines puts them, so that similar ones begin as
-neighbours, and are pushed apart until none overlaps another. Within a disc the items spiral
-outward from the one nearest to the centroid. For viewing only: nothing is to be measured in it.
+neighbours, and are pushed apart until none overlaps another, or for some hundred rounds. Within
+a disc the items spiral outward from the one nearest to the centroid. For viewing only: nothing is
+to be measured in it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.model import Model
 
-__all__ = ["DiscMap", "disc_map"]
+__all__ = ["DiscMap", "disc_map", "own_products", "typical_first"]
 
 GAP = 1.08
 """Distance of two discs' centres at least, in sums of their radii."""
 ROUNDS = 400
+MOST_ARRANGED = 1_000
+"""More discs are laid out on a spiral: arranging them takes memory and time by their square."""
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 """Between one item and the next: no two items of a disc come to lie on one ray."""
 
@@ -56,14 +59,11 @@ def disc_map(model: Model) -> DiscMap:
     """Draw a model's clusters as discs of items; the same for the same model."""
     labels = np.flatnonzero(model.sizes).astype(np.int32)
     radius = np.sqrt(model.sizes[labels].astype(np.float64))
-    x, y = _apart(_scaled(model.centroids[labels]) * radius.sum() / 2, radius)
-    rows = np.flatnonzero(model.labels >= 0)
-    # Cosines with the own centroid; all rows of a cluster share the centroid's norm.
-    postings = model.postings
-    terms = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
-    products = postings.values * model.centroids[model.labels[postings.rows], terms]
-    closeness = np.bincount(postings.rows, weights=products, minlength=postings.n_rows)
-    order = rows[np.lexsort((-closeness[rows], model.labels[rows]))]
+    if len(labels) <= MOST_ARRANGED:
+        x, y = _apart(_scaled(model.centroids[labels]) * radius.sum() / 2, radius)
+    else:
+        x, y = _spiral(radius)
+    order = typical_first(model)
     sizes = model.sizes[labels]
     nth = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     disc = np.repeat(np.arange(len(labels)), sizes)
@@ -78,6 +78,31 @@ def disc_map(model: Model) -> DiscMap:
         x[disc] + out * np.cos(angle),
         y[disc] + out * np.sin(angle),
     )
+
+
+def typical_first(model: Model) -> NDArray[np.intp]:
+    """Rows of the clustered items by cluster, those nearest to its centroid first; shape (n,)."""
+    rows = np.flatnonzero(model.labels >= 0)
+    # The rows of a cluster share the centroid's norm: products order them as cosines do.
+    closeness = own_products(model)[rows]
+    return rows[np.lexsort((-closeness, model.labels[rows]))]
+
+
+def own_products(model: Model) -> NDArray[np.float64]:
+    """Product of each item with its cluster's centroid; 0 for an item in none. Shape (n,)."""
+    postings = model.postings
+    terms = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
+    products = postings.values * model.centroids[model.labels[postings.rows], terms]
+    sums = np.bincount(postings.rows, weights=products, minlength=postings.n_rows)
+    return sums.astype(np.float64, copy=False)
+
+
+def _spiral(radius: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Discs on a spiral, one behind the other, each clear of the turn before."""
+    widest = 2 * GAP * float(radius.max())
+    angle = 4 * np.sqrt(np.pi * (1 + np.arange(len(radius))))  # steps of at least the width
+    out = widest * angle / (2 * math.pi)
+    return out * np.cos(angle), out * np.sin(angle)
 
 
 def _scaled(centroids: NDArray[np.float32]) -> NDArray[np.float64]:

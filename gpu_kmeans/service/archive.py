@@ -68,7 +68,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 flush(folder / name)
                 end = _end_of(member)
                 _check_zeros(archive, end - (-member.size % BLOCK), end)
-    except (tarfile.TarError, EOFError, OverflowError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OverflowError, RecursionError, ValueError) as error:
         raise ModelCorrupt(f"this is not a tar archive of a model: {error}") from error
     if found != set(FILES):
         missing = ", ".join(sorted(set(FILES) - found))

@@ -1,7 +1,8 @@
 """The connection: uvicorn's HTTP protocol, with limits on what a slow or broken client may do.
 
-uvicorn waits for a request's headers for as long as a client likes, and takes any number of
-them. Here both end: 408 and 431. What is no HTTP is answered as a problem, too.
+uvicorn waits for a request's headers for as long as a client likes, takes any number of them, and
+waits as long for a client that does not read its answer. Here all of this ends: 408, 431, and a
+connection that is closed. What is no HTTP is answered as a problem, too.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ class _Protocol(HttpToolsProtocol):
         self._received = 0
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.TimerHandle | None = None
         self._wait(self.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_watching()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -43,6 +46,30 @@ class _Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_headers and self._received > self.max_header_bytes:
             self._too_large()
+
+    def pause_writing(self) -> None:
+        """Watch a client that does not read: its request may not be kept open for ever."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        self._stop_watching()
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._watcher = self.loop.call_later(self.body_seconds, self._unread, left)
+
+    def _unread(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() >= before:
+            self.transport.abort()
+        else:
+            self._watch()
+
+    def _stop_watching(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
 
     def eof_received(self) -> None:
         cycle: Any = self.cycle  # None before the first request

@@ -267,14 +267,9 @@ class Jobs:
                 spec, lambda event: self._hear(live, event), self.settings.fit_seconds
             )
             about = self._row(live.job)["about"]
-            # What is being committed cannot be cancelled any more.
-            commit = asyncio.create_task(
-                asyncio.to_thread(self._commit, live, scratch, about, done)
-            )
-            try:
-                await asyncio.shield(commit)
-            except asyncio.CancelledError:
-                await commit
+            # What was committed has succeeded, even if someone wanted to cancel it meanwhile.
+            with suppress(asyncio.CancelledError):
+                await self._commit(live, scratch / "model", about, done)
             await self._ended(live, "succeeded")
         except asyncio.CancelledError:
             state = "cancelled" if live.cancelled else "interrupted"
@@ -303,26 +298,27 @@ class Jobs:
             "memory": self.settings.fit_memory_bytes,
         }
 
-    def _commit(self, live: _Live, scratch: Path, about: Row, done: Row) -> None:
-        model = scratch / "model"
-        size = sum(path.stat().st_size for path in model.iterdir())
-        folder = self.store.keep(model, self.store.models)
+    async def _commit(self, live: _Live, model: Path, about: Row, done: Row) -> None:
         kept = {
             **done["about"],
-            "bytes": size,
+            "bytes": sum(path.stat().st_size for path in model.iterdir()),
             "dataset": about["dataset"],
             "job": live.job,
             "source": "fit",
         }
-        self.store.registry.add_version(
-            about["model"],
-            folder,
-            kept,
-            done["report"],
-            activate=about["activate"],
-            job=live.job,
-            history=live.history,
-        )
+
+        def register(folder: str) -> None:
+            self.store.registry.add_version(
+                about["model"],
+                folder,
+                kept,
+                done["report"],
+                activate=about["activate"],
+                job=live.job,
+                history=live.history,
+            )
+
+        await self.store.commit(model, self.store.models, register)
 
     def _hear(self, live: _Live, event: Row) -> None:
         kind = event.pop("event")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from gpu_kmeans.discs import disc_map
-from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem
+from gpu_kmeans.discs import disc_map, own_products, typical_first
+from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
 from gpu_kmeans.model import Model
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.problems import Problem
@@ -115,9 +115,7 @@ class Loaded:
             postings.rows, np.square(postings.values, dtype=np.float64), postings.n_rows
         )
         centroids = [float(np.square(c, dtype=np.float64).sum()) for c in model.centroids]
-        terms = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
-        products = postings.values * model.centroids[model.labels[postings.rows], terms]
-        dots = np.bincount(postings.rows, products, postings.n_rows)
+        dots = own_products(model)
         ids, labels = model.items["id"].to_pylist(), model.labels.tolist()
         for row, label in enumerate(labels):
             if label < 0:
@@ -134,7 +132,7 @@ class Loaded:
 
     def map(self) -> Row:
         """The map of all clustered items."""
-        discs = self._discs
+        discs = disc_map(self.model)
         ids = self.model.items["id"].to_pylist()
         titles = self._titles
         rows = discs.rows.tolist()
@@ -165,14 +163,10 @@ class Loaded:
         }
 
     @cached_property
-    def _discs(self) -> Any:
-        return disc_map(self.model)
-
-    @cached_property
     def _members(self) -> dict[int, list[int]]:
-        """Rows by cluster, in the order in which the map spirals outward."""
+        """Rows by cluster, the most typical first."""
         found: dict[int, list[int]] = {}
-        rows = self._discs.rows
+        rows = typical_first(self.model)
         for row, label in zip(rows.tolist(), self.model.labels[rows].tolist(), strict=True):
             found.setdefault(label, []).append(row)
         return found
@@ -258,6 +252,7 @@ class Models:
         self.most = most
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._one_at_a_time = asyncio.Lock()  # each takes memory while it is read
 
     def __len__(self) -> int:
         return len(self._loaded)
@@ -297,7 +292,7 @@ class Models:
                 "no_active_version",
                 f"no version of the model {name!r} is active: activate one",
             )
-        row = registry.version(name, number)
+        row = registry.place(name, number)
         if row is None:
             raise Problem(404, "unknown_version", f"the model {name!r} has no version {number}")
         if row["state"] == "corrupt":
@@ -327,19 +322,39 @@ class Models:
             return Loaded(name, version, Model.load(self.store.models / row["folder"]))
 
         try:
-            loaded = await asyncio.to_thread(load)
-        except (ModelError, FileProblem) as error:
-            await asyncio.to_thread(self.store.registry.set_aside, name, version)
-            await asyncio.to_thread(self.store.set_aside, row["folder"])
-            log.error(
-                "a version was set aside",
-                extra={"model": name, "version": version, "reason": type(error).__name__},
-            )
-            raise _corrupt(name, version) from error
+            async with self._one_at_a_time:
+                loaded = await asyncio.to_thread(load)
+        except (UnsupportedSchema, FileProblem, OSError, MemoryError) as error:
+            if (self.store.models / row["folder"]).is_dir():  # not its fault: it stays where it is
+                raise Problem(
+                    503,
+                    "version_unavailable",
+                    f"version {version} of the model {name!r} cannot be loaded now: "
+                    f"{'it needs a newer gpu-kmeans' if _too_new(error) else 'try again later'}",
+                    {"Retry-After": "5"},
+                ) from error
+            raise await self._set_aside(row, error) from error
+        except ModelError as error:
+            raise await self._set_aside(row, error) from error
         self._loaded[row["folder"]] = loaded
         while len(self._loaded) > self.most:
             self._loaded.popitem(last=False)
         return loaded
+
+    async def _set_aside(self, row: Row, error: Exception) -> Problem:
+        """Take a version that cannot be read out of the way; return what to say of it."""
+        name, version = row["model"], row["version"]
+        await asyncio.to_thread(self.store.registry.set_aside, name, version)
+        await asyncio.to_thread(self.store.set_aside, row["folder"])
+        log.error(
+            "a version was set aside",
+            extra={"model": name, "version": version, "reason": type(error).__name__},
+        )
+        return _corrupt(name, version)
+
+
+def _too_new(error: BaseException) -> bool:
+    return isinstance(error, UnsupportedSchema)
 
 
 def _corrupt(name: str, version: int) -> Problem:

@@ -229,6 +229,14 @@ class Registry:
         """One version of a model."""
         return self.row("SELECT * FROM versions WHERE model = ? AND version = ?", model, version)
 
+    def place(self, model: str, version: int) -> Row | None:
+        """Where a version is and whether it can be read: all that an answer needs."""
+        return self.row(
+            "SELECT model, version, folder, state FROM versions WHERE model = ? AND version = ?",
+            model,
+            version,
+        )
+
     def folders(self) -> set[str]:
         """Folders that versions name."""
         return {row["folder"] for row in self.rows("SELECT folder FROM versions")}
@@ -271,10 +279,10 @@ class Registry:
                 )
             return int(version)
 
-    def activate(self, model: str, version: int) -> None:
-        """Let a version answer."""
+    def activate(self, model: str, version: int) -> bool:
+        """Let a version answer; false if it is gone meanwhile."""
         with self.writing() as to:
-            _activate(to, model, version)
+            return _activate(to, model, version)
 
     def set_aside(self, model: str, version: int) -> None:
         """Mark a version that cannot be read; it answers no longer."""
@@ -289,14 +297,19 @@ class Registry:
                     (model, version),
                 )
 
-    def delete_version(self, model: str, version: int) -> None:
-        """Forget a version; its number stays taken."""
+    def delete_version(self, model: str, version: int) -> bool:
+        """Forget a version that does not answer; its number stays taken. False if it answers."""
         with self.writing() as to:
-            to.execute("DELETE FROM versions WHERE model = ? AND version = ?", (model, version))
+            done = to.execute(
+                "DELETE FROM versions WHERE model = ? AND version = ? "
+                "AND version IS NOT (SELECT active FROM models WHERE name = ?)",
+                (model, version, model),
+            )
             to.execute(
                 "UPDATE models SET previous = NULL WHERE name = ? AND previous = ?",
                 (model, version),
             )
+            return done.rowcount > 0
 
     def delete_model(self, model: str) -> None:
         """Forget all versions of a model."""
@@ -305,12 +318,18 @@ class Registry:
             to.execute("UPDATE models SET active = NULL, previous = NULL WHERE name = ?", (model,))
 
 
-def _activate(to: sqlite3.Connection, model: str, version: int) -> None:
-    to.execute(
-        "UPDATE models SET previous = active, active = ?, updated = ? "
-        "WHERE name = ? AND active IS NOT ?",
-        (version, now(), model, version),
-    )
+def _activate(to: sqlite3.Connection, model: str, version: int) -> bool:
+    found = to.execute(
+        "SELECT 1 FROM versions WHERE model = ? AND version = ? AND state = 'ready'",
+        (model, version),
+    ).fetchone()
+    if found is not None:
+        to.execute(
+            "UPDATE models SET previous = active, active = ?, updated = ? "
+            "WHERE name = ? AND active IS NOT ?",
+            (version, now(), model, version),
+        )
+    return found is not None
 
 
 def now() -> str:

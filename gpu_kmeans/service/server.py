@@ -145,14 +145,19 @@ class _Server(uvicorn.Server):
         self.service = service
         self.ready = ready
         self.sample = sample
+        self._fitting: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.sample:
-            await _fit_sample(self.service)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_soon)
+        if self.sample:
+            self._fitting = asyncio.create_task(_fit_sample(self.service))
+            try:
+                await self._fitting
+            except asyncio.CancelledError:
+                return
         self.ready()
         log.info("ready", extra={"address": _address(sockets[0]) if sockets else ""})
 
@@ -167,6 +172,8 @@ class _Server(uvicorn.Server):
             return
         self.service.stopping = True
         log.info("stopping")
+        if self._fitting is not None:
+            self._fitting.cancel()
         loop = asyncio.get_running_loop()
         loop.call_later(self.service.settings.drain_seconds, self._stop)
 

@@ -17,17 +17,21 @@ removes; and what was acknowledged is whole.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from gpu_kmeans.errors import FileProblem
 from gpu_kmeans.service.registry import Registry
 
 __all__ = ["Store", "flush", "remove"]
+
+T = TypeVar("T")
 
 FOLDERS = ("datasets", "models", "set-aside", "incoming")
 
@@ -103,6 +107,34 @@ class Store:
         path.rename(among / name)
         flush(among)
         return name
+
+    async def commit(self, path: Path, among: Path, register: Callable[[str], T]) -> T:
+        """Move a flushed file or folder to its place and name it in the registry.
+
+        Not cut short by a cancellation, which would take away what is being kept; where the
+        registry does not take it, nothing of it stays.
+        """
+
+        def work() -> T:
+            name = self.keep(path, among)
+            try:
+                return register(name)
+            except BaseException:
+                remove(among / name)
+                raise
+
+        task, cancelled = asyncio.create_task(asyncio.to_thread(work)), False
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                cancelled = True
+            except Exception:
+                break
+        found = task.result()
+        if cancelled:
+            raise asyncio.CancelledError
+        return found
 
     def set_aside(self, folder: str) -> None:
         """Take a model directory that cannot be read out of the way, for people to look at."""

@@ -159,9 +159,14 @@ async def _put(
             others = parts | {part: None}
             names = await asyncio.to_thread(_link, service, scratch, others) | {part: file.name}
             found = await _checked(service, scratch, names, given)
-            # A client that goes away now does not undo it half way.
-            commit = asyncio.to_thread(_commit, service, name, file, part, parts, found, given)
-            await asyncio.shield(commit)
+
+            def register(stored: str) -> None:
+                parts[part]["file"] = stored
+                service.registry.put_dataset(
+                    name, found | {"given": given}, parts["items"], parts["credits"]
+                )
+
+            await service.store.commit(file, service.store.datasets, register)
             if old is not None:
                 await asyncio.to_thread(remove, service.store.datasets / old["file"])
         finally:
@@ -232,13 +237,6 @@ async def receive(service: Service, request: Request, file: Path) -> Row:
 
 def _link(service: Service, scratch: Path, parts: Row) -> Row:
     return link_parts(service.store, scratch, parts["items"], parts["credits"])
-
-
-def _commit(
-    service: Service, name: str, file: Path, part: str, parts: Row, found: Row, given: Row
-) -> None:
-    parts[part]["file"] = service.store.keep(file, service.store.datasets)
-    service.registry.put_dataset(name, found | {"given": given}, parts["items"], parts["credits"])
 
 
 def view(row: Row) -> Row:

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -36,6 +37,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 TAR = "application/x-tar"
+ROWS_AT_ONCE = 1_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet may take for the beginning of a formula."""
 
@@ -93,11 +95,10 @@ async def delete(service: ServiceOf, name: NamePath) -> Response:
 async def delete_version(service: ServiceOf, name: NamePath, version: Number) -> Response:
     """Delete a version that is not active; its number is not used again."""
     row = _version(service, name, version)
-    if _model(service, name)["active"] == version:
+    if not await asyncio.to_thread(service.registry.delete_version, name, version):
         raise Problem(
             409, "version_active", f"version {version} is active: activate another one first"
         )
-    await asyncio.to_thread(service.registry.delete_version, name, version)
     await _remove(service, row)
     return Response(status_code=204)
 
@@ -111,7 +112,8 @@ async def delete_version(service: ServiceOf, name: NamePath, version: Number) ->
 async def activate(service: ServiceOf, name: NamePath, version: Number) -> Response:
     """Let a version answer from now on; it is loaded first."""
     await service.models.get(name, version)
-    await asyncio.to_thread(service.registry.activate, name, version)
+    if not await asyncio.to_thread(service.registry.activate, name, version):
+        raise Problem(404, "unknown_version", f"version {version} was deleted meanwhile")
     return answer(_detail(service, name))
 
 
@@ -155,21 +157,21 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
             }
             found = await run_worker(spec)
 
-            def commit() -> int:
-                model = scratch / "model"
-                about = {
-                    **found["about"],
-                    "bytes": sum(path.stat().st_size for path in model.iterdir()),
-                    "dataset": None,
-                    "job": None,
-                    "source": "upload",
-                }
-                folder = service.store.keep(model, service.store.models)
+            model = scratch / "model"
+            about = {
+                **found["about"],
+                "bytes": sum(path.stat().st_size for path in model.iterdir()),
+                "dataset": None,
+                "job": None,
+                "source": "upload",
+            }
+
+            def register(folder: str) -> int:
                 return service.registry.add_version(
                     name, folder, about, found["report"], activate=False
                 )
 
-            version = await asyncio.shield(asyncio.to_thread(commit))
+            version = await service.store.commit(model, service.store.models, register)
         finally:
             await asyncio.to_thread(remove, scratch)
     row, active = _version(service, name, version), _model(service, name)["active"]
@@ -313,14 +315,12 @@ async def export(loaded: Chosen) -> Response:
 
 
 def _csv(loaded: Loaded) -> Iterator[str]:
-    def line(cells: list[Any]) -> str:
+    """Many rows at a time: each part goes through another thread and back."""
+    rows = chain([["id", "title", "cluster", "distance"]], loaded.labelled())
+    while part := list(islice(rows, ROWS_AT_ONCE)):
         out = io.StringIO()
-        csv.writer(out).writerow([_harmless(cell) for cell in cells])
-        return out.getvalue()
-
-    yield line(["id", "title", "cluster", "distance"])
-    for cells in loaded.labelled():
-        yield line(cells)
+        csv.writer(out).writerows([_harmless(cell) for cell in cells] for cells in part)
+        yield out.getvalue()
 
 
 def _harmless(cell: Any) -> Any:

@@ -30,6 +30,7 @@ BODY: dict[str, Any] = {
         },
     }
 }
+USUAL_LIMIT, USUAL_QUERY = 50, 500
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 # An id may hold a slash.
 ItemPath = Annotated[str, Path(max_length=500)]
@@ -44,18 +45,24 @@ async def recommend(
     clusters: Annotated[int, Query(ge=1, description="nearest clusters to draw from")] = 1,
 ) -> Response:
     """Items of the nearest cluster for some keywords, with the reasons."""
-    found = loaded.recommender.recommend(q, limit=limit, rank=rank, clusters=clusters)
-    return answer(
-        {
-            **loaded.head(),
-            "query": found.query,
-            "rank": rank,
-            "terms": found.terms,
-            "cluster": found.cluster and cluster_row(found.cluster),
-            "message": found.message,
-            "items": loaded.ranked(found.items, found.terms),
-        }
-    )
+
+    def work() -> Response:
+        found = loaded.recommender.recommend(q, limit=limit, rank=rank, clusters=clusters)
+        return answer(
+            {
+                **loaded.head(),
+                "query": found.query,
+                "rank": rank,
+                "terms": found.terms,
+                "cluster": found.cluster and cluster_row(found.cluster),
+                "message": found.message,
+                "items": loaded.ranked(found.items, found.terms),
+            }
+        )
+
+    # A thread takes longer than a usual query; an unusual one would keep all others waiting.
+    usual = limit <= USUAL_LIMIT and len(q) <= USUAL_QUERY
+    return work() if usual else await asyncio.to_thread(work)
 
 
 @router.post(
