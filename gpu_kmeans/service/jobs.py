@@ -235,7 +235,8 @@ class Jobs:
             try:
                 await asyncio.shield(waiting.work)
             except asyncio.CancelledError:
-                if self._stopping:  # it is the service that ends, and not the job
+                if self._stopping or not waiting.work.done():
+                    # It is the service that ends, and not the job.
                     waiting.work.cancel()
                     with suppress(asyncio.CancelledError):
                         await waiting.work
