@@ -283,7 +283,7 @@ class Jobs:
                 problem = Problem(500, "failed", f"unexpected {type(error).__name__}")
             await self._end(live, "failed", {"code": problem.code, "detail": problem.detail})
         finally:
-            await asyncio.to_thread(remove, scratch)
+            remove(scratch)  # at once: the service may be ending
 
     def _spec(self, job: str, scratch: Path) -> Row:
         about = self._row(job)["about"]

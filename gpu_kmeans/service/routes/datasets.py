@@ -170,7 +170,7 @@ async def _put(
             if old is not None:
                 await asyncio.to_thread(remove, service.store.datasets / old["file"])
         finally:
-            await asyncio.to_thread(remove, scratch)
+            remove(scratch)  # at once: the service may be ending
     return answer(view(_row(service, name)), 201 if old is None else 200)
 
 
@@ -192,7 +192,7 @@ async def adopt(service: Service, name: str, items: Path, credits: Path) -> None
             parts[part]["file"] = service.store.keep(file, service.store.datasets)
         service.registry.put_dataset(name, found | {"given": {}}, parts["items"], parts["credits"])
     finally:
-        await asyncio.to_thread(remove, scratch)
+        remove(scratch)  # at once: the service may be ending
 
 
 async def _checked(service: Service, scratch: Path, names: Row, given: Row) -> Row:

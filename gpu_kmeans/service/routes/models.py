@@ -173,7 +173,7 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
 
             version = await service.store.commit(model, service.store.models, register)
         finally:
-            await asyncio.to_thread(remove, scratch)
+            remove(scratch)  # at once: the service may be ending
     row, active = _version(service, name, version), _model(service, name)["active"]
     return answer(_version_view(row, active), 201)
 
