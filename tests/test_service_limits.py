@@ -21,15 +21,16 @@ LATE = 5.0
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def impatient(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service that waits for nobody, and takes little."""
     with Server(
         tmp_path_factory.mktemp("impatient"),
         **{"header_seconds": 0.3, "body_seconds": 0.3, "max_header_bytes": 4_000},
-        **{"max_upload_bytes": 20_000, "max_body_bytes": 2_000, "max_rows": 50, "max_batch": 3},
+        **{"max_upload_bytes": 600_000, "max_body_bytes": 2_000, "max_rows": 50, "max_batch": 3},
+        fit_seconds=0.1,
     ) as server:
         server.put("films", films(30))
-        server.fit("films", n_clusters=3)
+        assert server.upload("films", service.archive("films")).status_code == 201
         yield server
         assert not [line for line in server.log() if line["level"] == "error"]
         assert server.stop() == 0
@@ -142,14 +143,14 @@ def test_headers_beyond_the_limit_are_refused(impatient: Server) -> None:
 
 def test_an_upload_beyond_the_limit_is_refused(impatient: Server) -> None:
     line = "PUT /v1/datasets/large/items"
-    announced = head(line, f"Content-Type: {CSV}", "Content-Length: 20001")
+    announced = head(line, f"Content-Type: {CSV}", "Content-Length: 600001")
     refused(impatient.raw(announced), 413, "too_large")
     in_chunks = head(line, f"Content-Type: {CSV}", "Transfer-Encoding: chunked")
     part = b"7d0\r\n" + b"x" * 2_000 + b"\r\n"
-    refused(impatient.raw(in_chunks + part * 11), 413, "too_large")
+    refused(impatient.raw(in_chunks + part * 301), 413, "too_large")
     until(lambda: not impatient.incoming())
     # A client that goes on sending hears of it, too.
-    parts = (b"x" * 60_000 for _ in range(20))
+    parts = (b"x" * 60_000 for _ in range(50))
     reply = impatient.http.put(
         "/v1/datasets/large/items", content=parts, headers={"content-type": CSV}
     )
@@ -266,22 +267,24 @@ def test_a_killed_process_fails_its_job_and_nothing_else(narrow: Server) -> None
     assert narrow.get("/readyz")["status"] == "ok"
 
 
-def test_a_fit_that_takes_too_long_or_too_much_memory_fails(tmp_path: Path) -> None:
+def test_a_fit_that_takes_too_long_fails(impatient: Server) -> None:
+    job = impatient.ended(impatient.ask("films", n_clusters=3))
+    assert (job["state"], job["error"]["code"]) == ("failed", "too_slow")
+    assert "0.1 s" in job["error"]["detail"]
+    assert impatient.workers() == impatient.incoming() == []
+
+
+def test_a_fit_that_wants_too_much_memory_fails_and_nothing_else(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.put("films", films(30))
-        server.fit("films", n_clusters=2)
         assert server.stop() == 0
     with Server(tmp_path / "data", fit_memory_bytes=200 << 20) as server:
         job = server.ended(server.ask("films", n_clusters=3))
         assert job["state"] == "failed"
+        # Libraries that get no memory break down in many ways.
         assert job["error"]["code"] in ("out_of_memory", "crashed", "failed")
         assert "memory" in job["error"]["detail"]
-        assert server.get("/v1/models/films/recommend", q="love")["version"] == 1
-        assert server.stop() == 0
-    with Server(tmp_path / "data", fit_seconds=0.05) as server:
-        job = server.ended(server.ask("films", n_clusters=3))
-        assert (job["state"], job["error"]["code"]) == ("failed", "too_slow")
-        assert server.workers() == server.incoming() == []
+        assert server.get("/readyz")["status"] == "ok"
         assert server.stop() == 0
 
 
@@ -525,8 +528,11 @@ def test_a_new_start_tells_what_was_interrupted_and_goes_on_with_what_waited(
         interrupted = server.get(f"/v1/jobs/{running['id']}")
         assert (interrupted["state"], interrupted["error"]["code"]) == ("interrupted",) * 2
         assert interrupted["finished"]
-        done = server.ended(waiting[0])
-        assert (done["state"], done["version"]) == ("succeeded", 1)
+        if number == signal.SIGKILL:
+            done = server.ended(waiting[0])
+            assert (done["state"], done["version"]) == ("succeeded", 1)
+        else:  # which need not be waited for twice
+            until(lambda: server.get(f"/v1/jobs/{waiting[0]['id']}")["state"] == "running")
         assert server.stop() == 0
 
 
@@ -547,7 +553,7 @@ def no_file_beyond(server: Server, size: int) -> Iterator[None]:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_stops_what_writes_and_nothing_else(tmp_path: Path) -> None:
+def test_a_full_disk_stops_what_writes_and_nothing_else(service: Server, tmp_path: Path) -> None:
     def upload(size: int) -> Any:
         content = b"id,overview\n" + b"1,some text\n" * (size // 12)
         return server.http.put(
@@ -556,8 +562,8 @@ def test_a_full_disk_stops_what_writes_and_nothing_else(tmp_path: Path) -> None:
 
     with Server(tmp_path / "data") as server:
         server.put("films", films(243))
-        server.fit("films", n_clusters=3)
-        archive = server.archive("films")
+        archive = service.archive("films")
+        assert server.upload("films", archive).status_code == 201
         with no_file_beyond(server, 1 << 20):
             assert "disk is full" in refused(upload(3 << 20), 507, "storage_full")
             assert server.incoming() == []
@@ -585,7 +591,6 @@ def test_a_full_disk_stops_what_writes_and_nothing_else(tmp_path: Path) -> None:
             until(lambda: not server.incoming())
         # With room again, everything goes on.
         server.put("small", films(2))
-        assert server.fit("films", n_clusters=4) == 2
         assert [each["name"] for each in server.get("/v1/datasets")["datasets"]] == [
             *("films", "small")
         ]
@@ -602,9 +607,9 @@ def damage(path: Path) -> None:
 def test_a_damaged_version_is_set_aside_and_the_rest_serves(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         server.put("films", films(60))
-        for name in ("one", "two", "one"):
-            server.fit("films", name, n_clusters=3)
-        server.http.post("/v1/models/one/versions/2/activate")
+        server.fit("films", "one", n_clusters=3)
+        assert server.upload("two", server.archive("one")).status_code == 201
+        assert server.fit("films", "one", n_clusters=4) == 2
         archive = server.archive("one")
         assert server.stop() == 0
     (damaged,) = (

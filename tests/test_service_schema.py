@@ -64,6 +64,8 @@ def too_large(_: Any, value: Any) -> bytes:
 
 schema = schemathesis.openapi.from_dict(narrowed(document()))
 schema.config.generation.update(deterministic=True)
+refusals = schema.config.checks.negative_data_rejection
+refusals.expected_statuses = [*refusals.expected_statuses, "413"]
 
 
 @schema.parametrize()

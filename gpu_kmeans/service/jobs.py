@@ -399,7 +399,8 @@ async def run_worker(
     leaving = False
     try:
         async with asyncio.timeout(seconds):
-            process.stdin.write(orjson.dumps(spec) + b"\n")
+            with suppress(OSError, RuntimeError):  # it may have been killed already
+                process.stdin.write(orjson.dumps(spec) + b"\n")
             async for line in process.stdout:
                 said: Row = orjson.loads(line)
                 leaving = said["event"] in ("done", "error")
