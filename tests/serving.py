@@ -47,7 +47,7 @@ class Event(NamedTuple):
 
 def environment(**settings: object) -> dict[str, str]:
     """This process's environment with these settings of the service, and no others."""
-    kept = {name: value for name, value in os.environ.items() if name[:11] != "GPU_KMEANS_"}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GPU_KMEANS_")}
     return kept | {f"GPU_KMEANS_{name.upper()}": str(value) for name, value in settings.items()}
 
 

@@ -103,7 +103,8 @@ def test_upload_fit_search_map_and_roll_back(
             tab.select_option("select[name=dataset]", "hostile-films")
             tab.fill("input[name=n_clusters]", str(clusters))
             tab.click('button:text-is("Start")')
-            tab.wait_for_selector("text=is ready")
+            # What the first fit said stands there until the second one begins.
+            tab.wait_for_selector(f"text=hostile-films, {clusters} clusters: done")
             assert "inertia" in tab.inner_text("#panel-build")
         assert [each["active"] for each in server.get("/v1/models/hostile-films")["versions"]] == [
             True,
