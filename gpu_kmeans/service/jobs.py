@@ -169,7 +169,9 @@ class Jobs:
     def uses(self, dataset: str) -> str | None:
         """A job that waits for a dataset or reads it; None where none does."""
         for job in self._live:
-            if self._row(job)["about"]["dataset"] == dataset:
+            row = self._row(job)
+            # A moment may pass between a job's last word and its leaving.
+            if row["about"]["dataset"] == dataset and row["state"] not in FINAL:
                 return job
         return None
 
