@@ -29,8 +29,7 @@ class CompileKernels(BuildHookInterface):
 
     def _compiled(self) -> bool:
         root = Path(self.root)
-        sources = [root / KERNELS / name for name in ("rows.c", "rows_of.h")]
-        sources.append(root / "hatch_build.py")
+        sources = [*(root / KERNELS).glob("*.[ch]"), root / "hatch_build.py"]
         made = root / LIBRARY
         if made.is_file() and made.stat().st_mtime > max(s.stat().st_mtime for s in sources):
             return True

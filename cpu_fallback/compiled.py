@@ -31,15 +31,22 @@ at 63,000 x 256 takes an assignment from 2.6 to 1.3 times BLAS's own time at k =
 from __future__ import annotations
 
 import ctypes
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from cpu_fallback import threads
-from cpu_fallback.sums import VECTOR_BYTES, Layout, Sums, aligned, pointer, rare_at_most
+from cpu_fallback.sums import (
+    Layout,
+    Sums,
+    aligned,
+    library,
+    pointer,
+    rare_at_most,
+    vector_bytes,
+)
 from gpu_kmeans.protocol import Clusters, IntArray, Matrix
 
 __all__ = [
@@ -53,30 +60,30 @@ __all__ = [
     "sum_rows",
 ]
 
-LIBRARY = "librows.so"
 PRODUCTS_PER_CALL = 1 << 23
 LEAST_PRODUCTS = 1 << 19
 FEW_CALLS = 8
 """Enough products to outweigh a call, few enough for a core's cache and, where there are fewer,
 for threads to share them out."""
-SCORES_AT_ONCE = 1 << 21
-"""Of dense rows: enough for BLAS to share out, few enough to be in the cache when read again."""
-FEATURES_AT_ONCE = 64
+CALLS = 64
+NUMBERS_IN_CACHE = 1 << 15
+DENSE_ROWS = 12
+"""Dense rows are multiplied so many at once, or half as many, and as often as the cache keeps
+them."""
+PARTS = 4
+"""Of dense rows that are summed apart: two threads read more than one, and many add up more."""
+FEATURES_AT_ONCE = 256
+WAYS = 4
+"""Sums of one feature that are formed in turns, as in kernels/rows.c."""
+EFFORT = 4
+"""Of a column beside its non-zeros, in non-zeros."""
 BANDS, SUMS_PER_BAND = 64, 1 << 19
 """Bands of features whose squares are added up apart, whatever the number of threads."""
 
 
-@cache
-def _library() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(str(Path(__file__).parent / "kernels" / LIBRARY))
-    except OSError:  # there was no compiler, or another machine's built it
-        return None
-
-
 def is_there() -> bool:
     """Whether there is a library."""
-    return _library() is not None
+    return library() is not None
 
 
 def can_take(rows: Matrix) -> bool:
@@ -103,11 +110,11 @@ def nearest(
     n, k, dtype = rows.shape[0], sums.k, sums.dtype
     width, indptr = sums.runs.shape[1], rows.indptr
     values = np.ascontiguousarray(rows.data, dtype=dtype)
-    numbers = _bounds(q, size, k, width, dtype)
-    mine = _own(labels, weight, squared_norms, n, dtype)
+    numbers = _of_clusters(q, size, labels, weight, width, dtype)
+    mine = _of_rows(labels, weight, squared_norms, dtype)
     found, cost = np.empty(n, dtype=np.int32), np.empty(n, dtype=dtype)
     own = None if labels is None else np.zeros(n, dtype=dtype)
-    function, of_c = _function("nearest", dtype), ctypes.byref(sums.of_c())
+    function, of_c = _function("nearest", k, dtype), ctypes.byref(sums.of_c())
     whole = [pointer(array) for array in (rows.indices, values)]
     bounds = [pointer(array) for array in numbers]
 
@@ -122,8 +129,7 @@ def nearest(
             listed = (*room, np.empty(entries, dtype))
         else:
             listed = (indptr[start:], places, values)
-        given: list[Any] = [one[start:] for one in mine] or [None] * 3
-        out = (found[start:], cost[start:], None if own is None else own[start:])
+        given, out = _from(start, mine), _from(start, [found, cost, own])
         function(
             *(ctypes.c_int64(stop - start), pointer(indptr[start:]), *whole, of_c, *bounds),
             *map(pointer, (*given, scores, *listed, *out)),
@@ -145,34 +151,33 @@ def nearest_dense(
     weight: NDArray[Any] | None,
     squared_norms: NDArray[Any] | None,
 ) -> tuple[NDArray[np.int32], NDArray[Any], NDArray[Any] | None]:
-    """The same of dense rows: BLAS multiplies, and what it wrote is read only once."""
+    """The same of dense rows."""
     n, (n_features, k), dtype = rows.shape[0], sums.shape, sums.dtype
-    lanes = VECTOR_BYTES // dtype.itemsize
-    width = -(-k // lanes) * lanes
-    wide = aligned(np.zeros, (n_features, width), dtype)
-    wide[:, :k] = sums
-    numbers, mine = _bounds(q, size, k, width, dtype), _own(labels, weight, squared_norms, n, dtype)
+    lanes = vector_bytes(k, dtype) // dtype.itemsize
+    n_vectors = -(-k // lanes)
+    columns = aligned(np.zeros, (n_vectors * n_features, lanes), dtype)
+    columns = columns.reshape(n_vectors, n_features, lanes)
+    for vector in range(n_vectors):
+        some = sums[:, vector * lanes : (vector + 1) * lanes]
+        columns[vector, :, : some.shape[1]] = some
+    numbers = _of_clusters(q, size, labels, weight, n_vectors * lanes, dtype)
+    mine = _of_rows(labels, weight, squared_norms, dtype)
     found, cost = np.empty(n, dtype=np.int32), np.empty(n, dtype=dtype)
     own = None if labels is None else np.zeros(n, dtype=dtype)
-    function, bounds = _function("least", dtype), [pointer(array) for array in numbers]
-    step = max(1, min(n, SCORES_AT_ONCE // width))
-    part = -(-step // FEW_CALLS)
-    room = aligned(np.empty, (step, width), dtype)
-    for start in range(0, n, step):
+    function = _function("nearest_dense", k, dtype)
+    given = [pointer(array) for array in (columns, *numbers)]
+
+    def work(start: int) -> None:
         stop = min(start + step, n)
-        scores = room[: stop - start]
-        np.matmul(rows[start:stop], wide, out=scores)
+        rest, out = _from(start, mine), _from(start, [found, cost, own])
+        function(
+            *map(ctypes.c_int64, (stop - start, n_features, n_vectors, height)),
+            *(pointer(rows[start:]), *given, *map(pointer, (*rest, *out))),
+        )
 
-        def work(at: int, start: int = start, stop: int = stop) -> None:
-            first, last = start + at, min(start + at + part, stop)
-            given: list[Any] = [one[first:] for one in mine] or [None] * 3
-            out = (found[first:], cost[first:], None if own is None else own[first:])
-            function(
-                *map(ctypes.c_int64, (last - first, width // lanes)),
-                *(pointer(room[at:]), *bounds, *map(pointer, (*given, *out))),
-            )
-
-        threads.each(work, range(0, stop - start, part))
+    height = DENSE_ROWS * max(1, NUMBERS_IN_CACHE // (DENSE_ROWS * n_features))
+    step = height * max(1, n // (height * CALLS))
+    threads.each(work, range(0, n, step))
     return found, cost, own
 
 
@@ -181,19 +186,23 @@ def sum_dense(
 ) -> NDArray[np.float64]:
     """Sums of dense rows by cluster, of shape (k, n_features), float64."""
     n, n_features = rows.shape
-    sums = np.zeros((k, n_features))
-    keep = [
-        *(rows, np.ascontiguousarray(labels, dtype=np.int32)),
-        *(None if weight is None else np.ascontiguousarray(weight), sums),
-    ]
-    arrays, function = [pointer(array) for array in keep], _function("sum_dense", rows.dtype)
+    parts = max(1, min(PARTS, n // (8 * k)))
+    height, bands = -(-n // parts), range(0, n_features, FEATURES_AT_ONCE)
+    sums = np.zeros((parts, k, n_features))
+    given = [rows, np.ascontiguousarray(labels, dtype=np.int32), weight]
+    if weight is not None:
+        given[2] = np.ascontiguousarray(weight)
+    function = _function("sum_dense", k, rows.dtype)
 
-    def work(start: int) -> None:
-        numbers = (n, n_features, start, min(start + FEATURES_AT_ONCE, n_features))
-        function(*map(ctypes.c_int64, numbers), *arrays)
+    def work(task: int) -> None:
+        part, first = task // len(bands), bands[task % len(bands)]
+        start, stop = part * height, min((part + 1) * height, n)
+        numbers = (stop - start, n_features, first, min(first + FEATURES_AT_ONCE, n_features))
+        arrays = _from(start, given)
+        function(*map(ctypes.c_int64, numbers), *map(pointer, (*arrays, sums[part])))
 
-    threads.each(work, range(0, n_features, FEATURES_AT_ONCE))
-    return sums
+    threads.each(work, range(parts * len(bands)))
+    return sums.sum(axis=0) if parts > 1 else sums[0]
 
 
 def sum_rows(
@@ -204,30 +213,28 @@ def sum_rows(
     into: Any,
 ) -> tuple[Sums, NDArray[np.float64]]:
     """Sums by cluster, over those of ``into`` where they are alike, and their squared norms."""
-    columns, layout = _by_column(rows, k)
-    n_features, dtype = rows.shape[1], rows.dtype
+    columns, dtype = _by_column(rows, k), rows.dtype
+    layout = columns.layout
     if isinstance(into, Sums) and into.layout is layout and (into.k, into.dtype) == (k, dtype):
         sums = into
     else:
         sums = Sums.empty(layout, k, dtype)
     keep = [
-        *(columns.indptr, columns.indices, columns.data),
         np.ascontiguousarray(labels, dtype=np.int32),
         None if weight is None else np.ascontiguousarray(weight),
     ]
-    arrays, of_c = [pointer(array) for array in keep], ctypes.byref(sums.of_c())
-    function = _function("sum_features", dtype)
-    bands = min(BANDS, 1 + (sums.runs.size + 8 * rows.nnz) // SUMS_PER_BAND)
-    height = -(-n_features // bands)
-    squares = np.zeros((-(-n_features // height), k))
+    arrays = [pointer(array) for array in (*columns.arrays, *keep)]
+    of_c, function = ctypes.byref(sums.of_c()), _function("sum_features", k, dtype)
+    bands = columns.bands(min(BANDS, 1 + (sums.runs.size + 8 * rows.nnz) // SUMS_PER_BAND))
+    width = sums.runs.shape[1]
+    squares = np.zeros((len(bands), width))
 
     def work(band: int) -> None:
-        numbers = (band * height, min((band + 1) * height, n_features))
-        room = (np.zeros(k), np.zeros(k, np.int32), squares[band])
-        function(*map(ctypes.c_int64, numbers), *arrays, of_c, *map(pointer, room))
+        room = (np.zeros(WAYS * width), np.zeros(k, np.int32), squares[band])
+        function(*map(ctypes.c_int64, bands[band]), *arrays, of_c, *map(pointer, room))
 
-    threads.each(work, range(len(squares)))
-    return sums, squares.sum(axis=0)
+    threads.each(work, range(len(bands)))
+    return sums, squares[:, :k].sum(axis=0)
 
 
 def move(
@@ -246,7 +253,7 @@ def move(
         *(np.ascontiguousarray(weight, np.float64), rows.indptr, rows.indices),
         np.ascontiguousarray(rows.data, dtype=dtype),
     ]
-    _function("move", dtype)(
+    _function("move", clusters.sums.k, dtype)(
         ctypes.c_int64(len(which)),
         *map(pointer, keep),
         ctypes.byref(clusters.sums.of_c()),
@@ -256,7 +263,7 @@ def move(
 
 def shift(old: Clusters, new: Clusters) -> float:
     """Sum of the squared distances between old and new means."""
-    function = _function("shift", old.sums.dtype)
+    function = _function("shift", old.sums.k, old.sums.dtype)
     n_features, k = old.sums.shape
     of_c = [ctypes.byref(one.sums.of_c()) for one in (old, new)]
     scale = [old.inverse_weight(), -new.inverse_weight()]
@@ -276,27 +283,46 @@ def shift(old: Clusters, new: Clusters) -> float:
     return float(squares.sum())
 
 
-def _bounds(q: NDArray[Any], size: NDArray[Any], k: int, width: int, dtype: Any) -> NDArray[Any]:
-    """``q`` and ``size``, filled up so that no cluster beyond k is ever chosen."""
+def _of_clusters(
+    q: NDArray[Any],
+    size: NDArray[Any],
+    labels: NDArray[np.int32] | None,
+    weight: NDArray[Any] | None,
+    width: int,
+    dtype: Any,
+) -> NDArray[Any]:
+    """``q``, filled up so that no cluster beyond k is ever chosen, and what scales the costs.
+
+    Where rows enter with a weight each, that is the size; otherwise it is what to multiply by.
+    """
     numbers = aligned(np.empty, (2, width), dtype)
     numbers[0], numbers[1] = np.inf, 1
-    numbers[0, :k], numbers[1, :k] = q, size
+    k = len(q)
+    numbers[0, :k] = q
+    if labels is None:
+        numbers[1, :k] = 1 / size
+    else:
+        numbers[1, :k] = 1 / (size + 1) if weight is None else size
     return numbers
 
 
-def _own(
+def _of_rows(
     labels: NDArray[np.int32] | None,
     weight: NDArray[Any] | None,
     squared_norms: Any,
-    n: int,
     dtype: Any,
-) -> list[NDArray[Any]]:
+) -> list[NDArray[Any] | None]:
     """Labels, weights and weighted squared norms of the rows; nothing without labels."""
     if labels is None:
-        return []
-    w = np.ones(n, dtype=dtype) if weight is None else weight.astype(dtype)
-    wx2 = squared_norms if weight is None else weight * squared_norms
-    return [np.ascontiguousarray(labels, dtype=np.int32), w, np.asarray(wx2, dtype=dtype)]
+        return [None] * 3
+    mine = np.ascontiguousarray(labels, dtype=np.int32)
+    if weight is None:
+        return [mine, None, np.asarray(squared_norms, dtype=dtype)]
+    return [mine, weight.astype(dtype), (weight * squared_norms).astype(dtype)]
+
+
+def _from(start: int, arrays: list[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
+    return [None if array is None else array[start:] for array in arrays]
 
 
 def _places(rows: Matrix, layout: Layout) -> NDArray[np.int32]:
@@ -308,20 +334,44 @@ def _places(rows: Matrix, layout: Layout) -> NDArray[np.int32]:
     return places
 
 
-def _by_column(rows: Matrix, k: int) -> tuple[Matrix, Layout]:
-    """The same rows as CSC, and the layout of their sums.
+class _Columns:
+    """The same rows as CSC, the columns as the layout of their sums has them.
 
-    Kept with the rows: sums are formed of the same rows again and again.
+    Features of which as many rows have each come together: what is done for each is then as long
+    as for the one before, and a processor guesses it.
     """
-    columns = getattr(rows, "_by_column", None)
-    if columns is None:
-        columns = rows._by_column = rows.tocsc()
+
+    def __init__(self, rows: Matrix, layout: Layout, counts: IntArray) -> None:
+        rare = np.flatnonzero((layout.place < 0) & (counts > 0))
+        feature = np.concatenate((layout.frequent, rare[np.argsort(-counts[rare], kind="stable")]))
+        column = np.zeros(len(counts), np.int32)
+        column[feature] = np.arange(len(feature), dtype=np.int32)
+        shape = (rows.shape[0], max(1, len(feature)))
+        columns = sparse.csr_array((rows.data, column[rows.indices], rows.indptr), shape=shape)
+        columns = columns.tocsc()
+        self.layout = layout
+        self.arrays = (feature.astype(np.int32), columns.indptr, columns.indices, columns.data)
+        self.effort = columns.indptr[: len(feature) + 1] + EFFORT * np.arange(len(feature) + 1)
+        self.cut: dict[int, list[tuple[int, int]]] = {}
+
+    def bands(self, count: int) -> list[tuple[int, int]]:
+        """The columns cut into at most so many bands of about equal effort."""
+        if count not in self.cut:
+            ends = np.linspace(0, self.effort[-1], count + 1)
+            cuts = np.unique(np.searchsorted(self.effort, ends)).tolist()
+            self.cut[count] = list(zip(cuts[:-1], cuts[1:], strict=True)) or [(0, 0)]
+        return self.cut[count]
+
+
+def _by_column(rows: Matrix, k: int) -> _Columns:
+    """Kept with the rows: sums are formed of the same rows again and again."""
+    kept: tuple[int, _Columns] | None = getattr(rows, "_columns", None)
     most = rare_at_most(k)
-    kept = getattr(rows, "_layout", None)
     if kept is None or kept[0] != most:
-        kept = rows._layout = (most, Layout.of(np.diff(columns.indptr), k))
-    return columns, kept[1]
+        counts = np.bincount(rows.indices, minlength=rows.shape[1])
+        kept = rows._columns = (most, _Columns(rows, Layout.of(counts, k), counts))
+    return kept[1]
 
 
-def _function(name: str, dtype: Any) -> Any:
-    return getattr(_library(), f"{name}_{np.dtype(dtype).name}")
+def _function(name: str, k: int, dtype: Any) -> Any:
+    return getattr(library(), f"{name}_{np.dtype(dtype).name}_{vector_bytes(k, dtype)}")

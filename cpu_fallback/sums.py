@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,11 @@ from scipy import sparse
 from cpu_fallback import threads
 from gpu_kmeans.protocol import IntArray
 
-__all__ = ["VECTOR_BYTES", "Layout", "Sums", "aligned", "pointer", "rare_at_most"]
+__all__ = ["Layout", "Sums", "aligned", "library", "pointer", "rare_at_most", "vector_bytes"]
 
-VECTOR_BYTES = 64  # as in kernels/rows.c
-TILES = (1, 2, 4, 6, 8, 12, 16)
+LIBRARY = "librows.so"
+LINE_BYTES = 64
+NARROW_BYTES = 32
 RARE = 4
 """A feature is rare when at most one row for this many clusters has it,"""
 FEWEST_CLUSTERS = 64
@@ -192,10 +195,10 @@ class Sums:
 
     def of_c(self) -> _SumsOfC:
         """The same for the library, as long as this object lives."""
-        lanes = VECTOR_BYTES // self.dtype.itemsize
+        lanes = vector_bytes(self.k, self.dtype) // self.dtype.itemsize
         arrays = (self.layout.place, self.layout.start, self.runs, self.length)
         pointers = map(pointer, (*arrays, self.entries, self.members))
-        numbers = (self.k, _vectors(self.k, lanes), self.runs.shape[1], self.layout.room)
+        numbers = (self.k, -(-self.k // lanes), self.runs.shape[1], self.layout.room)
         return _SumsOfC(*numbers, *pointers)
 
 
@@ -204,24 +207,39 @@ def rare_at_most(k: int) -> int:
     return k // RARE if k >= FEWEST_CLUSTERS else 0
 
 
-def _vectors(k: int, lanes: int) -> int:
-    """Vectors for k numbers, cut into tiles that the library has code for."""
-    whole, left = divmod(-(-k // lanes), TILES[-1])
-    return TILES[-1] * whole + next((tile for tile in TILES if 0 < left <= tile), 0)
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels, where there are any."""
+    try:
+        return ctypes.CDLL(str(Path(__file__).parent / "kernels" / LIBRARY))
+    except OSError:  # there was no compiler, or another machine's built it
+        return None
+
+
+@cache
+def _widest() -> int:
+    made = library()
+    return LINE_BYTES if made is None else int(made.widest_vectors())
+
+
+def vector_bytes(k: int, dtype: Any) -> int:
+    """Of the vectors in which k numbers are computed: the machine's widest that are needed."""
+    widest = _widest()
+    return NARROW_BYTES if k * np.dtype(dtype).itemsize <= NARROW_BYTES < widest else widest
 
 
 def _width(k: int, dtype: Any) -> int:
     """Numbers from run to run: no power of two, or all runs would compete for the same cache."""
-    lanes: int = VECTOR_BYTES // np.dtype(dtype).itemsize
-    vectors = _vectors(k, lanes)
-    return lanes * (vectors + (vectors % TILES[-1] == 0))
+    lanes: int = vector_bytes(k, dtype) // np.dtype(dtype).itemsize
+    width = -(-k // lanes) * lanes
+    return width + (lanes if width * np.dtype(dtype).itemsize % 1024 == 0 else 0)
 
 
 def aligned(make: Any, shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
     """``np.zeros`` or ``np.empty`` of a shape, beginning where vectors may."""
     itemsize = np.dtype(dtype).itemsize
-    room: NDArray[Any] = make(shape[0] * shape[1] + VECTOR_BYTES // itemsize, dtype)
-    first = -room.__array_interface__["data"][0] % VECTOR_BYTES // itemsize
+    room: NDArray[Any] = make(shape[0] * shape[1] + LINE_BYTES // itemsize, dtype)
+    first = -room.__array_interface__["data"][0] % LINE_BYTES // itemsize
     return room[first : first + shape[0] * shape[1]].reshape(shape)
 
 

@@ -1,53 +1,90 @@
-/* Assigning sparse rows to clusters and summing them, for the CPU: see cpu_fallback/compiled.py.
+/* Assigning rows to clusters and summing them, for the CPU: see cpu_fallback/compiled.py.
  *
- * The functions stand in rows_of.h, once for float and once for double. On x86-64 under Linux the
- * compiler makes each of them for AVX-512, AVX2 and the oldest processors, and the loader takes
- * the best that the machine has. */
+ * The functions stand in rows_of.h, and are made for each kind of number and each width of
+ * vectors: a compiler takes vectors that are wider than the machine's apart and keeps none of them
+ * in a register, which is five times slower. Which width serves is asked at run time. */
 
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define EACH_PROCESSOR __attribute__((target_clones("avx512f", "avx2,fma", "default")))
-#else
-#define EACH_PROCESSOR
-#endif
-
 #if defined(__GNUC__) && !defined(__clang__)
 #define LOOPS_AS_VECTORS __attribute__((optimize("O3")))
+#define EXCHANGE(to, from, lanes, distance) to = __builtin_shuffle(from, lanes ^ distance)
 #else
 #define LOOPS_AS_VECTORS
+#define EXCHANGE(to, from, lanes, distance) \
+    for (int i = 0; i < LANES; ++i) to[i] = from[i ^ distance]
 #endif
 
-#define VECTOR_BYTES 64
-/* Vectors of running products that a row keeps: half of AVX-512's registers. Fewer make more
- * passes over the non-zeros, more do not fit. */
-#define MOST_VECTORS 16
+#define INLINED static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 32")
+
 /* Non-zeros between the one that is multiplied and the one whose sums are called for. */
 #define AHEAD 4
+/* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */
+#define CALLED_FOR 2
+/* Vectors of rows that take turns; more do not fit in the registers. */
+#define IN_TURNS 1
 /* Likewise of rare features, whose lists are shorter. */
 #define FAR_AHEAD 8
+/* Likewise of dense rows. */
+#define DENSE_AHEAD 8
 
-#define UNROLLED _Pragma("GCC unroll 16")
+/* Sums of a feature's values that are formed in turns, also in compiled.py. */
+#define WAYS 4
 
-#define JOINED(name, suffix) name##_##suffix
-#define WITH(name, suffix) JOINED(name, suffix)
-#define NAMED(name) WITH(name, SUFFIX)
+/* Vectors of running products that a row keeps in registers, with a case for each number of them.
+ * Fewer make more passes over the non-zeros, more do not fit. Of dense rows, which are multiplied
+ * several at once, fewer vectors each. */
+#define EACH_OF_2(CASE) CASE(1) CASE(2)
+#define EACH_OF_4(CASE) EACH_OF_2(CASE) CASE(3) CASE(4)
+#define EACH_OF_12(CASE) EACH_OF_4(CASE) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) \
+    CASE(11) CASE(12)
+#define EACH_OF_16(CASE) EACH_OF_12(CASE) CASE(13) CASE(14) CASE(15) CASE(16)
 
-#define REAL float
-#define LARGEST FLT_MAX
-#define WHOLE int32_t
-#define SUFFIX float32
-#include "rows_of.h"
-#undef REAL
-#undef LARGEST
-#undef WHOLE
-#undef SUFFIX
+#define VECTOR_BYTES 16
+#define MOST_VECTORS 12
+#define EACH_TILE EACH_OF_12
+#define DENSE_ROWS 6
+#define DENSE_VECTORS 2
+#define EACH_DENSE_TILE EACH_OF_2
+#include "rows_by_width.h"
 
-#define REAL double
-#define LARGEST DBL_MAX
-#define WHOLE int64_t
-#define SUFFIX float64
-#include "rows_of.h"
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define VECTOR_BYTES 32
+#define MOST_VECTORS 12
+#define EACH_TILE EACH_OF_12
+#define DENSE_ROWS 6
+#define DENSE_VECTORS 2
+#define EACH_DENSE_TILE EACH_OF_2
+#include "rows_by_width.h"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,fma")
+#define VECTOR_BYTES 64
+#define MOST_VECTORS 16
+#define EACH_TILE EACH_OF_16
+#define DENSE_ROWS 6
+#define DENSE_VECTORS 4
+#define EACH_DENSE_TILE EACH_OF_4
+#include "rows_by_width.h"
+#pragma GCC pop_options
+
+/* Bytes of the widest vectors that there is code for, on this machine. */
+int32_t widest_vectors(void)
+{
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 16;
+    return __builtin_cpu_supports("avx512f") ? 64 : 32;
+}
+
+#else
+
+int32_t widest_vectors(void) { return 16; }
+
+#endif

@@ -1,4 +1,4 @@
-/* Included by rows.c for each REAL; WHOLE is the integer of its size.
+/* Included by rows_by_width.h for each REAL; WHOLE is the integer of its size.
  *
  * A row's products with the sums of rare features are added up first, then those with frequent
  * ones, each in the order of the row's non-zeros: neither how rows are shared out among threads
@@ -6,10 +6,14 @@
 
 typedef REAL NAMED(vector) __attribute__((vector_size(VECTOR_BYTES)));
 typedef WHOLE NAMED(wholes) __attribute__((vector_size(VECTOR_BYTES)));
+typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+#define LINE (64 / sizeof(REAL))
+#define SIGN (8 * sizeof(REAL) - 1)
 #define VECTOR NAMED(vector)
 #define WHOLES NAMED(wholes)
+#define DOUBLE NAMED(double)
 #define ENTRY NAMED(entry)
 #define SUMS NAMED(sums)
 
@@ -59,89 +63,149 @@ static void NAMED(rare_products)(
     first[n] = listed;
 }
 
+/* Each number of `yes` where the sign of `which` is set, else of `no`. Compilers that take a
+ * comparison of vectors apart, element by element, leave this whole. */
+INLINED WHOLES NAMED(either)(
+    const WHOLES which, const WHOLES yes, const WHOLES no)
+{
+    const WHOLES set = which >> SIGN;
+    return (yes & set) | (no & ~set);
+}
+
 /* Turn a row's products with clusters [begin, begin + n_vectors * LANES) into costs; return the
- * least of them and its cluster, the lowest of equal ones. `label` is left out, if it is here. */
-static inline __attribute__((always_inline)) REAL NAMED(cheapest)(
-    const int n_vectors, int64_t begin, VECTOR* scored, const VECTOR* qs, const VECTOR* sizes,
-    const REAL w, const REAL taken, int64_t label, WHOLE* cluster)
+ * least of them and its cluster, the lowest of equal ones. `label` is left out, if it is here.
+ * Costs are (q - 2 P - taken) / (scale + weight), or without a weight (q - 2 P - taken) * scale:
+ * where all rows weigh the same, nothing need be divided. */
+INLINED REAL NAMED(cheapest)(
+    const int n_vectors, int64_t begin, VECTOR* scored, const VECTOR* qs, const VECTOR* scales,
+    const REAL* weight, const REAL taken, int64_t label, WHOLE* cluster)
 {
     WHOLES lanes;
     for (int i = 0; i < LANES; ++i) lanes[i] = i;
-    for (int v = 0; v < n_vectors; ++v)
-        scored[v] = (qs[v] - 2 * scored[v] - taken) / (sizes[v] + w);
+    if (weight)
+        for (int v = 0; v < n_vectors; ++v)
+            scored[v] = (qs[v] - 2 * scored[v] - taken) / (scales[v] + *weight);
+    else
+        for (int v = 0; v < n_vectors; ++v) scored[v] = (qs[v] - 2 * scored[v] - taken) * scales[v];
     if (label >= 0 && label < n_vectors * LANES) ((REAL*)scored)[label] = INFINITY;
-    /* Less where the difference has its sign bit set: compilers that take a comparison of
-     * vectors apart, element by element, leave this whole. */
-    VECTOR best = (VECTOR){0} + LARGEST;
+    VECTOR best = (VECTOR){0} + LARGEST; /* so that no difference is that of two infinities */
     WHOLES at = lanes * 0 + (WHOLE)begin;
     for (int v = 0; v < n_vectors; ++v) {
-        const WHOLES less = (WHOLES)(scored[v] - best) >> (8 * sizeof(REAL) - 1);
-        best = (VECTOR)(((WHOLES)scored[v] & less) | ((WHOLES)best & ~less));
-        at = ((lanes + (WHOLE)(begin + v * LANES)) & less) | (at & ~less);
+        const WHOLES less = (WHOLES)(scored[v] - best);
+        best = (VECTOR)NAMED(either)(less, (WHOLES)scored[v], (WHOLES)best);
+        at = NAMED(either)(less, lanes + (WHOLE)(begin + v * LANES), at);
     }
-    REAL least = best[0];
+    /* Lanes are compared with those half as far away, and so on: no branch to guess. */
+    UNROLLED
+    for (int half = LANES / 2; half > 0; half /= 2) {
+        VECTOR other;
+        WHOLES there;
+        EXCHANGE(other, best, lanes, half);
+        EXCHANGE(there, at, lanes, half);
+        const WHOLES less = (WHOLES)(other - best);
+        const WHOLES take = less | (~(less | -less) & (there - at));
+        best = (VECTOR)NAMED(either)(take, (WHOLES)other, (WHOLES)best);
+        at = NAMED(either)(take, there, at);
+    }
     *cluster = at[0];
-    for (int i = 1; i < LANES; ++i)
-        if (best[i] < least || (best[i] == least && at[i] < *cluster)) {
-            least = best[i];
-            *cluster = at[i];
-        }
-    return least;
+    return best[0];
 }
 
-/* The rows against the clusters [begin, begin + n_vectors * LANES). Their scores, so far the
- * products with rare features, become costs. */
-static inline __attribute__((always_inline)) void NAMED(tile)(
-    const int n_vectors, int64_t n, int64_t begin, const SUMS* sums, const int32_t* first,
-    const int32_t* places, const REAL* factors, const REAL* q, const REAL* size,
-    const int32_t* labels, const REAL* weight, const REAL* wx2, REAL* scores, int32_t* nearest,
-    REAL* cost, REAL* own)
+/* What a row's products with the clusters from `begin` on say of it. */
+INLINED void NAMED(settle)(
+    const int n_vectors, int64_t begin, VECTOR* scored, const REAL* q, const REAL* scale,
+    const int32_t* labels, const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost,
+    REAL* own)
 {
-    const VECTOR* qs = (const VECTOR*)(q + begin);
-    const VECTOR* sizes = (const VECTOR*)(size + begin);
-    for (int64_t row = 0; row < n; ++row) {
-        VECTOR* scored = (VECTOR*)(scores + row * sums->width + begin);
-        VECTOR product[MOST_VECTORS];
-        UNROLLED
-        for (int v = 0; v < n_vectors; ++v) product[v] = scored[v];
-        for (int32_t j = first[row]; j < first[row + 1]; ++j) {
-            if (j + AHEAD < first[row + 1]) {
-                const REAL* next = sums->runs + places[j + AHEAD] * sums->width + begin;
-                UNROLLED
-                for (int v = 0; v < n_vectors; ++v) __builtin_prefetch(next + v * LANES);
-            }
-            const VECTOR* run = (const VECTOR*)(sums->runs + places[j] * sums->width + begin);
-            const REAL factor = factors[j];
-            UNROLLED
-            for (int v = 0; v < n_vectors; ++v) product[v] += factor * run[v];
-        }
-        UNROLLED
-        for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];
-        const REAL w = labels ? weight[row] : 0, taken = labels ? wx2[row] : 0;
-        const int64_t label = labels ? labels[row] - begin : -1;
-        if (label >= 0 && label < n_vectors * LANES) own[row] = ((REAL*)scored)[label];
-        WHOLE cluster;
-        const REAL least =
-            NAMED(cheapest)(n_vectors, begin, scored, qs, sizes, w, taken, label, &cluster);
-        if (begin == 0 || least < cost[row]) {
-            cost[row] = least < LARGEST ? least : INFINITY;
-            nearest[row] = (int32_t)cluster;
-        }
+    const int64_t label = labels ? *labels - begin : -1;
+    if (label >= 0 && label < n_vectors * LANES) *own = ((REAL*)scored)[label];
+    WHOLE cluster;
+    const REAL least = NAMED(cheapest)(
+        n_vectors, begin, scored, (const VECTOR*)(q + begin), (const VECTOR*)(scale + begin),
+        weight, wx2 ? *wx2 : 0, label, &cluster);
+    if (begin == 0 || least < *cost) {
+        *cost = least < LARGEST ? least : INFINITY;
+        *nearest = (int32_t)cluster;
     }
 }
 
-#define TILE(n_vectors)                                                                           \
-    NAMED(tile)(n_vectors, n, begin, sums, first, places, factors, q, size, labels, weight, wx2,  \
-                scores, nearest, cost, own);
+#define FROM(array) ((array) ? (array) + row : NULL)
+#define SETTLE(n_vectors, begin, scored)                                                          \
+    NAMED(settle)(n_vectors, begin, scored, q, scale, FROM(labels), FROM(weight), FROM(wx2),      \
+                  nearest + row, cost + row, FROM(own))
 
-/* The cheapest cluster of each of n rows at (q - 2 P - w x2) / (size + w), the lowest of equal
- * ones, and its cost. With labels the row's own cluster is left out and the product with its sum
- * kept; without, w is 0. `q` is infinite for clusters that are not to be chosen, those beyond k
- * among them. `scores` has room for n * width. With lists, `first` has room for n + 1,
- * `places` and `factors` for as many as the rows have non-zeros; without, they are the rows'. */
-EACH_PROCESSOR void NAMED(nearest)(
+/* Add a non-zero's products with the sums of its feature, and call for those of one further on. */
+INLINED void NAMED(add_run)(
+    const int n_vectors, const SUMS* sums, int64_t begin, const int32_t* places,
+    const REAL* factors, int32_t j, int32_t end, VECTOR* product)
+{
+    if (n_vectors >= CALLED_FOR && j + AHEAD < end) {
+        const REAL* next = sums->runs + places[j + AHEAD] * sums->width + begin;
+        UNROLLED
+        for (int v = 0; v < n_vectors; ++v) __builtin_prefetch(next + v * LANES);
+    }
+    const VECTOR* run = (const VECTOR*)(sums->runs + places[j] * sums->width + begin);
+    const REAL factor = factors[j];
+    UNROLLED
+    for (int v = 0; v < n_vectors; ++v) product[v] += factor * run[v];
+}
+
+/* One row, or two, against the clusters [begin, begin + n_vectors * LANES). Scores are so far the
+ * products with rare features. */
+INLINED void NAMED(tile)(
+    const int n_rows, const int n_vectors, int64_t begin, const SUMS* sums, const int32_t* first,
+    const int32_t* places, const REAL* factors, REAL* scores)
+{
+    VECTOR product[2 * MOST_VECTORS];
+    UNROLLED
+    for (int r = 0; r < n_rows; ++r)
+        UNROLLED
+        for (int v = 0; v < n_vectors; ++v)
+            product[r * n_vectors + v] = ((VECTOR*)(scores + r * sums->width))[v];
+    int32_t both = n_rows == 1 ? 0 : first[1] - first[0];
+    if (n_rows == 2 && first[2] - first[1] < both) both = first[2] - first[1];
+    for (int32_t j = 0; j < both; ++j)
+        UNROLLED
+        for (int r = 0; r < n_rows; ++r)
+            NAMED(add_run)(n_vectors, sums, begin, places, factors, first[r] + j, first[r + 1],
+                           product + r * n_vectors);
+    UNROLLED
+    for (int r = 0; r < n_rows; ++r) {
+        for (int32_t j = first[r] + both; j < first[r + 1]; ++j)
+            NAMED(add_run)(n_vectors, sums, begin, places, factors, j, first[r + 1],
+                           product + r * n_vectors);
+        UNROLLED
+        for (int v = 0; v < n_vectors; ++v)
+            ((VECTOR*)(scores + r * sums->width))[v] = product[r * n_vectors + v];
+    }
+}
+
+/* A sum waits for the one before it: where a row has few vectors, two rows take turns. */
+#define TILE(n_vectors)                                                                           \
+    case n_vectors: {                                                                             \
+        const int n_rows = n_vectors <= IN_TURNS ? 2 : 1;                                         \
+        for (int64_t top = 0; top < n; top += n_rows) {                                           \
+            REAL* scored = scores + top * sums->width + begin;                                    \
+            const int64_t bottom = top + n_rows < n ? top + n_rows : n;                           \
+            if (n_rows == 2 && bottom - top == 2)                                                           \
+                NAMED(tile)(2, n_vectors, begin, sums, first + top, places, factors, scored);     \
+            else                                                                                  \
+                NAMED(tile)(1, n_vectors, begin, sums, first + top, places, factors, scored);     \
+            for (int64_t row = top; row < bottom; ++row, scored += sums->width)                   \
+                SETTLE(n_vectors, begin, (VECTOR*)scored);                                        \
+        }                                                                                         \
+        break;                                                                                    \
+    }
+
+/* The cheapest cluster of each of n rows, the lowest of equal ones, and its cost; see `cheapest`.
+ * With labels the row's own cluster is left out and the product with its sum kept. `q` is infinite
+ * for clusters that are not to be chosen, those beyond k among them. `weight` and `wx2`, what is
+ * taken from a row's costs, may be null. `scores` has room for n * width. With lists, `first` has
+ * room for n + 1, `places` and `factors` for as many as the rows have non-zeros; without, they are
+ * the rows'. */
+void NAMED(nearest)(
     int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
-    const SUMS* sums, const REAL* q, const REAL* size, const int32_t* labels, const REAL* weight,
+    const SUMS* sums, const REAL* q, const REAL* scale, const int32_t* labels, const REAL* weight,
     const REAL* wx2, REAL* scores, int32_t* first, int32_t* places, REAL* factors,
     int32_t* nearest, REAL* cost, REAL* own)
 {
@@ -149,46 +213,78 @@ EACH_PROCESSOR void NAMED(nearest)(
         NAMED(rare_products)(n, indptr, indices, values, sums, scores, first, places, factors);
     else
         memset(scores, 0, n * sums->width * sizeof(REAL));
-    /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. The
-     * widths are those of TILES in sums.py: each has its code. */
-    for (int64_t done = 0; done < sums->n_vectors; done += MOST_VECTORS) {
-        const int64_t begin = done * LANES;
-        switch (sums->n_vectors - done) {
-            case 1: TILE(1) break;
-            case 2: TILE(2) break;
-            case 4: TILE(4) break;
-            case 6: TILE(6) break;
-            case 8: TILE(8) break;
-            case 12: TILE(12) break;
-            default: TILE(16)
+    /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. */
+    const int64_t tiles = (sums->n_vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t first_vector = tile * sums->n_vectors / tiles, begin = first_vector * LANES;
+        switch ((tile + 1) * sums->n_vectors / tiles - first_vector) {
+            EACH_TILE(TILE)
         }
     }
 }
 
-/* The cheapest cluster of each of n dense rows, whose products with all sums are in `scores`, of
- * n_vectors a row; otherwise as `nearest`. The scores become costs. */
-EACH_PROCESSOR void NAMED(least)(
-    int64_t n, int64_t n_vectors, REAL* scores, const REAL* q, const REAL* size,
-    const int32_t* labels, const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost,
-    REAL* own)
+/* Some dense rows, of which each has its product with a vector of clusters in a register, against
+ * the clusters [begin, begin + n_vectors * LANES). `sums` has a vector for each feature, and those
+ * of the next clusters follow. */
+INLINED void NAMED(dense_tile)(
+    const int n_rows, const int n_vectors, int64_t n_features, int64_t begin, const REAL* rows,
+    const VECTOR* sums, const REAL* q, const REAL* scale, const int32_t* labels,
+    const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost, REAL* own)
 {
-    const VECTOR *qs = (const VECTOR*)q, *sizes = (const VECTOR*)size;
-    const int vectors = (int)n_vectors;
-    for (int64_t row = 0; row < n; ++row, scores += n_vectors * LANES) {
-        const REAL w = labels ? weight[row] : 0, taken = labels ? wx2[row] : 0;
-        const int64_t label = labels ? labels[row] : -1;
-        if (label >= 0) own[row] = scores[label];
-        WHOLE cluster;
-        const REAL least = NAMED(cheapest)(
-            vectors, 0, (VECTOR*)scores, qs, sizes, w, taken, label, &cluster);
-        cost[row] = least < LARGEST ? least : INFINITY;
-        nearest[row] = (int32_t)cluster;
+    VECTOR product[DENSE_ROWS * DENSE_VECTORS];
+    UNROLLED
+    for (int i = 0; i < n_rows * n_vectors; ++i) product[i] = (VECTOR){0};
+    for (int64_t f = 0; f < n_features; ++f) {
+        if (f % LINE == 0)
+            UNROLLED
+            for (int r = 0; r < n_rows; ++r)
+                __builtin_prefetch(rows + (n_rows + r) * n_features + f);
+        UNROLLED
+        for (int r = 0; r < n_rows; ++r) {
+            const REAL factor = rows[r * n_features + f];
+            UNROLLED
+            for (int v = 0; v < n_vectors; ++v)
+                product[r * n_vectors + v] += factor * sums[v * n_features + f];
+        }
     }
+    VECTOR scores[DENSE_ROWS * DENSE_VECTORS];
+    UNROLLED
+    for (int i = 0; i < n_rows * n_vectors; ++i) scores[i] = product[i];
+    for (int64_t row = 0; row < n_rows; ++row)
+        SETTLE(n_vectors, begin, scores + row * n_vectors);
+}
+
+#define DENSE_TILE(n_rows, n_vectors)                                                             \
+    NAMED(dense_tile)(n_rows, n_vectors, n_features, vector * LANES, rows + row * n_features,     \
+                      sums + vector * n_features, q, scale, FROM(labels), FROM(weight),           \
+                      FROM(wx2), nearest + row, cost + row, FROM(own));
+#define DENSE_TILES(n_vectors)                                                                    \
+    case n_vectors:                                                                               \
+        for (; row + DENSE_ROWS <= bottom; row += DENSE_ROWS) DENSE_TILE(DENSE_ROWS, n_vectors)   \
+        for (; row < bottom; ++row) DENSE_TILE(1, n_vectors)                                      \
+        break;
+
+/* The cheapest cluster of each of n dense rows; otherwise as `nearest`. The sums stand vector by
+ * vector of clusters, and there feature by feature. All clusters go by `height` rows at a time, as
+ * many as stay in the cache. */
+void NAMED(nearest_dense)(
+    int64_t n, int64_t n_features, int64_t n_vectors, int64_t height, const REAL* rows,
+    const VECTOR* sums, const REAL* q, const REAL* scale, const int32_t* labels,
+    const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost, REAL* own)
+{
+    for (int64_t top = 0; top < n; top += height)
+        for (int64_t vector = 0; vector < n_vectors; vector += DENSE_VECTORS) {
+            const int64_t bottom = top + height < n ? top + height : n, left = n_vectors - vector;
+            int64_t row = top;
+            switch (left < DENSE_VECTORS ? left : DENSE_VECTORS) {
+                EACH_DENSE_TILE(DENSE_TILES)
+            }
+        }
 }
 
 /* Sum the features [start, stop) of n dense rows by cluster, in double: `sums` is k rows of as
  * many features as the rows have. `weight` may be null, for ones. */
-EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(sum_dense)(
+LOOPS_AS_VECTORS void NAMED(sum_dense)(
     int64_t n, int64_t n_features, int64_t start, int64_t stop, const REAL* restrict rows,
     const int32_t* labels, const double* weight, double* restrict sums)
 {
@@ -196,29 +292,87 @@ EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(sum_dense)(
         const REAL* restrict row = rows + i * n_features;
         double* restrict sum = sums + labels[i] * n_features;
         const double w = weight ? weight[i] : 1;
+        for (int64_t f = start; f < stop; f += LINE)
+            __builtin_prefetch(row + DENSE_AHEAD * n_features + f);
         for (int64_t f = start; f < stop; ++f) sum[f] += w * row[f];
     }
 }
 
-/* Sum the features [start, stop) of the rows by cluster, from the columns (CSC), in double.
- * `weight` may be null, for ones. `exact` and `seen` are k zeros each, and are so again
- * afterwards; the squares of the sums are added to `squares`. */
-EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(sum_features)(
-    int64_t start, int64_t stop, const int32_t* colptr, const int32_t* rows, const REAL* values,
-    const int32_t* labels, const double* weight, const SUMS* sums, double* restrict exact,
-    int32_t* restrict seen, double* restrict squares)
+/* Sum columns by at most LANES clusters: see `sum_features`. A row's value is added to all sums at
+ * once, times one or nothing. Were it added to one sum in memory, the vector of all of them could
+ * not be read until the last of it is written, for each feature anew. */
+LOOPS_AS_VECTORS static void NAMED(sum_few)(
+    int64_t start, int64_t stop, const int32_t* feature, const int32_t* colptr,
+    const int32_t* rows, const REAL* values, const int32_t* labels, const double* weight,
+    const SUMS* sums, double* restrict squares)
 {
-    for (int64_t f = start; f < stop; ++f) {
-        const int64_t begin = colptr[f], end = colptr[f + 1];
+    enum { DOUBLES = VECTOR_BYTES / sizeof(double), PARTS = LANES / DOUBLES };
+    DOUBLE one[LANES][PARTS], square[PARTS];
+    for (int c = 0; c < LANES; ++c)
+        for (int i = 0; i < LANES; ++i) one[c][i / DOUBLES][i % DOUBLES] = i == c;
+    for (int part = 0; part < PARTS; ++part) square[part] = (DOUBLE){0};
+    for (int64_t column = start; column < stop; ++column) {
+        DOUBLE sum[2][PARTS];
+        UNROLLED
+        for (int part = 0; part < PARTS; ++part) sum[0][part] = sum[1][part] = (DOUBLE){0};
+        int64_t j = colptr[column];
+        const int64_t end = colptr[column + 1];
+        for (; j < end; ++j) {
+            const double value = weight ? weight[rows[j]] * values[j] : values[j];
+            UNROLLED
+            for (int part = 0; part < PARTS; ++part)
+                sum[0][part] += value * one[labels[rows[j]]][part];
+            if (++j == end) break;
+            const double next = weight ? weight[rows[j]] * values[j] : values[j];
+            UNROLLED
+            for (int part = 0; part < PARTS; ++part)
+                sum[1][part] += next * one[labels[rows[j]]][part];
+        }
+        REAL* run = sums->runs + sums->place[feature[column]] * sums->width;
+        UNROLLED
+        for (int part = 0; part < PARTS; ++part) {
+            sum[0][part] += sum[1][part];
+            square[part] += sum[0][part] * sum[0][part];
+            UNROLLED
+            for (int i = 0; i < DOUBLES; ++i) run[part * DOUBLES + i] = (REAL)sum[0][part][i];
+        }
+    }
+    for (int c = 0; c < LANES; ++c) squares[c] += square[c / DOUBLES][c % DOUBLES];
+}
+
+/* Sum the columns [start, stop) of the rows (CSC) by cluster, in double; `feature` says of which
+ * feature each is. `weight` may be null, for ones. `exact` is WAYS * width zeros and `seen` k, and they are so again
+ * afterwards; the squares of the sums are added to `squares`, which has room for width.
+ *
+ * A sum that was written a moment ago is late to be read: of a feature with many rows for each
+ * cluster, WAYS sums are formed in turns. */
+LOOPS_AS_VECTORS void NAMED(sum_features)(
+    int64_t start, int64_t stop, const int32_t* feature, const int32_t* colptr,
+    const int32_t* rows, const REAL* values, const int32_t* labels, const double* weight,
+    const SUMS* sums, double* restrict exact, int32_t* restrict seen, double* restrict squares)
+{
+    const int64_t width = sums->n_vectors * LANES;
+    if (sums->n_vectors == 1 && !sums->lists) {
+        NAMED(sum_few)(start, stop, feature, colptr, rows, values, labels, weight, sums, squares);
+        return;
+    }
+    for (int64_t column = start; column < stop; ++column) {
+        const int64_t f = feature[column], begin = colptr[column], end = colptr[column + 1];
+        const int many = end - begin > WAYS * sums->k;
+        int64_t j = begin;
+        if (many && !weight)
+            for (; j + WAYS <= end; j += WAYS)
+                UNROLLED
+                for (int way = 0; way < WAYS; ++way)
+                    exact[way * width + labels[rows[j + way]]] += values[j + way];
         if (weight)
-            for (int64_t j = begin; j < end; ++j)
-                exact[labels[rows[j]]] += weight[rows[j]] * values[j];
+            for (; j < end; ++j) exact[labels[rows[j]]] += weight[rows[j]] * values[j];
         else
-            for (int64_t j = begin; j < end; ++j) exact[labels[rows[j]]] += values[j];
+            for (; j < end; ++j) exact[labels[rows[j]]] += values[j];
         if (sums->place[f] < 0) {
-            for (int64_t j = begin; j < end; ++j) ++seen[labels[rows[j]]];
+            for (j = begin; j < end; ++j) ++seen[labels[rows[j]]];
             int32_t at = sums->start[f];
-            for (int64_t j = begin; j < end; ++j) {
+            for (j = begin; j < end; ++j) {
                 const int32_t c = labels[rows[j]];
                 if (!seen[c]) continue; /* a second member */
                 sums->entries[at] = (ENTRY){c, (REAL)exact[c]};
@@ -228,15 +382,21 @@ EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(sum_features)(
                 seen[c] = 0;
             }
             sums->length[f] = at - sums->start[f];
-        } else {
-            REAL* restrict run = sums->runs + sums->place[f] * sums->width;
-            const int64_t k = sums->k;
-            for (int64_t c = 0; c < k; ++c) {
+            continue;
+        }
+        if (many)
+            for (int way = 1; way < WAYS; ++way)
+                for (int64_t c = 0; c < width; ++c) {
+                    exact[c] += exact[way * width + c];
+                    exact[way * width + c] = 0;
+                }
+        REAL* restrict run = sums->runs + sums->place[f] * sums->width;
+        for (int64_t first = 0; first < width; first += LANES)
+            for (int64_t c = first; c < first + LANES; ++c) {
                 run[c] = (REAL)exact[c];
                 squares[c] += exact[c] * exact[c];
                 exact[c] = 0;
             }
-        }
     }
 }
 
@@ -322,7 +482,7 @@ static inline void NAMED(take_squares)(
 /* By how much the features [start, stop) of sums, each cluster's times its number in `scale`, and
  * of others come to together: the squares are added to those of each cluster. `room` is k zeros,
  * and is so again afterwards. */
-EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(shift)(
+LOOPS_AS_VECTORS void NAMED(shift)(
     int64_t start, int64_t stop, const SUMS* old, const double* old_scale, const SUMS* new,
     const double* new_scale, double* restrict room, double* restrict squares)
 {
@@ -345,8 +505,15 @@ EACH_PROCESSOR LOOPS_AS_VECTORS void NAMED(shift)(
 }
 
 #undef LANES
+#undef LINE
+#undef SIGN
 #undef VECTOR
 #undef WHOLES
+#undef DOUBLE
 #undef ENTRY
 #undef SUMS
 #undef TILE
+#undef FROM
+#undef SETTLE
+#undef DENSE_TILE
+#undef DENSE_TILES

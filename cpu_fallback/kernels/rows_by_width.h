@@ -1,0 +1,35 @@
+/* Included by rows.c for each width of vectors: all functions, for float and for double. */
+
+#define JOINED(name, suffix, bytes) name##_##suffix##_##bytes
+#define WITH(name, suffix, bytes) JOINED(name, suffix, bytes)
+#define NAMED(name) WITH(name, SUFFIX, VECTOR_BYTES)
+
+#define REAL float
+#define LARGEST FLT_MAX
+#define WHOLE int32_t
+#define SUFFIX float32
+#include "rows_of.h"
+#undef REAL
+#undef LARGEST
+#undef WHOLE
+#undef SUFFIX
+
+#define REAL double
+#define LARGEST DBL_MAX
+#define WHOLE int64_t
+#define SUFFIX float64
+#include "rows_of.h"
+#undef REAL
+#undef LARGEST
+#undef WHOLE
+#undef SUFFIX
+
+#undef JOINED
+#undef WITH
+#undef NAMED
+#undef VECTOR_BYTES
+#undef MOST_VECTORS
+#undef EACH_TILE
+#undef DENSE_ROWS
+#undef DENSE_VECTORS
+#undef EACH_DENSE_TILE
