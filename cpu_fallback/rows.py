@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cpu_fallback import compiled, threads
-from cpu_fallback.sums import Sums
+from cpu_fallback.compiled import Asked, Sums
 from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
@@ -173,14 +173,11 @@ def assign(
     if _is_csr(rows) and compiled.can_take(rows):
         sums = clusters.sums
         sums = sums if isinstance(sums, Sums) else Sums.of(sums.T, dtype)
-        best, cheapest, mine = compiled.nearest(rows, sums, q, size, labels, weight, squared_norms)
-        wide = None if mine is None else mine.astype(np.float64)
-        return Assignment(best, cheapest.astype(np.float64), wide)
+        return _answered(compiled.nearest(rows, sums, q, size, labels, weight, squared_norms))
     dense = _dense(clusters.sums)
     if not _is_csr(rows) and compiled.can_take(rows) and rows.dtype == dtype:
-        found = compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms)
-        wide = None if found[2] is None else found[2].astype(np.float64)
-        return Assignment(found[0], found[1].astype(np.float64), wide)
+        asked = compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms)
+        return _answered(asked)
     nearest = np.empty(n, dtype=np.int32)
     cost = np.empty(n)
     own = None if labels is None else np.zeros(n)
@@ -214,6 +211,11 @@ def assign(
     step = max(64, SCORES_PER_CHUNK // k)
     _for_each_chunk(rows, step, work)
     return Assignment(nearest, cost, own)
+
+
+def _answered(asked: Asked) -> Assignment:
+    own = None if asked.own is None else asked.own.astype(np.float64)
+    return Assignment(asked.nearest, asked.cost.astype(np.float64), own)
 
 
 def select(clusters: Clusters, which: NDArray[np.intp]) -> Clusters:

@@ -41,6 +41,8 @@ def each(work: Callable[[int], None], starts: Iterable[int]) -> None:
     The caller works, too: where a thread of the pool takes long to wake, it finds nothing to do.
     """
     starts = list(starts)
+    if len(starts) == 1:
+        return work(starts[0])
     helpers = min(count(), len(starts)) - 1
     todo, lock = iter(starts), Lock()
 

@@ -14,7 +14,7 @@ from scipy import sparse
 from shapes import values
 
 from cpu_fallback import CpuBackend, compiled, threads
-from cpu_fallback.sums import Sums
+from cpu_fallback.compiled import Sums, csr, library
 from gpu_kmeans import KMeans
 from gpu_kmeans.protocol import Backend
 
@@ -22,7 +22,7 @@ from gpu_kmeans.protocol import Backend
 globals().update({n: test for n, test in vars(test_verbs).items() if n.startswith("test_")})
 
 needs_library = pytest.mark.skipif(
-    compiled._library() is None, reason="the kernels were not compiled: there was no C compiler"
+    library.kernels() is None, reason="the kernels were not compiled: there was no C compiler"
 )
 
 
@@ -87,11 +87,9 @@ def test_both_paths_agree(backend, dtype, n, n_features, k, seed, weighted, dens
 def test_the_library_takes_part_where_it_is(monkeypatch):
     """So that the other tests do not compare SciPy with itself."""
     called: list[str] = []
-    plain = compiled._function
+    plain = library.function
     monkeypatch.setattr(compiled, "can_take", lambda rows: True)
-    monkeypatch.setattr(
-        compiled, "_function", lambda name, dtype: called.append(name) or plain(name, dtype)
-    )
+    monkeypatch.setattr(csr, "function", lambda name, *of: called.append(name) or plain(name, *of))
     KMeans(3, random_state=0, backend="cpu").fit(rows_of(50, 20, 0, np.float32))
     assert {"nearest", "move", "sum_features"} <= set(called)
 
@@ -119,11 +117,11 @@ def test_sums_of_any_shape_hold_what_they_were_given(n_features, k, share, dtype
     assert (sums.select(which).dense() == centroids[which].T).all()
     # No place but those of the k clusters counts: room that is filled up is zero.
     rows = CpuBackend().matrix(sparse.csr_array(np.ones((3, n_features), dtype)))
-    found, cost, _ = compiled.nearest(rows, sums, np.ones(k), np.ones(k), None, None, None)
+    asked = compiled.nearest(rows, sums, np.ones(k), np.ones(k), None, None, None)
     scores = 1 - 2 * centroids.astype(np.float64).sum(axis=1)
     eps = float(np.finfo(dtype).eps)
-    np.testing.assert_allclose(cost, scores.min(), atol=50 * eps * n_features)
-    np.testing.assert_allclose(scores[found], scores.min(), atol=50 * eps * n_features)
+    np.testing.assert_allclose(asked.cost, scores.min(), atol=50 * eps * n_features)
+    np.testing.assert_allclose(scores[asked.nearest], scores.min(), atol=50 * eps * n_features)
 
 
 @needs_library
@@ -164,8 +162,8 @@ def test_rare_features_take_no_more_room_than_their_non_zeros():
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_the_number_of_threads_does_not_matter(monkeypatch, count):
     rows = CpuBackend().matrix(rows_of(3000, 40, 1, np.float32))
-    monkeypatch.setattr(compiled, "PRODUCTS_PER_CALL", 1000)
-    monkeypatch.setattr(compiled, "SUMS_PER_BAND", 1)
+    monkeypatch.setattr(csr, "PRODUCTS_PER_CALL", 1000)
+    monkeypatch.setattr(csr, "SUMS_PER_BAND", 1)
     labels = np.random.default_rng(0).integers(0, 9, 3000).astype(np.int32)
     one = with_library("cluster_sums", rows, labels, 9)
     nearest = with_library("assign", rows, one)

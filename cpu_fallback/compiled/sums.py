@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cpu_fallback import threads
+from cpu_fallback.compiled.library import addresses, aligned, vector_bytes
 from gpu_kmeans.protocol import IntArray
 
-__all__ = ["Layout", "Sums", "aligned", "library", "pointer", "rare_at_most", "vector_bytes"]
+__all__ = ["Layout", "Sums", "rare_at_most"]
 
-LIBRARY = "librows.so"
-LINE_BYTES = 64
-NARROW_BYTES = 32
 RARE = 4
 """A feature is rare when at most one row for this many clusters has it,"""
 FEWEST_CLUSTERS = 64
@@ -78,7 +75,7 @@ class Layout:
         return cls(place, start.astype(np.int32), frequent, int(room.sum()))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Sums:
     """Sums of rows by cluster, as wide as they need to be: shape (n_features, k).
 
@@ -193,11 +190,16 @@ class Sums:
         before = np.cumsum(length) - length
         return feature, np.repeat(start - before, length) + np.arange(len(feature))
 
-    def of_c(self) -> _SumsOfC:
-        """The same for the library, as long as this object lives."""
+    @cached_property
+    def of_c(self) -> int:
+        """Address of the same for the kernels, as long as this object lives."""
+        return ctypes.addressof(self._struct)
+
+    @cached_property
+    def _struct(self) -> _SumsOfC:
         lanes = vector_bytes(self.k, self.dtype) // self.dtype.itemsize
         arrays = (self.layout.place, self.layout.start, self.runs, self.length)
-        pointers = map(pointer, (*arrays, self.entries, self.members))
+        pointers = addresses((*arrays, self.entries, self.members))
         numbers = (self.k, -(-self.k // lanes), self.runs.shape[1], self.layout.room)
         return _SumsOfC(*numbers, *pointers)
 
@@ -207,44 +209,8 @@ def rare_at_most(k: int) -> int:
     return k // RARE if k >= FEWEST_CLUSTERS else 0
 
 
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled kernels, where there are any."""
-    try:
-        return ctypes.CDLL(str(Path(__file__).parent / "kernels" / LIBRARY))
-    except OSError:  # there was no compiler, or another machine's built it
-        return None
-
-
-@cache
-def _widest() -> int:
-    made = library()
-    return LINE_BYTES if made is None else int(made.widest_vectors())
-
-
-def vector_bytes(k: int, dtype: Any) -> int:
-    """Of the vectors in which k numbers are computed: the machine's widest that are needed."""
-    widest = _widest()
-    return NARROW_BYTES if k * np.dtype(dtype).itemsize <= NARROW_BYTES < widest else widest
-
-
 def _width(k: int, dtype: Any) -> int:
     """Numbers from run to run: no power of two, or all runs would compete for the same cache."""
     lanes: int = vector_bytes(k, dtype) // np.dtype(dtype).itemsize
     width = -(-k // lanes) * lanes
     return width + (lanes if width * np.dtype(dtype).itemsize % 1024 == 0 else 0)
-
-
-def aligned(make: Any, shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
-    """``np.zeros`` or ``np.empty`` of a shape, beginning where vectors may."""
-    itemsize = np.dtype(dtype).itemsize
-    room: NDArray[Any] = make(shape[0] * shape[1] + LINE_BYTES // itemsize, dtype)
-    first = -room.__array_interface__["data"][0] % LINE_BYTES // itemsize
-    return room[first : first + shape[0] * shape[1]].reshape(shape)
-
-
-def pointer(array: NDArray[Any] | None) -> ctypes.c_void_p:
-    """Where an array's numbers begin; a null pointer for None."""
-    if array is None:
-        return ctypes.c_void_p()
-    return ctypes.c_void_p(array.__array_interface__["data"][0])  # `.ctypes` takes longer

@@ -1,0 +1,78 @@
+"""Assigning dense rows and summing them, compiled.
+
+A product of rows with all sums, as BLAS makes it, would be written and read again. Here some rows'
+products with a few vectors of clusters stay in registers until each row's least cost is known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpu_fallback import threads
+from cpu_fallback.compiled.asked import Asked
+from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
+from gpu_kmeans.protocol import Matrix
+
+__all__ = ["nearest_dense", "sum_dense"]
+
+CALLS = 64
+NUMBERS_IN_CACHE = 1 << 15
+ROWS_AT_ONCE = 6
+"""As in kernels/rows.c; all clusters go by as many times as many rows as the cache keeps."""
+PARTS = 4
+"""Of rows that are summed apart: two threads read more than one, and many add up more."""
+FEATURES_AT_ONCE = 256
+
+
+def nearest_dense(
+    rows: Matrix, sums: NDArray[Any], q: NDArray[Any], size: NDArray[Any], *of_rows: Any
+) -> Asked:
+    """See :class:`~cpu_fallback.compiled.asked.Asked`."""
+    n, (n_features, k), dtype = rows.shape[0], sums.shape, sums.dtype
+    lanes = vector_bytes(k, dtype) // dtype.itemsize
+    n_vectors = -(-k // lanes)
+    columns = aligned(np.zeros, (n_vectors, n_features, lanes), dtype)
+    for vector in range(n_vectors):
+        some = sums[:, vector * lanes : (vector + 1) * lanes]
+        columns[vector, :, : some.shape[1]] = some
+    asked = Asked.of(n, n_vectors * lanes, dtype, q, size, *of_rows)
+    kernel = function("nearest_dense", k, dtype)
+    height = max(1, NUMBERS_IN_CACHE // (ROWS_AT_ONCE * n_features)) * ROWS_AT_ONCE
+    step = height * max(1, n // (height * CALLS))
+
+    def work(start: int) -> None:
+        numbers = (min(step, n - start), n_features, n_vectors, height)
+        given = addresses((rows,), start) + addresses((columns,))
+        kernel(*numbers, *given, *asked.questions(start), *asked.answers(start))
+
+    threads.each(work, range(0, n, step))
+    return asked
+
+
+def sum_dense(
+    rows: Matrix, labels: NDArray[np.int32], k: int, weight: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Sums of dense rows by cluster, of shape (k, n_features), float64."""
+    n, n_features = rows.shape
+    parts = max(1, min(PARTS, n // (8 * k)))
+    height, bands = -(-n // parts), range(0, n_features, FEATURES_AT_ONCE)
+    sums = np.zeros((parts, k, n_features))
+    w = None if weight is None else np.ascontiguousarray(weight)
+    of_rows = (rows, np.ascontiguousarray(labels, np.int32), w)
+    kernel = function("sum_dense", k, rows.dtype)
+
+    def work(task: int) -> None:
+        part, first = task // len(bands), bands[task % len(bands)]
+        start = part * height
+        numbers = (min(height, n - start), n_features, first)
+        kernel(
+            *(*numbers, min(first + FEATURES_AT_ONCE, n_features)),
+            *(*addresses(of_rows, start), *addresses((sums,), part)),
+        )
+
+    threads.each(work, range(parts * len(bands)))
+    total: NDArray[np.float64] = sums.sum(axis=0) if parts > 1 else sums[0]
+    return total

@@ -1,0 +1,78 @@
+"""The compiled kernels: which there are, and how arrays are handed to them."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import cpu_fallback.kernels
+
+__all__ = ["addresses", "aligned", "function", "kernels", "vector_bytes"]
+
+LIBRARY = "librows.so"
+PARAMETERS = {
+    "move": (1, 9),
+    "nearest": (1, 16),
+    "nearest_dense": (4, 10),
+    "shift": (2, 6),
+    "sum_dense": (4, 4),
+    "sum_features": (2, 10),
+}
+"""Of each function of ``kernels/rows_of.h``: how many integers, and then how many pointers."""
+LINE_BYTES = 64
+NARROW_BYTES = 32
+
+
+@cache
+def kernels() -> ctypes.CDLL | None:
+    """The kernels; None where there was no compiler, or another machine's built them."""
+    try:
+        return ctypes.CDLL(str(Path(cpu_fallback.kernels.__file__).parent / LIBRARY))
+    except OSError:
+        return None
+
+
+@cache
+def _widest() -> int:
+    made = kernels()
+    return LINE_BYTES if made is None else int(made.widest_vectors())
+
+
+def vector_bytes(k: int, dtype: Any) -> int:
+    """Of the vectors in which k numbers are computed: the machine's widest, or half as wide."""
+    widest = _widest()
+    return NARROW_BYTES if k * np.dtype(dtype).itemsize <= NARROW_BYTES < widest else widest
+
+
+@cache
+def function(name: str, k: int, dtype: np.dtype[Any]) -> Any:
+    """A kernel for k clusters; takes integers, and :func:`addresses` or None for pointers."""
+    kernel = getattr(kernels(), f"{name}_{dtype.name}_{vector_bytes(k, dtype)}")
+    integers, pointers = PARAMETERS[name]
+    kernel.argtypes = [ctypes.c_int64] * integers + [ctypes.c_void_p] * pointers
+    kernel.restype = None
+    return kernel
+
+
+def addresses(arrays: Iterable[NDArray[Any] | None], start: int = 0) -> list[int | None]:
+    """Where row ``start`` of each array begins, as long as the arrays live."""
+    return [
+        # `.ctypes` takes longer.
+        None if array is None else array.__array_interface__["data"][0] + start * array.strides[0]
+        for array in arrays
+    ]
+
+
+def aligned(make: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """``np.zeros`` or ``np.empty`` of a shape, beginning where vectors may."""
+    size, itemsize = math.prod(shape), np.dtype(dtype).itemsize
+    room: NDArray[Any] = make(size + LINE_BYTES // itemsize, dtype)
+    first = -room.__array_interface__["data"][0] % LINE_BYTES // itemsize
+    return room[first : first + size].reshape(shape)
