@@ -72,7 +72,8 @@ def _directions(n_features: int, rng: np.random.Generator) -> NDArray[np.float32
     """Random signs, shape (n_features, DIRECTIONS); the axes themselves where these are fewer."""
     if n_features <= DIRECTIONS:
         return np.eye(n_features, dtype=np.float32)
-    signs = rng.integers(0, 2, (n_features, DIRECTIONS), dtype=np.int8)
+    bits = np.frombuffer(rng.bytes(n_features * DIRECTIONS // 8), np.uint8)
+    signs = np.unpackbits(bits).reshape(n_features, DIRECTIONS)
     return 2 * signs.astype(np.float32) - 1
 
 

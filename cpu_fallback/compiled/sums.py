@@ -107,7 +107,13 @@ class Sums:
     @classmethod
     def of(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
         """Take each of k centroids, shape (k, n_features), for the sums of a cluster of one."""
-        k = len(centroids)
+        k, n_features = centroids.shape
+        if not rare_at_most(k):
+            every = np.arange(n_features)
+            layout = Layout(every.astype(np.int32), np.zeros(n_features, np.int32), every, 0)
+            sums = cls.empty(layout, k, dtype)
+            sums.runs[:-1, :k] = centroids.T
+            return sums
         found: list[Any] = [None] * k
 
         def find(c: int) -> None:
