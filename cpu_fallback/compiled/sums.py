@@ -28,6 +28,8 @@ RARE = 4
 FEWEST_CLUSTERS = 64
 """and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
 NUMBERS_AT_ONCE = 1 << 18
+SMALL = 1 << 20
+"""Of so few sums there is a run for each feature, whether it has any or not."""
 
 
 class _SumsOfC(ctypes.Structure):
@@ -108,7 +110,7 @@ class Sums:
     def of(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
         """Take each of k centroids, shape (k, n_features), for the sums of a cluster of one."""
         k, n_features = centroids.shape
-        if not rare_at_most(k):
+        if centroids.size <= SMALL and not rare_at_most(k):
             every = np.arange(n_features)
             layout = Layout(every.astype(np.int32), np.zeros(n_features, np.int32), every, 0)
             sums = cls.empty(layout, k, dtype)
