@@ -18,7 +18,8 @@ from gpu_kmeans.protocol import Matrix
 
 __all__ = ["nearest_dense", "sum_dense"]
 
-CALLS = 64
+CALLS, PRODUCTS_PER_CALL = 64, 1 << 24
+"""At most so many calls, of at least so many products where there are fewer rows."""
 NUMBERS_IN_CACHE = 1 << 15
 ROWS_AT_ONCE = 6
 """As in kernels/rows.c; all clusters go by as many times as many rows as the cache keeps."""
@@ -41,7 +42,8 @@ def nearest_dense(
     asked = Asked.of(n, n_vectors * lanes, dtype, q, size, *of_rows)
     kernel = function("nearest_dense", k, dtype)
     height = max(1, NUMBERS_IN_CACHE // (ROWS_AT_ONCE * n_features)) * ROWS_AT_ONCE
-    step = height * max(1, n // (height * CALLS))
+    calls = max(1, min(CALLS, n * n_features * k // PRODUCTS_PER_CALL))
+    step = height * max(1, -(-n // (height * calls)))
 
     def work(start: int) -> None:
         numbers = (min(step, n - start), n_features, n_vectors, height)
