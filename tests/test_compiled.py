@@ -15,8 +15,9 @@ from shapes import values
 
 from cpu_fallback import CpuBackend, compiled, threads
 from cpu_fallback.compiled import Sums, csr, library
-from gpu_kmeans import KMeans
-from gpu_kmeans.protocol import Backend
+from cpu_fallback.compiled import sums as sums_module
+from gpu_kmeans import KMeans, lloyd, unchanged
+from gpu_kmeans.protocol import Backend, Clusters
 
 # The contract of the verbs holds with SciPy alone, too.
 globals().update({n: test for n, test in vars(test_verbs).items() if n.startswith("test_")})
@@ -81,6 +82,113 @@ def test_both_paths_agree(backend, dtype, n, n_features, k, seed, weighted, dens
         )
         if given_:
             np.testing.assert_allclose(two.own, one.own, atol=100 * eps * scale)
+
+
+def cheapest_by_force(
+    rows: Any, clusters: Clusters, labels: Any, weight: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """All costs in float64, with infinity for a row's own cluster."""
+    x = rows.toarray().astype(np.float64) if sparse.issparse(rows) else rows.astype(np.float64)
+    sums = CpuBackend().to_host(clusters.sums).astype(np.float64)
+    size, q = clusters.sizes_and_spreads()
+    w = np.zeros(len(x)) if labels is None else np.ones(len(x)) if weight is None else weight
+    products = x @ sums
+    costs = (q - 2 * products - (w * np.square(x).sum(axis=1))[:, None]) / (size + w[:, None])
+    if labels is not None:
+        costs[np.arange(len(x)), labels] = np.inf
+    return costs, products
+
+
+@needs_library
+@pytest.mark.parametrize("width", [16, 32, 64])
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 40),
+    n_features=st.integers(1, 30),
+    k=st.one_of(st.integers(1, 70), st.sampled_from([127, 128, 129, 255, 256, 257, 300])),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    seed=st.integers(0, 10_000),
+    dense=st.booleans(),
+    labelled=st.booleans(),
+    weighted=st.booleans(),
+)
+def test_vectors_of_every_width_find_what_brute_force_finds(
+    width, n, n_features, k, dtype, seed, dense, labelled, weighted
+):
+    if width > library.kernels().widest_vectors():
+        pytest.skip(f"this machine has no vectors of {width} bytes")
+    rng = np.random.default_rng(seed)
+    given_rows = rows_of(n, n_features, seed, dtype)
+    labels = rng.integers(0, k, n).astype(np.int32)
+    weight = 0.5 + rng.random(n) if weighted else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "_widest", lambda: width)
+        library.function.cache_clear()
+        try:
+            backend = CpuBackend()
+            rows = backend.matrix(given_rows.toarray() if dense else given_rows)
+            clusters = with_library("cluster_sums", rows, labels, k, weight)
+            given_ = (labels, weight, backend.squared_norms(rows)) if labelled else ()
+            found = with_library("assign", rows, clusters, *given_)
+            exact = np.zeros((n_features, k))
+            np.add.at(
+                exact.T, labels, given_rows.toarray() * (1 if weight is None else weight[:, None])
+            )
+            sums = backend.to_host(clusters.sums)
+        finally:
+            library.function.cache_clear()
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(sums, exact, rtol=4 * eps, atol=1e-6 if dtype == np.float32 else 0)
+    costs, products = cheapest_by_force(given_rows, clusters, *(given_[:2] or (None, None)))
+    atol = 100 * eps * (1 + float(np.square(given_rows.toarray()).sum(axis=1).max()) * n)
+    np.testing.assert_allclose(found.cost, costs.min(axis=1), atol=atol)
+    possible = np.isfinite(found.cost)
+    at = costs[np.arange(n), found.nearest]
+    np.testing.assert_allclose(at[possible], costs.min(axis=1)[possible], atol=atol)
+    if labelled:
+        np.testing.assert_allclose(found.own, products[np.arange(n), labels], atol=atol)
+
+
+@needs_library
+@pytest.mark.parametrize("k", [70, 150])
+def test_pruned_or_not_every_iteration_labels_the_same(monkeypatch, k):
+    """Neither lists of rare features nor clusters at rest change a label."""
+    rows = CpuBackend().matrix(
+        sparse.random_array((1500, 900), density=0.02, rng=0, format="csr", dtype=np.float32)
+    )
+    start = rows[:k].toarray()
+    seen: dict[bool, list[np.ndarray]] = {}
+    listed: dict[bool, int] = {}
+    for pruned in (True, False):
+        mine = seen[pruned] = []
+
+        def noted(*given_: Any, mine: list[np.ndarray] = mine) -> Any:
+            found = unchanged.nearest_again(*given_)
+            mine.append(found.nearest.copy())
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(compiled, "can_take", lambda rows: True)
+            patch.setattr(lloyd, "nearest_again", noted)
+            patch.setattr(unchanged, "FEWEST_CLUSTERS", 0 if pruned else k + 1)
+            if not pruned:
+                patch.setattr(csr, "rare_at_most", lambda k: 0)
+                patch.setattr(sums_module, "rare_at_most", lambda k: 0)
+            backend = CpuBackend()
+            fresh = backend.matrix(rows.copy())
+            of_all = lloyd.Rows(fresh, backend.squared_norms(fresh), None)
+            done = lloyd.lloyd(
+                backend,
+                of_all,
+                backend.clusters_from(start, np.float32),
+                max_iter=50,
+                tol=0,
+                report=lambda *_: False,
+            )
+        listed[pruned] = done.clusters.sums.layout.room
+    assert listed[True] > 0 == listed[False]
+    assert len(seen[True]) == len(seen[False]) > 3
+    assert all((one == two).all() for one, two in zip(*seen.values(), strict=True))
 
 
 @needs_library

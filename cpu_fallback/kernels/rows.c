@@ -1,4 +1,4 @@
-/* Assigning rows to clusters and summing them, for the CPU: see cpu_fallback/compiled.py.
+/* Assigning rows to clusters and summing them, for the CPU: see cpu_fallback/compiled.
  *
  * The functions stand in rows_of.h, and are made for each kind of number and each width of
  * vectors: a compiler takes vectors that are wider than the machine's apart and keeps none of them
@@ -32,7 +32,7 @@
 /* Likewise of dense rows. */
 #define DENSE_AHEAD 8
 
-/* Sums of a feature's values that are formed in turns, also in compiled.py. */
+/* Sums of a feature's values that are formed in turns, also in csr.py. */
 #define WAYS 4
 
 /* Vectors of running products that a row keeps in registers, with a case for each number of them.

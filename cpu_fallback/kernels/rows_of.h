@@ -23,7 +23,7 @@ typedef struct {
     REAL value;
 } ENTRY;
 
-/* The sums of k clusters: see Sums in sums.py. */
+/* The sums of k clusters: see Sums in compiled/sums.py. */
 typedef struct {
     int64_t k, n_vectors, width, lists;
     const int32_t* place;

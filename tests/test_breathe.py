@@ -1,0 +1,140 @@
+"""Exchanges of clusters: which are chosen, and that they find what moves of single rows cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from gpu_kmeans import breathe as breathing
+from gpu_kmeans.hartigan import hartigan
+from gpu_kmeans.lloyd import Rows, Settled
+from gpu_kmeans.protocol import Backend
+
+TOPICS, EACH, WORDS = 12, 30, 20
+
+
+def quiet(*_: object) -> bool:
+    return False
+
+
+def topics(dense: bool = False) -> sparse.csr_array:
+    """Texts of twelve topics, each with words of its own."""
+    rng = np.random.default_rng(0)
+    rows = np.zeros((TOPICS * EACH, TOPICS * WORDS))
+    for i in range(len(rows)):
+        words = rng.choice(WORDS, 8, replace=False) + i // EACH * WORDS
+        rows[i, words] = 0.5 + rng.random(8)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows if dense else sparse.csr_array(rows)
+
+
+def planted() -> np.ndarray:
+    return np.repeat(np.arange(TOPICS, dtype=np.int32), EACH)
+
+
+def misled() -> np.ndarray:
+    """Topics 0 and 1 in one cluster, and topic 2 in two."""
+    labels = planted()
+    labels[labels == 1] = 0
+    third = np.flatnonzero(labels == 2)
+    labels[third[::2]] = 1
+    return labels
+
+
+def breathed(backend: Backend, dense: bool, seed: int, report=quiet, max_iter: int = 300):
+    matrix = backend.matrix(topics(dense))
+    rows = Rows(matrix, backend.squared_norms(matrix), None)
+    rng = np.random.default_rng(seed)
+    done = breathing.breathe(
+        backend, rows, misled(), TOPICS, max_iter=max_iter, rng=rng, report=report
+    )
+    return rows, done
+
+
+def partition(labels: np.ndarray) -> set[frozenset[int]]:
+    return {frozenset(np.flatnonzero(labels == c).tolist()) for c in np.unique(labels)}
+
+
+def test_moves_of_single_rows_stay_misled(backend):
+    """So that the test below shows what breathing does."""
+    matrix = backend.matrix(topics())
+    rows = Rows(matrix, backend.squared_norms(matrix), None)
+    done = hartigan(backend, rows, misled(), TOPICS, max_iter=100, report=quiet)
+    assert partition(done.labels) != partition(planted())
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_merged_topic_is_split_and_a_split_one_merged(backend, dense, seed):
+    _, done = breathed(backend, dense, seed)
+    assert partition(done.labels) == partition(planted())
+
+
+def test_what_is_reported_never_rises_and_sums_belong_to_labels(backend):
+    told: list[float] = []
+    rows, done = breathed(backend, False, 1, lambda stage, inertia, moved: told.append(inertia))
+    assert told == sorted(told, reverse=True)
+    sums = backend.cluster_sums(rows.matrix, done.labels, TOPICS)
+    np.testing.assert_allclose(done.clusters.explained(), sums.explained(), rtol=1e-6)
+    inertia = rows.squared_norms.sum() - done.clusters.explained()
+    np.testing.assert_allclose(told[-1], inertia, rtol=1e-6)
+
+
+@pytest.mark.parametrize("at", [1, 6, 7, 9])
+def test_a_stop_ends_it_with_the_best_so_far(backend, at):
+    told: list[float] = []
+
+    def report(stage: str, inertia: float, moved: int) -> bool:
+        told.append(inertia)
+        return len(told) == at
+
+    rows, done = breathed(backend, False, 1, report)
+    assert done.stopped
+    assert len(told) == at
+    inertia = rows.squared_norms.sum() - done.clusters.explained()
+    np.testing.assert_allclose(inertia, min(told), rtol=1e-6)
+
+
+@pytest.mark.parametrize("max_iter", [1, 5, 6, 8])
+def test_no_more_passes_than_allowed(backend, max_iter):
+    _, done = breathed(backend, False, 1, max_iter=max_iter)
+    assert isinstance(done, Settled)
+    assert done.n_iter <= max_iter
+
+
+numbers = st.floats(0, 100, allow_nan=False)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(numbers, numbers, st.booleans()), min_size=2, max_size=30))
+def test_pairs_gain_what_they_cost_and_no_cluster_is_in_two(clusters):
+    usefulness, gain, looked_at = (np.array(each) for each in zip(*clusters, strict=True))
+    gain = np.where(looked_at, gain, -np.inf)
+    gone, split = breathing._pairs(usefulness, gain)
+    assert len(gone) == len(split)
+    both = np.concatenate((gone, split))
+    assert len(np.unique(both)) == len(both)
+    assert (gain[split] > breathing.MARGIN * usefulness[gone]).all()
+    if not len(gone) and looked_at.any():  # then there is none to be had
+        best = int(np.argmax(gain))
+        others = np.delete(usefulness, best)
+        assert gain[best] <= breathing.MARGIN * others.min()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(numbers, numbers, st.booleans()), min_size=2, max_size=30),
+    st.integers(1, 10),
+    st.one_of(st.none(), st.integers(0, 1000)),
+)
+def test_whatever_it_costs_no_cluster_is_both_dissolved_and_split(clusters, count, seed):
+    usefulness, gain, looked_at = (np.array(each) for each in zip(*clusters, strict=True))
+    gain = np.where(looked_at, gain, -np.inf)
+    count = min(count, max(1, len(gain) // 10))
+    rng = None if seed is None else np.random.default_rng(seed)
+    gone, split = breathing._likeliest(usefulness, gain, count, rng)
+    assert len(gone) == len(split) == count
+    assert not set(gone) & set(split)
