@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import faiss
@@ -16,10 +17,12 @@ __all__ = ["dense_kmeans"]
 
 ALL_ROWS = 2**31 - 1
 WORTH_THREADS = 100_000_000  # products in an iteration
-FEW_CLUSTERS = 48
+FEW_CLUSTERS, FEW_FEATURES = 48, 64
 """Up to so many, FAISS's own loops take a quarter (10 clusters) to two thirds (30) of the time of
 its way through BLAS, which it prefers; beyond, BLAS is faster (32 features, 4,803 and 63,000
 rows)."""
+_tuning = Lock()
+"""What is tuned is FAISS's own, and so every thread's."""
 SEED = 1234  # FAISS draws only to split an empty cluster; the starts are given
 
 
@@ -39,7 +42,7 @@ def dense_kmeans(
         min_points_per_centroid=1,
         max_points_per_centroid=ALL_ROWS,
     )
-    with _tuned_for(points.size * k, k):
+    with _tuned_for(points.size * k, init.shape):
         kmeans.train(
             points,
             weights=None if weight is None else weight.astype(np.float32),
@@ -51,16 +54,18 @@ def dense_kmeans(
 
 
 @contextmanager
-def _tuned_for(work: int, k: int) -> Iterator[None]:
+def _tuned_for(work: int, shape: tuple[int, ...]) -> Iterator[None]:
     """Keep little work on one thread: on a busy machine FAISS's threads wait for each other
     by spinning, a hundred times longer than the work itself takes. And few clusters from BLAS."""
-    threads, blas = faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold
-    if work < WORTH_THREADS:
-        faiss.omp_set_num_threads(1)
-    if k <= FEW_CLUSTERS:
-        faiss.cvar.distance_compute_blas_threshold = ALL_ROWS
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-        faiss.cvar.distance_compute_blas_threshold = blas
+    k, n_features = shape
+    with _tuning:
+        threads, blas = faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold
+        if work < WORTH_THREADS:
+            faiss.omp_set_num_threads(1)
+        if k <= FEW_CLUSTERS and n_features <= FEW_FEATURES:
+            faiss.cvar.distance_compute_blas_threshold = ALL_ROWS
+        try:
+            yield
+        finally:
+            faiss.omp_set_num_threads(threads)
+            faiss.cvar.distance_compute_blas_threshold = blas

@@ -1,11 +1,11 @@
-"""Verbs on rows: CSR compiled or through SciPy, dense through NumPy's BLAS; never one as the other.
+"""Verbs on rows: compiled, or CSR through SciPy and dense through NumPy; never one as the other.
 
 Sums are stored feature by cluster: a non-zero of a CSR row then reads one contiguous run of k
 numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns
 and sums rows and moves sparse ones, and the sums of rare features are lists. Everywhere else the
-hot line is SciPy's ``rows @ sums``, in chunks of about :data:`SCORES_PER_CHUNK` scores, which keeps
-them in a core's cache, on a pool of threads (SciPy releases the GIL). Dense chunks run one after
-the other: BLAS has threads of its own.
+hot line is SciPy's or NumPy's ``rows @ sums``, in chunks of about :data:`SCORES_PER_CHUNK` scores,
+which keeps them in a core's cache: of sparse rows on a pool of threads (SciPy releases the GIL), of
+dense rows one after the other, as BLAS has threads of its own.
 
 Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``; compiled, one
 copy of the rows by column, and for each ``Clusters`` no more than one for the rare features; with

@@ -109,12 +109,18 @@ numbers = st.floats(0, 100, allow_nan=False)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(numbers, numbers, st.booleans()), min_size=2, max_size=30))
-def test_pairs_gain_what_they_cost_and_no_cluster_is_in_two(clusters):
+@given(
+    st.lists(st.tuples(numbers, numbers, st.booleans()), min_size=2, max_size=30),
+    st.integers(1, 30),
+)
+def test_pairs_gain_what_they_cost_and_no_cluster_is_in_two(clusters, most):
     usefulness, gain, looked_at = (np.array(each) for each in zip(*clusters, strict=True))
     gain = np.where(looked_at, gain, -np.inf)
-    gone, split = breathing._pairs(usefulness, gain)
-    assert len(gone) == len(split)
+    k = len(gain)
+    home = (np.arange(k) + 1 + np.random.default_rng(k).integers(0, k - 1, k)) % k
+    gone, split = breathing._pairs(usefulness, gain, home, most)
+    assert len(gone) == len(split) <= most
+    assert not set(home[gone]) & set(gone)
     both = np.concatenate((gone, split))
     assert len(np.unique(both)) == len(both)
     assert (gain[split] > breathing.MARGIN * usefulness[gone]).all()
@@ -138,3 +144,59 @@ def test_whatever_it_costs_no_cluster_is_both_dissolved_and_split(clusters, coun
     gone, split = breathing._likeliest(usefulness, gain, count, rng)
     assert len(gone) == len(split) == count
     assert not set(gone) & set(split)
+
+
+def test_a_small_half_that_has_left_is_not_split_off_again(backend):
+    """Nine in ten rows of a cluster stay when it parts with eight texts of another topic."""
+    matrix = backend.matrix(topics())
+    rows = Rows(matrix, backend.squared_norms(matrix), None)
+    labels = planted()
+    strangers = np.flatnonzero(labels == 1)[:3]
+    labels[strangers] = 0
+    splits = breathing._Splits(backend, rows, TOPICS, np.random.default_rng(0))
+    before = splits.gains(labels, np.array([0]))
+    members = np.flatnonzero(labels == 0)
+    # Whichever half was called which: those that leave are known by their side.
+    splits.side[members] = 0
+    splits.side[strangers] = 1
+    splits.sizes[:, 0] = EACH, len(strangers)
+    splits.gain[0] = before[0] + 1000
+    labels[strangers] = 1
+    splits.forget(strangers)
+    assert splits.gains(labels, np.array([0]))[0] < before[0]
+
+
+def test_of_two_halves_of_one_topic_only_one_is_dissolved(backend):
+    """Each is cheap to dissolve, as its rows go to the other: not both at once."""
+    labels = planted()
+    # Topics 0 and 1 together, topics 3 and 4 together; topic 2 in two halves.
+    labels[labels == 1], labels[labels == 4] = 0, 3
+    half = np.flatnonzero(labels == 2)[::2]
+    labels[half] = 1
+    labels[np.flatnonzero(labels == 5)[:1]] = 4
+    matrix = backend.matrix(topics())
+    rows = Rows(matrix, backend.squared_norms(matrix), None)
+    clusters = backend.cluster_sums(matrix, labels, TOPICS)
+    usefulness, held, home = breathing._worth(
+        backend, rows, Settled(labels, clusters, 1, False), TOPICS
+    )
+    assert (home[1], home[2]) == (2, 1)
+    splits = breathing._Splits(backend, rows, TOPICS, np.random.default_rng(0))
+    gain = splits.gains(labels, np.argsort(-held)[:8])
+    gone, _ = breathing._pairs(usefulness, gain, home, TOPICS)
+    assert len({1, 2} & set(gone.tolist())) == 1
+
+
+@pytest.mark.parametrize("k", [2, 3, 30, 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_few_rows_some_alike_some_without_weight(backend, k, weighted):
+    rng = np.random.default_rng(k)
+    values = topics(dense=True)[rng.integers(0, 60, 40)]
+    weight = rng.integers(0, 3, 40).astype(float) if weighted else None
+    matrix = backend.matrix(sparse.csr_array(values))
+    rows = Rows(matrix, backend.squared_norms(matrix), weight)
+    labels = rng.integers(0, k, 40).astype(np.int32)
+    before = backend.cluster_sums(matrix, labels, k, weight).explained()
+    done = breathing.breathe(backend, rows, labels, k, max_iter=100, rng=rng, report=quiet)
+    assert done.clusters.explained() >= before * (1 - 1e-6)
+    assert ((done.labels >= 0) & (done.labels < k)).all()

@@ -15,17 +15,22 @@ sums                0.12    0.10     0.07
 sums, synthetic     0.08    0.08     0.07
 ==================  ======  =======  ========
 
+@@TABLE@@
 SciPy writes all scores and reads them three times again, and reads a number of each cluster for
 each term. Compiled, a row's products with frequent features stay in registers, and those with
-rare ones are read from lists (see :mod:`cpu_fallback.sums`): at k = 1000 that takes 0.5 of the time
-with runs for all, and 0.2 on the synthetic corpus. Frequent features come first, so that what is
-read most lies together. Tried without gain: rows in the order of their clusters. Marking in each
-run the vectors that hold anything gained far less than lists. Numba would compile in the
-first run, and a library of sparse products such as MKL would still write the scores.
+rare ones are read from lists (see :mod:`cpu_fallback.compiled.sums`): at k = 1000 that takes 0.5
+of the time with runs for all, and 0.2 on the synthetic corpus. Frequent features come first, so
+that what is read most lies together. Tried without gain: rows in the order of their clusters.
+Marking in each run the vectors that hold anything gained far less than lists. Numba would compile
+in the first run, and a library of sparse products such as MKL would still write the scores.
 
-Dense rows are multiplied by BLAS; compiled, its scores are read once instead of four times, which
-at 63,000 x 256 takes an assignment from 2.6 to 1.3 times BLAS's own time at k = 100, from 2.9 to
-1.4 at k = 1000, and with labels from 5.3 to 1.5.
+Dense rows have their products in registers, too, several rows at once; what BLAS would write and
+have read again is never written. At 63,000 x 256 an assignment takes 0.9 of the time of BLAS's
+product alone, at k = 100 and at k = 1000, where NumPy takes 2.6 and 2.9 times as long as that.
+
+A compiler takes vectors that are wider than the machine's apart and keeps none of them in a
+register. So GCC makes code for 16, 32 and 64 bytes on x86-64, and the library says which the
+machine can use; where 32 bytes hold all clusters, less is read. @@AVX2@@
 """
 
 from __future__ import annotations
@@ -60,6 +65,6 @@ def is_there() -> bool:
 
 def can_take(rows: Matrix) -> bool:
     """Whether there is a library, and it is made for such rows."""
-    if hasattr(rows, "indptr") and not rows.indices.dtype == rows.indptr.dtype == np.int32:
-        return False
-    return is_there()
+    of_indices = (rows.indices, rows.indptr) if hasattr(rows, "indptr") else ()
+    plain = all(each.dtype == np.int32 and each.flags.c_contiguous for each in of_indices)
+    return plain and is_there()

@@ -181,6 +181,7 @@ def _by_column(rows: Matrix, k: int) -> _Columns:
     kept: tuple[int, _Columns] | None = getattr(rows, "_columns", None)
     most = rare_at_most(k)
     if kept is None or kept[0] != most:
+        rows._columns = None  # not two of them at a time
         counts = np.bincount(rows.indices, minlength=rows.shape[1])
         kept = rows._columns = (most, _Columns(rows, Layout.of(counts, k), counts))
     return kept[1]

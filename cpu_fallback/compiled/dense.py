@@ -25,6 +25,8 @@ ROWS_AT_ONCE = 6
 """As in kernels/rows.c; all clusters go by as many times as many rows as the cache keeps."""
 PARTS = 4
 """Of rows that are summed apart: two threads read more than one, and many add up more."""
+SUMS_APART = 1 << 22
+"""Numbers in the sums of all parts together."""
 FEATURES_AT_ONCE = 256
 
 
@@ -59,7 +61,7 @@ def sum_dense(
 ) -> NDArray[np.float64]:
     """Sums of dense rows by cluster, of shape (k, n_features), float64."""
     n, n_features = rows.shape
-    parts = max(1, min(PARTS, n // (8 * k)))
+    parts = max(1, min(PARTS, n // (8 * k), SUMS_APART // (k * n_features)))
     height, bands = -(-n // parts), range(0, n_features, FEATURES_AT_ONCE)
     sums = np.zeros((parts, k, n_features))
     w = None if weight is None else np.ascontiguousarray(weight)

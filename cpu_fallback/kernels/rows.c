@@ -23,14 +23,13 @@
 
 /* Non-zeros between the one that is multiplied and the one whose sums are called for. */
 #define AHEAD 4
+/* Likewise of rare features, whose lists are shorter, and of dense rows. */
+#define FAR_AHEAD 8
+#define DENSE_AHEAD 8
 /* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */
 #define CALLED_FOR 2
 /* Vectors of rows that take turns; more do not fit in the registers. */
 #define IN_TURNS 1
-/* Likewise of rare features, whose lists are shorter. */
-#define FAR_AHEAD 8
-/* Likewise of dense rows. */
-#define DENSE_AHEAD 8
 
 /* Sums of a feature's values that are formed in turns, also in csr.py. */
 #define WAYS 4
