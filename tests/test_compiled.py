@@ -103,7 +103,7 @@ def cheapest_by_force(
 @pytest.mark.parametrize("width", [16, 32, 64])
 @settings(max_examples=60, deadline=None)
 @given(
-    n=st.integers(1, 40),
+    n=st.one_of(st.integers(1, 40), st.just(300)),
     n_features=st.integers(1, 30),
     k=st.one_of(st.integers(1, 70), st.sampled_from([127, 128, 129, 255, 256, 257, 300])),
     dtype=st.sampled_from([np.float32, np.float64]),
@@ -120,7 +120,7 @@ def test_vectors_of_every_width_find_what_brute_force_finds(
     rng = np.random.default_rng(seed)
     given_rows = rows_of(n, n_features, seed, dtype)
     labels = rng.integers(0, k, n).astype(np.int32)
-    weight = 0.5 + rng.random(n) if weighted else None
+    weight = rng.integers(0, 4, n) * (0.5 + rng.random(n)) if weighted else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "_widest", lambda: width)
         library.function.cache_clear()
