@@ -34,7 +34,7 @@ class CompileKernels(BuildHookInterface):
         if made.is_file() and made.stat().st_mtime > max(s.stat().st_mtime for s in sources):
             return True
         partial = root / f"{LIBRARY}.{os.getpid()}"
-        command = [os.environ.get("CC", "cc"), "-O2", "-std=gnu11", "-shared", "-fPIC"]
+        command = [os.environ.get("CC", "cc"), "-O2", "-std=gnu11", "-shared", "-fPIC", "-pthread"]
         command += ["-Wno-psabi", str(root / KERNELS / "rows.c"), "-o", str(partial), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)

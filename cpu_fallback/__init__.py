@@ -98,10 +98,11 @@ class CpuBackend:
         k: int,
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
+        only: NDArray[np.intp] | None = None,
     ) -> Clusters:
         from cpu_fallback import rows as verbs
 
-        return verbs.cluster_sums(rows, labels, k, weight, into)
+        return verbs.cluster_sums(rows, labels, k, weight, into, only)
 
     def assign(
         self,
@@ -114,11 +115,6 @@ class CpuBackend:
         from cpu_fallback import rows as verbs
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms)
-
-    def select(self, clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
-        from cpu_fallback import rows as verbs
-
-        return verbs.select(clusters, which)
 
     def move(
         self,

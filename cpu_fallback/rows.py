@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cpu_fallback import compiled, threads
-from cpu_fallback.compiled import Asked, Sums
+from cpu_fallback.compiled import Sums
 from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
@@ -36,7 +36,6 @@ __all__ = [
     "matrix",
     "move",
     "project",
-    "select",
     "squared_norms",
 ]
 
@@ -108,18 +107,23 @@ def cluster_sums(
     k: int,
     weight: NDArray[np.float64] | None = None,
     into: Clusters | None = None,
+    only: NDArray[np.intp] | None = None,
 ) -> Clusters:
     n = rows.shape[0]
-    ones = np.ones(n) if weight is None else weight
-    totals = _totals(labels, ones, k)
+    totals = _totals(labels, weight, k)
     if _is_csr(rows) and compiled.can_take(rows):
         spare = None if into is None else into.sums
-        found, squares = compiled.sum_rows(rows, labels, k, weight, spare)
-        return Clusters(found, totals, squares)
+        found, squares = compiled.sum_rows(rows, labels, k, weight, spare, only)
+        return Clusters(found, totals if only is None else totals[only], squares)
+    if only is not None:
+        some = cluster_sums(rows, labels, k, weight, into)
+        sums = np.ascontiguousarray(some.sums[:, only])
+        return Clusters(sums, totals[only], some.squared_norms[only])
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
     if not _is_csr(rows) and compiled.can_take(rows):
         return _clusters_of_dense(compiled.sum_dense(rows, labels, k, weight), totals, rows.dtype)
+    ones = np.ones(n) if weight is None else weight
     members = sparse.csc_array((ones, labels, np.arange(n + 1)), shape=(k, n)).tocsr()
     if _is_csr(rows):
         by_cluster = members @ rows
@@ -173,14 +177,13 @@ def assign(
     if _is_csr(rows) and compiled.can_take(rows):
         sums = clusters.sums
         sums = sums if isinstance(sums, Sums) else Sums.of(sums.T, dtype)
-        return _answered(compiled.nearest(rows, sums, q, size, labels, weight, squared_norms))
+        return compiled.nearest(rows, sums, q, size, labels, weight, squared_norms)
     dense = _dense(clusters.sums)
     if not _is_csr(rows) and compiled.can_take(rows) and rows.dtype == dtype:
-        asked = compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms)
-        return _answered(asked)
+        return compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms)
     nearest = np.empty(n, dtype=np.int32)
     cost = np.empty(n)
-    own = None if labels is None else np.zeros(n)
+    second, own = (np.empty(n), None) if labels is None else (None, np.zeros(n))
 
     def work(start: int) -> None:
         chunk = slice(start, start + step)
@@ -207,31 +210,13 @@ def assign(
         best = scores.argmin(axis=1)
         nearest[chunk] = best
         cost[chunk] = scores[each, best]
+        if second is not None:
+            scores[each, best] = np.inf
+            second[chunk] = scores.min(axis=1)
 
     step = max(64, SCORES_PER_CHUNK // k)
     _for_each_chunk(rows, step, work)
-    return Assignment(nearest, cost, own)
-
-
-def _answered(asked: Asked) -> Assignment:
-    own = None if asked.own is None else asked.own.astype(np.float64)
-    return Assignment(asked.nearest, asked.cost.astype(np.float64), own)
-
-
-def select(clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
-    if isinstance(clusters.sums, Sums):
-        some = clusters.sums.select(which)
-        return Clusters(some, clusters.weight[which], clusters.squared_norms[which])
-    n_features = clusters.sums.shape[0]
-    sums = np.empty((n_features, len(which)), clusters.sums.dtype)
-    step = max(1, SCORES_PER_CHUNK // max(1, len(which)))
-
-    def work(start: int) -> None:
-        part = slice(start, start + step)
-        np.take(clusters.sums[part], which, axis=1, out=sums[part], mode="clip")
-
-    threads.each(work, range(0, n_features, step))
-    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
+    return Assignment(nearest, cost, second, own)
 
 
 def distances(
@@ -355,8 +340,8 @@ def _is_csr(rows: Matrix) -> bool:
     return bool(sparse.issparse(rows))
 
 
-def _totals(labels: Any, values: NDArray[Any], k: int) -> NDArray[np.float64]:
-    """Sum of the values of each label."""
+def _totals(labels: Any, values: NDArray[Any] | None, k: int) -> NDArray[np.float64]:
+    """Sum of the values of each label, or how often it is there."""
     return np.bincount(labels, weights=values, minlength=k).astype(np.float64, copy=False)
 
 

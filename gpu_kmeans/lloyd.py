@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import UnsupportedOnBackend
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
-from gpu_kmeans.unchanged import changed_by, nearest_again
+from gpu_kmeans.unchanged import changed_by, few, nearest_again, outdated
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
 
@@ -77,31 +77,99 @@ def lloyd(
     Settled
         Labels of the last assignment, and the means of these labels.
     """
-    k = len(clusters.weight)
+    means = _Means(backend, rows, clusters)
     found: Assignment | None = None
-    changed = np.ones(k, dtype=bool)
-    relocated = False
-    spare: Clusters | None = None
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
-        before, found = found, nearest_again(backend, rows.matrix, clusters, found, changed)
+        before, found = found, means.nearest(found)
         labels = found.nearest
         squared = np.maximum(found.cost + rows.squared_norms, 0)
         moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
         stopped = report("lloyd", rows.weighted(squared), int(moved))
         if moved == 0:
             break
-        means = backend.cluster_sums(rows.matrix, labels, k, rows.weight, spare)
-        if before is not None:
-            changed = changed_by(before.nearest, labels, k)
-        # A relocated row is in the sums of one iteration, and out of those of the next.
-        before_that = relocated
-        relocated = relocate_empty(backend, rows, means, labels, squared)
-        changed |= relocated | before_that
-        shift = backend.centroid_shift(clusters, means) if tol > 0 else np.inf
-        clusters, spare = means, clusters
+        shift = means.update(before, labels, squared, shifted=tol > 0)
         if stopped or shift <= tol:
             break
-    return Settled(labels, clusters, n_iter, stopped)
+    return Settled(labels, means.all(), n_iter, stopped)
+
+
+class _Means:
+    """Clusters that the next assignment meets: all, or those that changed where these are few."""
+
+    def __init__(self, backend: Backend, rows: Rows, start: Clusters) -> None:
+        self.backend = backend
+        self.rows = rows
+        self.k = len(start.weight)
+        self._labels = np.empty(0, dtype=np.int32)
+        self._relocated = False
+        """Whether rows stand for empty clusters: in the sums of this iteration alone."""
+        self._all = start
+        """Of the labels, but for clusters that changed since."""
+        self._changed = np.zeros(self.k, dtype=bool)
+        self._some: Clusters | None = None
+        """The changed ones, where these are few."""
+        self._spare: Clusters | None = None
+
+    def all(self) -> Clusters:
+        """The means of all clusters, formed where they are not yet."""
+        if self._some is not None:
+            self._form_all()
+        return self._all
+
+    def nearest(self, before: Assignment | None) -> Assignment:
+        """Assign the rows, given what they were assigned to before the last update."""
+        matrix = self.rows.matrix
+        if before is None or self._some is None:
+            return self.backend.assign(matrix, self._all)
+        return nearest_again(self.backend, matrix, before, self._changed, self._some, self._all)
+
+    def update(
+        self,
+        before: Assignment | None,
+        labels: NDArray[np.int32],
+        squared: NDArray[np.float64],
+        shifted: bool,
+    ) -> float:
+        """Form the means of labels; return the sum of their squared shifts, if that is asked."""
+        full = np.bincount(labels, self.rows.weight, minlength=self.k) > 0
+        if before is not None and not self._relocated and full.all():
+            now = changed_by(before.nearest, labels, self.k)
+            if few(self.rows.matrix, now):
+                self._labels = labels
+                self._update_few(now)
+                if not shifted:
+                    return np.inf
+                which = np.flatnonzero(now)
+                old, new = (self._sums(each, only=which) for each in (before.nearest, labels))
+                return self.backend.centroid_shift(old, new)
+        old = self.all() if shifted else self._all
+        self._labels = labels
+        self._form_all()
+        self._relocated = relocate_empty(self.backend, self.rows, self._all, labels, squared)
+        return self.backend.centroid_shift(old, self._all) if shifted else np.inf
+
+    def _update_few(self, now: NDArray[np.bool_]) -> None:
+        """Form the sums of clusters that changed now, and of those that did since all were."""
+        changed = self._changed | now
+        if not few(self.rows.matrix, changed) or outdated(changed, now):
+            self._form_all()
+            changed = now
+        self._changed = changed
+        self._some = self._sums(self._labels, only=np.flatnonzero(changed))
+
+    def _form_all(self) -> None:
+        self._all, self._spare = self._sums(self._labels, into=self._spare), self._all
+        self._changed[:] = False
+        self._some = None
+
+    def _sums(
+        self,
+        labels: NDArray[np.int32],
+        into: Clusters | None = None,
+        only: NDArray[np.intp] | None = None,
+    ) -> Clusters:
+        rows = self.rows
+        return self.backend.cluster_sums(rows.matrix, labels, self.k, rows.weight, into, only)
 
 
 def library_kmeans(

@@ -169,19 +169,22 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """For each row: the cheapest cluster, its cost, and the row's product with its own sum.
+    """For each row: the cheapest cluster, its cost, and what else is asked of it.
 
     Attributes
     ----------
     nearest : ndarray of shape (n,), int32
     cost : ndarray of shape (n,), float64
         See :meth:`Backend.assign`.
+    second : ndarray of shape (n,), float64, or None
+        Cost of the next best cluster, infinite where there is none; not where labels were given.
     own : ndarray of shape (n,), float64, or None
         Product of the row with the sum of its present cluster, where labels were given.
     """
 
     nearest: NDArray[np.int32]
     cost: NDArray[np.float64]
+    second: NDArray[np.float64] | None
     own: NDArray[np.float64] | None
 
 
@@ -271,11 +274,15 @@ class Backend(Protocol):
         k: int,
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
+        only: NDArray[np.intp] | None = None,
     ) -> Clusters:
         """Sum the rows of each cluster in float64; the result does not depend on threads.
 
         ``into``: clusters of as many features and of the rows' dtype that are not needed any
         more; the new sums may be written over theirs.
+
+        ``only``: some of the k clusters, in rising order; the result has these alone. They are,
+        and cost sparse rows, the same as among all, bit for bit.
         """
         ...
 
@@ -299,14 +306,7 @@ class Backend(Protocol):
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
         lowest index. A row of label -1 is in none of these clusters: none is left out for it,
         and its ``own`` is 0.
-
-        A cluster's cost for a sparse row is the same, bit for bit, whichever other clusters are
-        there: see :meth:`select`.
         """
-        ...
-
-    def select(self, clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
-        """Some of the clusters, in the given order; a copy."""
         ...
 
     def move(

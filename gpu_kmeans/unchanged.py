@@ -2,76 +2,122 @@
 
 After an iteration in which few rows moved, most clusters are as they were. A row that stayed in
 such a cluster has only the changed ones to meet: no other can have become nearer. A row whose own
-cluster changed is as quickly done where one of the changed clusters is now nearer than its own was
-before. The rest, whose cluster moved away from them, meet all clusters again. The labels are,
-bit for bit, those of a full assignment.
+cluster changed is as quickly done where one of the changed clusters, its own among them, is nearer
+than any other cluster was but its own: that bound, the cost of the next best cluster, is kept for
+each row. The few rows that are left meet the other clusters again. The labels are, bit for bit,
+those of a full assignment. So the sums of the changed clusters are enough, too.
 
 Source: T. Kaukoranta, P. Franti & O. Nevalainen, A fast exact GLA based on code vector activity
 detection (IEEE Transactions on Image Processing 9, 2000); for text, the invariant centroids of
-arXiv 2411.11300 (2024).
+arXiv 2411.11300 (2024). The bound is that of G. Hamerly, Making k-means even faster (SDM 2010),
+of clusters that did not move.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
 
-__all__ = ["changed_by", "nearest_again"]
+__all__ = ["changed_by", "few", "nearest_again", "outdated"]
 
-WORTH_IT = 0.7
-"""Of a full assignment's products; more of them, and copying the changed clusters is not paid."""
-FEWEST_CLUSTERS = 256
-"""On two cores and 64,000 texts a loop to rest took 0.6 to 0.7 of the time at 1,000 clusters, and
-1.1 at 100, where an assignment takes no longer than what goes round it."""
+WORTH_IT = 0.5
+"""Share of the clusters that may have changed. Beyond, all are as quickly looked at."""
+OUTDATED, TOLERATED = 2, 8
+"""So many times the clusters that changed now, and so many more, are met rather than forming the
+sums of all again."""
+FEWEST_CLUSTERS = 64
+"""Fewer clusters take little longer than some of them."""
 
 
 def changed_by(before: NDArray[np.int32], after: NDArray[np.int32], k: int) -> NDArray[np.bool_]:
     """Which of ``k`` clusters lost or gained a row."""
     changed = np.zeros(k, dtype=bool)
-    moved = before != after
+    moved = np.flatnonzero(before != after)
     changed[before[moved]] = True
     changed[after[moved]] = True
     return changed
 
 
+def few(matrix: Matrix, changed: NDArray[np.bool_]) -> bool:
+    """Whether it pays to look at the changed clusters alone.
+
+    Of sparse rows: the last bits of dense ones' products may depend on which others are asked for.
+    """
+    k, sparse = len(changed), hasattr(matrix, "indptr")
+    return sparse and k >= FEWEST_CLUSTERS and int(np.count_nonzero(changed)) <= WORTH_IT * k
+
+
+def outdated(changed: NDArray[np.bool_], now: NDArray[np.bool_]) -> bool:
+    """Whether so many clusters changed before that it pays to form the sums of all anew."""
+    return bool(np.count_nonzero(changed) > OUTDATED * np.count_nonzero(now) + TOLERATED)
+
+
 def nearest_again(
     backend: Backend,
     matrix: Matrix,
-    clusters: Clusters,
-    before: Assignment | None,
+    before: Assignment,
     changed: NDArray[np.bool_],
+    some: Clusters,
+    rest: Clusters,
 ) -> Assignment:
     """Assign rows, given what they were assigned to before some clusters changed.
 
-    Equal to ``backend.assign(matrix, clusters)``.
-
     Parameters
     ----------
-    before : Assignment or None
+    before : Assignment
         Of the same rows, when the clusters that have not changed were as they are now.
     changed : ndarray of shape (k,), bool
+        Clusters that may be other than they were.
+    some : Clusters
+        These alone, of :meth:`~gpu_kmeans.protocol.Backend.cluster_sums`.
+    rest : Clusters
+        All k; what is said of those that changed is not looked at.
+
+    Returns
+    -------
+    Assignment
+        Equal to that of all clusters, but that ``second`` is at most the next best one's cost.
     """
-    k = len(changed)
-    # Products of dense rows may be BLAS's: their last bits depend on which others are asked for.
-    if before is None or k < FEWEST_CLUSTERS or not hasattr(matrix, "indptr"):
-        return backend.assign(matrix, clusters)
-    own_changed = changed[before.nearest]
-    if changed.mean() + own_changed.mean() / 2 > WORTH_IT:
-        return backend.assign(matrix, clusters)
-    nearest, cost = before.nearest.copy(), before.cost.copy()
-    which = np.flatnonzero(changed)
-    if len(which):
-        among = backend.assign(matrix, backend.select(clusters, which))
-        candidate = which[among.nearest].astype(np.int32)
-        nearer = among.cost < cost
-        tie = (among.cost == cost) & (candidate < nearest)
-        better = np.where(own_changed, nearer, nearer | tie)
-        nearest[better] = candidate[better]
-        cost[better] = among.cost[better]
-        left = np.flatnonzero(own_changed & ~nearer)
-        if len(left):
-            again = backend.assign(matrix[left], clusters)
-            nearest[left], cost[left] = again.nearest, again.cost
-    return Assignment(nearest, cost, None)
+    nearest, cost, bound = before.nearest.copy(), before.cost.copy(), _second(before).copy()
+    found = backend.assign(matrix, some)
+    candidate = np.flatnonzero(changed).astype(np.int32)[found.nearest]
+    own_changed = changed[nearest]
+    left = np.flatnonzero(own_changed & (found.cost >= bound))
+    stays = ~own_changed & _is_first(cost, nearest, found.cost, candidate)
+    leaves = np.flatnonzero(~own_changed & ~stays)
+    next_best = np.where(stays, found.cost, _second(found))
+    next_best[leaves] = np.minimum(next_best[leaves], cost[leaves])
+    np.minimum(bound, next_best, out=bound)
+    nearest, cost = np.where(stays, nearest, candidate), np.where(stays, cost, found.cost)
+    if len(left):
+        others = replace(rest, weight=np.where(changed, 0.0, rest.weight))
+        again = backend.assign(matrix[left], others)
+        other = _is_first(again.cost, again.nearest, cost[left], nearest[left])
+        bound[left] = np.where(
+            other,
+            np.minimum(cost[left], _second(again)),
+            np.minimum(again.cost, _second(found)[left]),
+        )
+        nearest[left] = np.where(other, again.nearest, nearest[left])
+        cost[left] = np.where(other, again.cost, cost[left])
+    return Assignment(nearest, cost, bound, None)
+
+
+def _is_first(
+    cost: NDArray[np.float64],
+    cluster: NDArray[np.int32],
+    other_cost: NDArray[np.float64],
+    other: NDArray[np.int32],
+) -> NDArray[np.bool_]:
+    """Whether a cluster is nearer than another one, or as near and of a lower number."""
+    first: NDArray[np.bool_] = (cost < other_cost) | ((cost == other_cost) & (cluster < other))
+    return first
+
+
+def _second(found: Assignment) -> NDArray[np.float64]:
+    assert found.second is not None
+    return found.second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -147,8 +148,35 @@ def test_vectors_of_every_width_find_what_brute_force_finds(
     possible = np.isfinite(found.cost)
     at = costs[np.arange(n), found.nearest]
     np.testing.assert_allclose(at[possible], costs.min(axis=1)[possible], atol=atol)
+    if not labelled:
+        next_best = np.sort(costs, axis=1)[:, 1] if k > 1 else np.full(n, np.inf)
+        np.testing.assert_allclose(found.second, next_best, atol=atol)
     if labelled:
         np.testing.assert_allclose(found.own, products[np.arange(n), labels], atol=atol)
+
+
+@needs_library
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [65, 200, 300])
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.6, 1.0])
+def test_some_of_many_clusters_are_those_among_all_bit_for_bit(k, dtype, share):
+    """With lists and in tiles, in any number of vectors."""
+    rng = np.random.default_rng(k)
+    given_rows = sparse.random_array((2000, 600), density=0.01, rng=rng, format="csr", dtype=dtype)
+    rows, backend = CpuBackend().matrix(given_rows), CpuBackend()
+    labels = rng.integers(0, k, 2000).astype(np.int32)
+    which = np.flatnonzero(rng.random(k) < share)
+    every = with_library("cluster_sums", rows, labels, k)
+    some = with_library("cluster_sums", rows, labels, k, only=which)
+    assert every.sums.layout.room > 0
+    assert (backend.to_host(some.sums) == backend.to_host(every.sums)[:, which]).all()
+    assert (some.squared_norms == every.squared_norms[which]).all()
+    hidden = np.where(np.isin(np.arange(k), which), every.weight, 0.0)
+    expected = with_library("assign", rows, replace(every, weight=hidden))
+    found = with_library("assign", rows, some)
+    assert (which[found.nearest] == expected.nearest).all()
+    assert (found.cost == expected.cost).all()
+    assert (found.second == expected.second).all()
 
 
 @needs_library
@@ -158,20 +186,20 @@ def test_pruned_or_not_every_iteration_labels_the_same(monkeypatch, k):
     rows = CpuBackend().matrix(
         sparse.random_array((1500, 900), density=0.02, rng=0, format="csr", dtype=np.float32)
     )
-    start = rows[:k].toarray()
+    start, nearest = rows[:k].toarray(), lloyd._Means.nearest
     seen: dict[bool, list[np.ndarray]] = {}
     listed: dict[bool, int] = {}
     for pruned in (True, False):
         mine = seen[pruned] = []
 
-        def noted(*given_: Any, mine: list[np.ndarray] = mine) -> Any:
-            found = unchanged.nearest_again(*given_)
+        def noted(means: Any, before: Any, mine: list[np.ndarray] = mine) -> Any:
+            found = nearest(means, before)
             mine.append(found.nearest.copy())
             return found
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(compiled, "can_take", lambda rows: True)
-            patch.setattr(lloyd, "nearest_again", noted)
+            patch.setattr(lloyd._Means, "nearest", noted)
             patch.setattr(unchanged, "FEWEST_CLUSTERS", 0 if pruned else k + 1)
             if not pruned:
                 patch.setattr(csr, "rare_at_most", lambda k: 0)
@@ -214,7 +242,7 @@ def test_the_library_takes_part_where_it_is(monkeypatch):
     seed=st.integers(0, 10_000),
 )
 def test_sums_of_any_shape_hold_what_they_were_given(n_features, k, share, dtype, seed):
-    """Whatever is a run and whatever a list, and whichever clusters are selected."""
+    """Whatever is a run and whatever a list."""
     rng = np.random.default_rng(seed)
     centroids = np.where(rng.random((k, n_features)) < share, rng.normal(size=(k, n_features)), 0)
     centroids = centroids.astype(dtype)
@@ -223,8 +251,6 @@ def test_sums_of_any_shape_hold_what_they_were_given(n_features, k, share, dtype
     assert (sums.dense() == centroids.T).all()
     assert (sums.dense(1, 7) == centroids.T[1:7]).all()
     assert (sums.scaled(np.ones(k, dtype)) == centroids).all()
-    which = rng.permutation(k)[: rng.integers(1, k + 1)]
-    assert (sums.select(which).dense() == centroids[which].T).all()
     # No place but those of the k clusters counts: room that is filled up is zero.
     rows = CpuBackend().matrix(sparse.csr_array(np.ones((3, n_features), dtype)))
     asked = compiled.nearest(rows, sums, np.ones(k), np.ones(k), None, None, None)

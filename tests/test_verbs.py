@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,8 @@ def test_assign_without_labels_finds_the_nearest_centroid(backend, kind, case):
     np.testing.assert_allclose(
         squared[np.arange(n), found.nearest], squared.min(axis=1), atol=1e-10
     )
+    next_best = np.sort(squared, axis=1)[:, 1]
+    np.testing.assert_allclose(found.second + backend.squared_norms(matrix), next_best, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -197,7 +201,7 @@ def test_dense_kmeans_uses_all_rows_and_the_given_start(backend):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
 @given(case=CASES, weighted=st.booleans())
-def test_selected_clusters_cost_what_they_cost_among_all(backend, kind, case, weighted):
+def test_some_clusters_are_and_cost_what_they_are_and_cost_among_all(backend, kind, case, weighted):
     n, n_features, k, seed = case
     rng = np.random.default_rng(seed)
     rows, labels = values(n, n_features, seed), labelled(n, k, seed)
@@ -205,17 +209,25 @@ def test_selected_clusters_cost_what_they_cost_among_all(backend, kind, case, we
     matrix = backend.matrix(as_kind(rows, kind))
     norms = backend.squared_norms(matrix)
     clusters = backend.cluster_sums(matrix, labels, k, weight)
-    which = rng.permutation(k)[: rng.integers(1, k + 1)]
-    some = backend.select(clusters, which)
-    np.testing.assert_array_equal(
-        backend.to_host(some.sums), backend.to_host(clusters.sums)[:, which]
+    which = np.flatnonzero(rng.random(k) < rng.random())
+    which = which if len(which) else np.array([k - 1])
+    some = backend.cluster_sums(matrix, labels, k, weight, only=which)
+    sums = backend.to_host(some.sums)
+    np.testing.assert_array_equal(sums, backend.to_host(clusters.sums)[:, which])
+    np.testing.assert_array_equal(some.weight, clusters.weight[which])
+    np.testing.assert_array_equal(some.squared_norms, clusters.squared_norms[which])
+    # Those without rows are never chosen.
+    among = np.isin(np.arange(k), which)
+    expected = backend.assign(
+        matrix, replace(clusters, weight=np.where(among, clusters.weight, 0.0))
     )
-    # One by one, each cluster's cost is what selecting it alone gives.
-    alone = [backend.assign(matrix, backend.select(clusters, np.array([c]))).cost for c in which]
     found = backend.assign(matrix, some)
-    expected = np.min(alone, axis=0)
     compare = np.testing.assert_array_equal if kind == "sparse" else np.testing.assert_allclose
-    compare(found.cost, expected)
+    compare(found.cost, expected.cost)
+    compare(found.second, expected.second)
+    if kind == "sparse":
+        full = np.isfinite(found.cost)
+        np.testing.assert_array_equal(which[found.nearest][full], expected.nearest[full])
     # A row that is in none of them has none left out, and no product with its own.
     place = np.full(k, -1, dtype=np.int32)
     place[which] = np.arange(len(which))

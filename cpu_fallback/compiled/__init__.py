@@ -37,7 +37,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpu_fallback.compiled.asked import Asked
 from cpu_fallback.compiled.csr import move, nearest, shift, sum_rows
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
@@ -45,7 +44,6 @@ from cpu_fallback.compiled.sums import Sums
 from gpu_kmeans.protocol import Matrix
 
 __all__ = [
-    "Asked",
     "Sums",
     "can_take",
     "is_there",

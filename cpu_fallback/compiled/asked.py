@@ -9,27 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback.compiled.library import addresses, aligned
+from gpu_kmeans.protocol import Assignment
 
 __all__ = ["Asked"]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The cheapest cluster of each row, its cost, and with labels the product with the own sum.
+    """The cheapest cluster of each row, its cost, and the next best's or the product with the own.
 
     Costs are ``(q - 2 P - w x2) / (size + w)``, in the dtype of the sums; ``w`` is 0 without
     labels. See :meth:`gpu_kmeans.protocol.Backend.assign`.
-
-    Attributes
-    ----------
-    nearest : ndarray of shape (n,), int32
-    cost : ndarray of shape (n,)
-    own : ndarray of shape (n,), or None without labels
     """
 
-    nearest: NDArray[np.int32]
-    cost: NDArray[Any]
-    own: NDArray[Any] | None
+    answer: Assignment
     of_clusters: NDArray[Any]
     of_rows: tuple[NDArray[Any] | None, ...]
 
@@ -57,13 +50,15 @@ class Asked:
             w = None if weight is None else weight.astype(dtype)
             wx2 = squared_norms if weight is None else weight * squared_norms
             mine = (np.ascontiguousarray(labels, np.int32), w, wx2.astype(dtype))
-        room = np.empty(n, np.int32), np.empty(n, dtype)
-        return cls(*room, None if labels is None else np.zeros(n, dtype), numbers, mine)
+        second, own = (np.empty(n), None) if labels is None else (None, np.zeros(n))
+        room = Assignment(np.empty(n, np.int32), np.empty(n), second, own)
+        return cls(room, numbers, mine)
 
-    def questions(self, start: int) -> list[int | None]:
-        """Addresses of what is said of clusters and of the rows from ``start`` on."""
-        return addresses(self.of_clusters) + addresses(self.of_rows, start)
+    def questions(self) -> list[int | None]:
+        """Of what is said of clusters and of rows."""
+        return addresses((self.of_clusters[0], self.of_clusters[1], *self.of_rows))
 
-    def answers(self, start: int) -> list[int | None]:
+    def answers(self) -> list[int | None]:
         """Addresses of the rows' answers."""
-        return addresses((self.nearest, self.cost, self.own), start)
+        answer = self.answer
+        return addresses((answer.nearest, answer.cost, answer.second, answer.own))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,54 +10,50 @@ from scipy import sparse
 
 from cpu_fallback import threads
 from cpu_fallback.compiled.asked import Asked
-from cpu_fallback.compiled.library import addresses, aligned, function
+from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
-from gpu_kmeans.protocol import Clusters, IntArray, Matrix
+from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
 __all__ = ["move", "nearest", "shift", "sum_rows"]
 
 PRODUCTS_PER_CALL = 1 << 23
-LEAST_PRODUCTS = 1 << 19
+LEAST_PRODUCTS = 1 << 16
 FEW_CALLS = 8
 """Enough products to outweigh a call, few enough for a core's cache and, where there are fewer,
 for threads to share them out."""
+MOST_VECTORS = 12
+"""Of clusters, for which rows need no room, whatever the vectors' width: see kernels/rows.c."""
 WAYS = 4
 """Sums of one feature that are formed in turns, as in kernels/rows.c."""
 EFFORT = 4
 """Of a column beside its non-zeros, in non-zeros."""
-BANDS, SUMS_PER_BAND, SHIFTS_PER_BAND = 64, 1 << 21, 1 << 19
+BANDS, SUMS_PER_BAND, SHIFTS_PER_BAND = 64, 1 << 18, 1 << 19
 """Bands of features whose squares are added up apart, whatever the number of threads: few enough
 to outweigh waking a thread."""
 
 
-def nearest(rows: Matrix, sums: Sums, q: NDArray[Any], size: NDArray[Any], *of_rows: Any) -> Asked:
+def nearest(
+    rows: Matrix, sums: Sums, q: NDArray[Any], size: NDArray[Any], *of_rows: Any
+) -> Assignment:
     """See :class:`~cpu_fallback.compiled.asked.Asked`."""
     n, k, dtype = rows.shape[0], sums.k, sums.dtype
-    width, indptr = sums.runs.shape[1], rows.indptr
-    values = np.ascontiguousarray(rows.data, dtype=dtype)
+    width = sums.runs.shape[1]
     asked = Asked.of(n, width, dtype, q, size, *of_rows)
-    kernel, of_c = function("nearest", k, dtype), sums.of_c
-    whole = addresses((rows.indices, values))
-    places = None if sums.layout.room else _places(rows, sums.layout)
-
-    def work(start: int) -> None:
-        stop = min(start + step, n)
-        room = [aligned(np.empty, (stop - start, width), dtype)]
-        if places is None:
-            entries = int(indptr[stop] - indptr[start])
-            room += [np.empty(stop - start + 1, np.int32), np.empty(entries, np.int32)]
-            room += [np.empty(entries, dtype)]
-        listed = [] if places is None else addresses((indptr,), start) + addresses((places, values))
-        kernel(
-            *(stop - start, *addresses((indptr,), start), *whole, of_c),
-            *(*asked.questions(start), *addresses(room), *listed, *asked.answers(start)),
-        )
-
+    kernel, of_c = function("nearest", sums.whole, dtype), sums.of_c
+    parts = _parts(rows, sums.layout, dtype)
     products = rows.nnz * k
     calls = max(products // PRODUCTS_PER_CALL, min(FEW_CALLS, products // LEAST_PRODUCTS), 1)
     step = max(1, -(-n // calls))
-    threads.each(work, range(0, n, step))
-    return asked
+    crew = threads.count()
+    lanes = vector_bytes(sums.whole, dtype) // dtype.itemsize
+    room = None
+    if k > MOST_VECTORS * lanes:
+        room = aligned(np.empty, (crew * -(-step // lanes) * lanes, width + 3 * lanes), dtype)
+    kernel(
+        *(crew, n, step, *parts, of_c, *asked.questions()),
+        *(*addresses((room,)), *asked.answers()),
+    )
+    return asked.answer
 
 
 def sum_rows(
@@ -67,30 +62,33 @@ def sum_rows(
     k: int,
     weight: NDArray[np.float64] | None,
     into: Any,
+    only: NDArray[np.intp] | None,
 ) -> tuple[Sums, NDArray[np.float64]]:
     """Sums by cluster, over those of ``into`` where they are alike, and their squared norms."""
     columns, dtype = _by_column(rows, k), rows.dtype
-    layout = columns.layout
-    if isinstance(into, Sums) and into.layout is layout and (into.k, into.dtype) == (k, dtype):
-        sums = into
+    if only is None or len(only) == k:
+        sums = Sums.over(into, columns.layout, k, dtype)
     else:
-        sums = Sums.empty(layout, k, dtype)
+        sums = Sums.empty(columns.layout, len(only), dtype, whole=k)
+        place = np.full(k, -1, np.int32)
+        place[only] = np.arange(len(only), dtype=np.int32)
+        labels = place[labels]
+        outside = np.flatnonzero(labels < 0)
+        # Not all into one sum: each would wait for the one before.
+        labels[outside] = len(only) + outside % sums.beyond
     keep = (
         np.ascontiguousarray(labels, dtype=np.int32),
         None if weight is None else np.ascontiguousarray(weight),
     )
-    of_c, kernel = sums.of_c, function("sum_features", k, dtype)
-    given = (*addresses((*columns.arrays, *keep)), of_c)
-    bands = columns.bands(min(BANDS, 1 + (sums.runs.size + 8 * rows.nnz) // SUMS_PER_BAND))
-    width = sums.runs.shape[1]
-    squares = np.zeros((len(bands), width))
-
-    def work(band: int) -> None:
-        room = (np.zeros(WAYS * width), np.zeros(k, np.int32), squares[band])
-        kernel(*bands[band], *given, *addresses(room))
-
-    threads.each(work, range(len(bands)))
-    return sums, squares[:, :k].sum(axis=0)
+    kernel, crew = function("sum_features", k, dtype), threads.count()
+    size = len(columns.layout.frequent) * k + 8 * rows.nnz
+    cuts = columns.bands(min(BANDS, 1 + size // SUMS_PER_BAND))
+    width, bands = sums.filled, len(cuts) - 1
+    squares = np.zeros((bands, width))
+    room = (np.zeros(crew * WAYS * width), np.zeros(crew * width, np.int32), squares)
+    given = (*addresses((cuts,)), *columns.addresses, *addresses(keep), sums.of_c)
+    kernel(crew, bands, *given, *addresses(room))
+    return sums, squares[:, : sums.k].sum(axis=0)
 
 
 def move(
@@ -118,33 +116,36 @@ def move(
 
 def shift(old: Clusters, new: Clusters) -> float:
     """Sum of the squared distances between old and new means."""
-    kernel = function("shift", old.sums.k, old.sums.dtype)
+    kernel, crew = function("shift", old.sums.whole, old.sums.dtype), threads.count()
     n_features, k = old.sums.shape
-    of_c = [old.sums.of_c, new.sums.of_c]
-    scales = [old.inverse_weight(), -new.inverse_weight()]
-    given = []
-    for one, scale in zip(of_c, scales, strict=True):
-        given += [one, *addresses((scale,))]
     bands = min(BANDS, 1 + (old.sums.runs.size + new.sums.runs.size) // SHIFTS_PER_BAND)
     height = -(-n_features // bands)
-    squares = np.zeros((-(-n_features // height), k))
-
-    def work(band: int) -> None:
-        first, room = band * height, np.zeros(k)
-        last = min(first + height, n_features)
-        kernel(first, last, *given, *addresses((room, squares[band])))
-
-    threads.each(work, range(len(squares)))
+    squares, room = np.zeros((-(-n_features // height), k)), np.zeros(crew * k)
+    given: list[int | None] = []
+    scales = (old.inverse_weight(), -new.inverse_weight())
+    for sums, scale in zip((old.sums, new.sums), scales, strict=True):
+        given += [sums.of_c, *addresses((scale,))]
+    kernel(crew, n_features, height, *given, *addresses((room, squares)))
     return float(squares.sum())
 
 
-def _places(rows: Matrix, layout: Layout) -> NDArray[np.int32]:
-    """Where the run of each non-zero's feature is, kept with the rows."""
-    kept = getattr(rows, "_places", None)
-    if kept is None or kept[0] is not layout:
-        kept = rows._places = (layout, layout.place[rows.indices])
-    places: NDArray[np.int32] = kept[1]
-    return places
+def _parts(rows: Matrix, layout: Layout, dtype: Any) -> list[int | None]:
+    """Addresses of the non-zeros of frequent features, with places, and of rare ones: kept."""
+    kept = getattr(rows, "_parts", None)
+    if kept is None or kept[0] is not layout or kept[1] != dtype:
+        values = np.ascontiguousarray(rows.data, dtype=dtype)
+        parts: tuple[NDArray[Any] | None, ...]
+        if layout.room:
+            n, room = rows.shape[0], rows.nnz + 1
+            sizes = (n + 1, np.int32), (room, np.int32), (room, dtype)
+            parts = tuple(np.empty(*size) for size in (*sizes, *sizes))
+            given = addresses((rows.indptr, rows.indices, values, layout.place))
+            function("part", 1, dtype)(n, *given, *addresses(parts))
+        else:
+            parts = (rows.indptr, layout.place[rows.indices], values, None, None, None)
+        kept = rows._parts = (layout, dtype, addresses(parts), parts)
+    found: list[int | None] = kept[2]
+    return found
 
 
 class _Columns:
@@ -155,8 +156,7 @@ class _Columns:
     """
 
     def __init__(self, rows: Matrix, layout: Layout, counts: IntArray) -> None:
-        rare = np.flatnonzero((layout.place < 0) & (counts > 0))
-        feature = np.concatenate((layout.frequent, rare[np.argsort(-counts[rare], kind="stable")]))
+        feature = np.concatenate((layout.frequent, layout.rare))
         column = np.zeros(len(counts), np.int32)
         column[feature] = np.arange(len(feature), dtype=np.int32)
         shape = (rows.shape[0], max(1, len(feature)))
@@ -164,15 +164,15 @@ class _Columns:
         columns = by_row.tocsc()
         self.layout = layout
         self.arrays = (feature.astype(np.int32), columns.indptr, columns.indices, columns.data)
+        self.addresses = addresses(self.arrays)
         self.effort = columns.indptr[: len(feature) + 1] + EFFORT * np.arange(len(feature) + 1)
-        self.cut: dict[int, list[tuple[int, int]]] = {}
+        self.cut: dict[int, NDArray[np.int64]] = {}
 
-    def bands(self, count: int) -> list[tuple[int, int]]:
-        """The columns cut into at most so many bands of about equal effort."""
+    def bands(self, count: int) -> NDArray[np.int64]:
+        """Where to cut the columns into at most so many bands of about equal effort."""
         if count not in self.cut:
             ends = np.linspace(0, self.effort[-1], count + 1)
-            cuts = np.unique(np.searchsorted(self.effort, ends)).tolist()
-            self.cut[count] = list(pairwise(cuts)) or [(0, 0)]
+            self.cut[count] = np.unique(np.searchsorted(self.effort, ends))
         return self.cut[count]
 
 

@@ -14,25 +14,24 @@ from numpy.typing import NDArray
 from cpu_fallback import threads
 from cpu_fallback.compiled.asked import Asked
 from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
-from gpu_kmeans.protocol import Matrix
+from gpu_kmeans.protocol import Assignment, Matrix
 
 __all__ = ["nearest_dense", "sum_dense"]
 
 CALLS, PRODUCTS_PER_CALL = 64, 1 << 24
 """At most so many calls, of at least so many products where there are fewer rows."""
 NUMBERS_IN_CACHE = 1 << 15
-ROWS_AT_ONCE = 6
+ROWS_AT_ONCE, MOST_ROWS = 6, 192
 """As in kernels/rows.c; all clusters go by as many times as many rows as the cache keeps."""
 PARTS = 4
 """Of rows that are summed apart: two threads read more than one, and many add up more."""
 SUMS_APART = 1 << 22
 """Numbers in the sums of all parts together."""
-FEATURES_AT_ONCE = 256
 
 
 def nearest_dense(
     rows: Matrix, sums: NDArray[Any], q: NDArray[Any], size: NDArray[Any], *of_rows: Any
-) -> Asked:
+) -> Assignment:
     """See :class:`~cpu_fallback.compiled.asked.Asked`."""
     n, (n_features, k), dtype = rows.shape[0], sums.shape, sums.dtype
     lanes = vector_bytes(k, dtype) // dtype.itemsize
@@ -43,17 +42,14 @@ def nearest_dense(
         columns[vector, :, : some.shape[1]] = some
     asked = Asked.of(n, n_vectors * lanes, dtype, q, size, *of_rows)
     kernel = function("nearest_dense", k, dtype)
-    height = max(1, NUMBERS_IN_CACHE // (ROWS_AT_ONCE * n_features)) * ROWS_AT_ONCE
+    height = max(1, min(MOST_ROWS, NUMBERS_IN_CACHE // n_features) // ROWS_AT_ONCE) * ROWS_AT_ONCE
     calls = max(1, min(CALLS, n * n_features * k // PRODUCTS_PER_CALL))
     step = height * max(1, -(-n // (height * calls)))
-
-    def work(start: int) -> None:
-        numbers = (min(step, n - start), n_features, n_vectors, height)
-        given = addresses((rows,), start) + addresses((columns,))
-        kernel(*numbers, *given, *asked.questions(start), *asked.answers(start))
-
-    threads.each(work, range(0, n, step))
-    return asked
+    kernel(
+        *(threads.count(), n, step, n_features, n_vectors, height, *addresses((rows, columns))),
+        *(*asked.questions(), *asked.answers()),
+    )
+    return asked.answer
 
 
 def sum_dense(
@@ -62,21 +58,12 @@ def sum_dense(
     """Sums of dense rows by cluster, of shape (k, n_features), float64."""
     n, n_features = rows.shape
     parts = max(1, min(PARTS, n // (8 * k), SUMS_APART // (k * n_features)))
-    height, bands = -(-n // parts), range(0, n_features, FEATURES_AT_ONCE)
+    height = -(-n // parts)
+    parts = -(-n // height)
     sums = np.zeros((parts, k, n_features))
     w = None if weight is None else np.ascontiguousarray(weight)
-    of_rows = (rows, np.ascontiguousarray(labels, np.int32), w)
+    given = (rows, np.ascontiguousarray(labels, np.int32), w, sums)
     kernel = function("sum_dense", k, rows.dtype)
-
-    def work(task: int) -> None:
-        part, first = task // len(bands), bands[task % len(bands)]
-        start = part * height
-        numbers = (min(height, n - start), n_features, first)
-        kernel(
-            *(*numbers, min(first + FEATURES_AT_ONCE, n_features)),
-            *(*addresses(of_rows, start), *addresses((sums,), part)),
-        )
-
-    threads.each(work, range(parts * len(bands)))
+    kernel(threads.count(), n, n_features, height, k, *addresses(given))
     total: NDArray[np.float64] = sums.sum(axis=0) if parts > 1 else sums[0]
     return total

@@ -19,15 +19,16 @@ __all__ = ["addresses", "aligned", "function", "kernels", "vector_bytes"]
 LIBRARY = "librows.so"
 PARAMETERS = {
     "move": (1, 9),
-    "nearest": (1, 16),
-    "nearest_dense": (4, 10),
-    "shift": (2, 6),
-    "sum_dense": (4, 4),
-    "sum_features": (2, 10),
+    "nearest": (3, 17),
+    "nearest_dense": (6, 11),
+    "part": (1, 10),
+    "shift": (3, 6),
+    "sum_dense": (5, 4),
+    "sum_features": (2, 11),
 }
 """Of each function of ``kernels/rows_of.h``: how many integers, and then how many pointers."""
 LINE_BYTES = 64
-NARROW_BYTES = 32
+NARROW_BYTES = (16, 32)
 
 
 @cache
@@ -47,8 +48,8 @@ def _widest() -> int:
 
 def vector_bytes(k: int, dtype: Any) -> int:
     """Of the vectors in which k numbers are computed: the machine's widest, or half as wide."""
-    widest = _widest()
-    return NARROW_BYTES if k * np.dtype(dtype).itemsize <= NARROW_BYTES < widest else widest
+    room = k * np.dtype(dtype).itemsize
+    return min(_widest(), next((width for width in NARROW_BYTES if room <= width), LINE_BYTES))
 
 
 @cache

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +27,16 @@ RARE = 4
 """A feature is rare when at most one row for this many clusters has it,"""
 FEWEST_CLUSTERS = 64
 """and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
-NUMBERS_AT_ONCE = 1 << 18
+BEYOND = 4
+"""Sums of rows that are in none of the clusters asked for, of which each takes a part."""
 SMALL = 1 << 20
 """Of so few sums there is a run for each feature, whether it has any or not."""
 
 
 class _SumsOfC(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "lists")),
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("place", "start", "runs", "length", "entries", "members")
-        ),
+        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "lists", "whole")),
+        *((name, ctypes.c_void_p) for name in ("place", "runs", "spans", "entries", "members")),
     )
 
 
@@ -53,8 +51,9 @@ class Layout:
         all, a feature that no row has has the place of a run of zeros, the last.
     start : ndarray of shape (n_features,), int32
         Of a rare feature, where its list starts.
-    frequent : ndarray of int
-        The frequent features by place, the most frequent first: what is often read is together.
+    frequent, rare : ndarray of int
+        The frequent features by place, and the rare ones that any row has by start, the most
+        frequent first: what is often read is together.
     room : int
         Of all lists.
     """
@@ -62,19 +61,21 @@ class Layout:
     place: NDArray[np.int32]
     start: NDArray[np.int32]
     frequent: NDArray[np.intp]
+    rare: NDArray[np.intp]
     room: int
 
     @classmethod
     def of(cls, counts: IntArray, k: int) -> Layout:
         """The layout for k clusters of rows, of which so many have each feature."""
-        rare = counts <= rare_at_most(k)
-        room = np.where(rare, counts, 0)
-        start = np.cumsum(room) - room
-        frequent = np.flatnonzero(~rare)
-        frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
-        place = np.full(len(counts), -1 if room.any() else len(frequent), np.int32)
-        place[frequent] = np.arange(len(frequent), dtype=np.int32)
-        return cls(place, start.astype(np.int32), frequent, int(room.sum()))
+        order = np.argsort(-counts, kind="stable")
+        n_frequent = int(np.count_nonzero(counts > rare_at_most(k)))
+        frequent, rare = order[:n_frequent], order[n_frequent:]
+        room = counts[rare]
+        place = np.full(len(counts), -1 if room.any() else n_frequent, np.int32)
+        place[frequent] = np.arange(n_frequent, dtype=np.int32)
+        start = np.zeros(len(counts), np.int32)
+        start[rare] = np.cumsum(room) - room
+        return cls(place, start, frequent, rare[room > 0], int(room.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,27 +85,49 @@ class Sums:
     Of a frequent feature there is a run of a sum for each cluster, filled up with zeros to
     whole vectors. Of a rare one there is a list of the clusters that have it, with the sum of each
     and how many members have it.
+
+    Attributes
+    ----------
+    k, whole : int
+        How many clusters are here, and how many there are in all: on that depends in what order
+        numbers are added.
     """
 
     layout: Layout
     k: int
+    whole: int
     runs: NDArray[Any]
-    length: NDArray[np.int32]
+    spans: NDArray[np.int32]
     entries: NDArray[Any]
     members: NDArray[np.int32]
 
     @classmethod
-    def empty(cls, layout: Layout, k: int, dtype: Any) -> Sums:
-        """Make room for sums of any value."""
+    def empty(cls, layout: Layout, k: int, dtype: Any, whole: int | None = None) -> Sums:
+        """Make room for sums of any value: of all clusters, or of some and of what is beyond."""
         entry = np.dtype([("cluster", np.int32), ("value", dtype)], align=True)
+        spans = np.zeros((len(layout.place), 2), np.int32)
+        spans[:, 0] = layout.start
+        whole = k if whole is None else whole
+        width = _vectors(k, whole, dtype) * _lanes(whole, dtype)
+        # No power of two from run to run, or all runs would compete for the same cache.
+        width += _lanes(whole, dtype) if width * np.dtype(dtype).itemsize % 1024 == 0 else 0
         return cls(
             layout,
             k,
-            aligned(np.zeros, (len(layout.frequent) + 1, _width(k, dtype)), dtype),
-            np.zeros(len(layout.place), np.int32),
+            whole,
+            aligned(np.zeros, (len(layout.frequent) + 1, width), dtype),
+            spans,
             np.zeros(layout.room, entry),
             np.zeros(layout.room, np.int32),
         )
+
+    @classmethod
+    def over(cls, spare: Any, layout: Layout, k: int, dtype: Any) -> Sums:
+        """Take sums that are not needed any more, where they are alike, or make room."""
+        alike = isinstance(spare, Sums) and spare.layout is layout
+        if alike and (spare.k, spare.whole, spare.dtype) == (k, k, dtype):
+            return cast(Sums, spare)
+        return cls.empty(layout, k, dtype)
 
     @classmethod
     def of(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
@@ -112,7 +135,8 @@ class Sums:
         k, n_features = centroids.shape
         if centroids.size <= SMALL and not rare_at_most(k):
             every = np.arange(n_features)
-            layout = Layout(every.astype(np.int32), np.zeros(n_features, np.int32), every, 0)
+            none = np.zeros(n_features, np.int32)
+            layout = Layout(every.astype(np.int32), none, every, every[:0], 0)
             sums = cls.empty(layout, k, dtype)
             sums.runs[:-1, :k] = centroids.T
             return sums
@@ -132,11 +156,17 @@ class Sums:
         place = np.repeat(layout.place, counts)
         in_run, listed = place >= 0, place < 0
         sums.runs[place[in_run], columns.indices[in_run]] = columns.data[in_run]
-        sums.entries["cluster"] = columns.indices[listed]
-        sums.entries["value"] = columns.data[listed]
-        sums.members[:] = 1
         sums.length[:] = np.where(layout.place < 0, counts, 0)
+        _, to = sums._listed(sums.spans[:, 0], sums.length)
+        sums.entries["cluster"][to] = columns.indices[listed]
+        sums.entries["value"][to] = columns.data[listed]
+        sums.members[:] = 1
         return sums
+
+    @property
+    def length(self) -> NDArray[np.int32]:
+        """Of each feature's list."""
+        return self.spans[:, 1]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -153,7 +183,7 @@ class Sums:
         out = np.zeros((len(place), self.k), self.dtype)
         frequent = place >= 0
         out[frequent] = self.runs[place[frequent], : self.k]
-        feature, at = self._listed(self.layout.start[part], length)
+        feature, at = self._listed(self.spans[part, 0], length)
         listed = self.entries[at]
         out[feature, listed["cluster"]] = listed["value"]
         return out
@@ -162,32 +192,10 @@ class Sums:
         """One row a cluster, shape (k, n_features), each times a number."""
         out = np.zeros((self.k, len(self.layout.place)), self.dtype)
         out[:, self.layout.frequent] = self.runs[:-1, : self.k].T * scale[:, None]
-        feature, at = self._listed(self.layout.start, self.length)
+        feature, at = self._listed(self.spans[:, 0], self.length)
         listed = self.entries[at]
         out[listed["cluster"], feature] = listed["value"] * scale[listed["cluster"]]
         return out
-
-    def select(self, which: NDArray[np.intp]) -> Sums:
-        """The columns of some clusters."""
-        place = np.full(self.k, -1, np.int32)
-        place[which] = np.arange(len(which), dtype=np.int32)
-        chosen = Sums.empty(self.layout, len(which), self.dtype)
-
-        def work(start: int) -> None:
-            part = slice(start, start + step)
-            chosen.runs[part, : len(which)] = self.runs[part].take(which, axis=1, mode="clip")
-
-        step = max(1, NUMBERS_AT_ONCE // max(1, len(which)))
-        threads.each(work, range(0, len(self.runs), step))
-        feature, at = self._listed(self.layout.start, self.length)
-        cluster = place[self.entries["cluster"][at]]
-        feature, at, cluster = (one[cluster >= 0] for one in (feature, at, cluster))
-        chosen.length[:] = np.bincount(feature, minlength=len(self.length))
-        _, to = self._listed(self.layout.start, chosen.length)
-        chosen.entries["cluster"][to] = cluster
-        chosen.entries["value"][to] = self.entries["value"][at]
-        chosen.members[to] = self.members[at]
-        return chosen
 
     @staticmethod
     def _listed(
@@ -198,6 +206,16 @@ class Sums:
         before = np.cumsum(length) - length
         return feature, np.repeat(start - before, length) + np.arange(len(feature))
 
+    @property
+    def filled(self) -> int:
+        """Of a run, the numbers in whole vectors; more may stand between it and the next."""
+        return _vectors(self.k, self.whole, self.dtype) * _lanes(self.whole, self.dtype)
+
+    @property
+    def beyond(self) -> int:
+        """Places in a run after those of the clusters."""
+        return self.filled - self.k
+
     @cached_property
     def of_c(self) -> int:
         """Address of the same for the kernels, as long as this object lives."""
@@ -205,10 +223,10 @@ class Sums:
 
     @cached_property
     def _struct(self) -> _SumsOfC:
-        lanes = vector_bytes(self.k, self.dtype) // self.dtype.itemsize
-        arrays = (self.layout.place, self.layout.start, self.runs, self.length)
-        pointers = addresses((*arrays, self.entries, self.members))
-        numbers = (self.k, -(-self.k // lanes), self.runs.shape[1], self.layout.room)
+        arrays = (self.layout.place, self.runs, self.spans, self.entries, self.members)
+        pointers = addresses(arrays)
+        n_vectors = _vectors(self.k, self.whole, self.dtype)
+        numbers = (self.k, n_vectors, self.runs.shape[1], self.layout.room, self.whole)
         return _SumsOfC(*numbers, *pointers)
 
 
@@ -217,8 +235,12 @@ def rare_at_most(k: int) -> int:
     return k // RARE if k >= FEWEST_CLUSTERS else 0
 
 
-def _width(k: int, dtype: Any) -> int:
-    """Numbers from run to run: no power of two, or all runs would compete for the same cache."""
-    lanes: int = vector_bytes(k, dtype) // np.dtype(dtype).itemsize
-    width = -(-k // lanes) * lanes
-    return width + (lanes if width * np.dtype(dtype).itemsize % 1024 == 0 else 0)
+def _lanes(whole: int, dtype: Any) -> int:
+    return vector_bytes(whole, dtype) // int(np.dtype(dtype).itemsize)
+
+
+def _vectors(k: int, whole: int, dtype: Any) -> int:
+    """In a run: what holds k clusters and, where they are not all, something beyond."""
+    lanes = _lanes(whole, dtype)
+    beyond = 0 if k == whole else 1 if whole <= lanes else BEYOND
+    return -(-(k + beyond) // lanes)

@@ -7,15 +7,24 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "crew.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define LOOPS_AS_VECTORS __attribute__((optimize("O3")))
-#define EXCHANGE(to, from, lanes, distance) to = __builtin_shuffle(from, lanes ^ distance)
+#define EVERY_OTHER(to, one, other, odd)                       \
+    do {                                                        \
+        WHOLES which;                                           \
+        for (int i = 0; i < LANES; ++i) which[i] = 2 * i + odd; \
+        to = __builtin_shuffle(one, other, which);              \
+    } while (0)
 #else
 #define LOOPS_AS_VECTORS
-#define EXCHANGE(to, from, lanes, distance) \
-    for (int i = 0; i < LANES; ++i) to[i] = from[i ^ distance]
+#define EVERY_OTHER(to, one, other, odd) \
+    for (int i = 0; i < LANES; ++i)       \
+        to[i] = 2 * i + odd < LANES ? one[2 * i + odd] : other[2 * i + odd - LANES]
 #endif
 
 #define INLINED static inline __attribute__((always_inline))
@@ -26,10 +35,12 @@
 /* Likewise of rare features, whose lists are shorter, and of dense rows. */
 #define FAR_AHEAD 8
 #define DENSE_AHEAD 8
+/* Dense rows whose best clusters so far are kept at a time, and features of them that are summed at
+ * a time. */
+#define MOST_DENSE_ROWS 192
+#define DENSE_BAND 256
 /* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */
 #define CALLED_FOR 2
-/* Vectors of rows that take turns; more do not fit in the registers. */
-#define IN_TURNS 1
 
 /* Sums of a feature's values that are formed in turns, also in csr.py. */
 #define WAYS 4
@@ -37,6 +48,7 @@
 /* Vectors of running products that a row keeps in registers, with a case for each number of them.
  * Fewer make more passes over the non-zeros, more do not fit. Of dense rows, which are multiplied
  * several at once, fewer vectors each. */
+#define EACH_OF_1(CASE) CASE(1)
 #define EACH_OF_2(CASE) CASE(1) CASE(2)
 #define EACH_OF_4(CASE) EACH_OF_2(CASE) CASE(3) CASE(4)
 #define EACH_OF_12(CASE) EACH_OF_4(CASE) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) \

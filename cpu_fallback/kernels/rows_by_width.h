@@ -8,21 +8,25 @@
 #define LARGEST FLT_MAX
 #define WHOLE int32_t
 #define SUFFIX float32
+#define EACH_PART EACH_OF_2
 #include "rows_of.h"
 #undef REAL
 #undef LARGEST
 #undef WHOLE
 #undef SUFFIX
+#undef EACH_PART
 
 #define REAL double
 #define LARGEST DBL_MAX
 #define WHOLE int64_t
 #define SUFFIX float64
+#define EACH_PART EACH_OF_1
 #include "rows_of.h"
 #undef REAL
 #undef LARGEST
 #undef WHOLE
 #undef SUFFIX
+#undef EACH_PART
 
 #undef JOINED
 #undef WITH

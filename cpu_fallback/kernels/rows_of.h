@@ -16,6 +16,12 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #define DOUBLE NAMED(double)
 #define ENTRY NAMED(entry)
 #define SUMS NAMED(sums)
+#define SEARCH NAMED(search)
+#define BEST NAMED(best)
+#define SHIFT NAMED(shifting)
+#define DENSE_SUMMING NAMED(dense_summing)
+#define DENSE NAMED(dense)
+#define SUMMING NAMED(summing)
 
 /* What a cluster sums up of a rare feature. */
 typedef struct {
@@ -23,44 +29,80 @@ typedef struct {
     REAL value;
 } ENTRY;
 
-/* The sums of k clusters: see Sums in compiled/sums.py. */
+#define SPAN NAMED(span)
+
+/* Where a rare feature's list stands. */
 typedef struct {
-    int64_t k, n_vectors, width, lists;
+    int32_t start, length;
+} SPAN;
+
+/* The sums of k clusters of `whole`: see Sums in compiled/sums.py. How a sum or a product is formed
+ * depends on how many clusters there are in all, and not on which of them are here. */
+typedef struct {
+    int64_t k, n_vectors, width, lists, whole;
     const int32_t* place;
-    const int32_t* start;
     REAL* runs;
-    int32_t* length;
+    SPAN* spans;
     ENTRY* entries;
     int32_t* members;
 } SUMS;
 
-/* Add the rows' products with rare features to their scores, and list what is left of them:
- * the places and values of frequent features, those of a row from first[row] on. */
-static void NAMED(rare_products)(
+/* Rows to be assigned, and what is said of them and of the clusters: see `nearest`. */
+typedef struct {
+    int64_t n, step;
+    const int32_t *indptr, *places;
+    const REAL* values;
+    const int32_t *rare_indptr, *rare;
+    const REAL* rare_values;
+    const SUMS* sums;
+    const REAL *q, *scale;
+    const int32_t* labels;
+    const REAL *weight, *wx2;
+    REAL* room;
+    int32_t* nearest;
+    double *cost, *second, *own;
+} SEARCH;
+
+/* Part the rows' non-zeros into those of frequent features, with the place of each, and those of
+ * rare ones. */
+void NAMED(part)(
     int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
-    const SUMS* sums, REAL* scores, int32_t* first, int32_t* places, REAL* factors)
+    const int32_t* place, int32_t* restrict frequent_indptr, int32_t* restrict places,
+    REAL* restrict frequent_values, int32_t* restrict rare_indptr, int32_t* restrict rare,
+    REAL* restrict rare_values)
 {
-    int32_t listed = 0;
-    for (int64_t row = 0; row < n; ++row, scores += sums->width) {
-        memset(scores, 0, sums->width * sizeof(REAL));
-        first[row] = listed;
-        const int64_t end = indptr[row + 1];
-        for (int64_t j = indptr[row]; j < end; ++j) {
-            if (j + FAR_AHEAD < end && sums->place[indices[j + FAR_AHEAD]] < 0)
-                __builtin_prefetch(sums->entries + sums->start[indices[j + FAR_AHEAD]]);
-            const int32_t f = indices[j], place = sums->place[f];
-            const REAL value = values[j];
-            if (place >= 0) {
-                places[listed] = place;
-                factors[listed++] = value;
-                continue;
-            }
-            const ENTRY* entry = sums->entries + sums->start[f];
-            for (const ENTRY* last = entry + sums->length[f]; entry < last; ++entry)
-                scores[entry->cluster] += value * entry->value;
+    int32_t frequent = 0, rares = 0;
+    frequent_indptr[0] = rare_indptr[0] = 0;
+    for (int64_t row = 0; row < n; ++row) {
+        for (int64_t j = indptr[row]; j < indptr[row + 1]; ++j) {
+            /* Written to both, and kept in one: nothing to guess. */
+            const int32_t at = place[indices[j]], is_rare = at < 0;
+            places[frequent] = at;
+            frequent_values[frequent] = values[j];
+            frequent += !is_rare;
+            rare[rares] = indices[j];
+            rare_values[rares] = values[j];
+            rares += is_rare;
         }
+        frequent_indptr[row + 1] = frequent;
+        rare_indptr[row + 1] = rares;
     }
-    first[n] = listed;
+}
+
+/* Add a row's products with rare features to its scores. */
+INLINED void NAMED(add_lists)(const SEARCH* search, int64_t row, REAL* scores)
+{
+    const SUMS* sums = search->sums;
+    const int32_t end = search->rare_indptr[row + 1], last = search->rare_indptr[search->n];
+    for (int32_t j = search->rare_indptr[row]; j < end; ++j) {
+        if (j + FAR_AHEAD < last)
+            __builtin_prefetch(sums->entries + sums->spans[search->rare[j + FAR_AHEAD]].start);
+        const SPAN span = sums->spans[search->rare[j]];
+        const REAL value = search->rare_values[j];
+        const ENTRY* entry = sums->entries + span.start;
+        for (const ENTRY* stop = entry + span.length; entry < stop; ++entry)
+            scores[entry->cluster] += value * entry->value;
+    }
 }
 
 /* Each number of `yes` where the sign of `which` is set, else of `no`. Compilers that take a
@@ -72,165 +114,222 @@ INLINED WHOLES NAMED(either)(
     return (yes & set) | (no & ~set);
 }
 
-/* Turn a row's products with clusters [begin, begin + n_vectors * LANES) into costs; return the
- * least of them and its cluster, the lowest of equal ones. `label` is left out, if it is here.
- * Costs are (q - 2 P - taken) / (scale + weight), or without a weight (q - 2 P - taken) * scale:
- * where all rows weigh the same, nothing need be divided. */
-INLINED REAL NAMED(cheapest)(
-    const int n_vectors, int64_t begin, VECTOR* scored, const VECTOR* qs, const VECTOR* scales,
-    const REAL* weight, const REAL taken, int64_t label, WHOLE* cluster)
+/* The cheapest of the clusters that each lane of vectors has seen of a row, and what the next best
+ * costs. */
+typedef struct {
+    VECTOR cost, second;
+    WHOLES cluster;
+} BEST;
+
+/* The lesser number of each lane. */
+INLINED VECTOR NAMED(lesser)(const VECTOR one, const VECTOR other)
 {
+    return (VECTOR)NAMED(either)((WHOLES)(one - other), (WHOLES)one, (WHOLES)other);
+}
+
+/* Turn a row's products with the clusters from `begin` on into costs, and keep the least of each
+ * lane, the first of equal ones, and the next one where it is asked for. The row's own cluster is
+ * left out, and the product with it kept.
+ * Costs are (q - 2 P - wx2) / (scale + weight), or without a weight (q - 2 P - wx2) * scale: where
+ * all rows weigh the same, nothing need be divided. */
+INLINED void NAMED(settle)(
+    const int n_vectors, const SEARCH* search, int64_t row, int64_t begin, VECTOR* scored,
+    BEST* best)
+{
+    const VECTOR *q = (const VECTOR*)(search->q + begin);
+    const VECTOR *scale = (const VECTOR*)(search->scale + begin);
+    const REAL taken = search->wx2 ? search->wx2[row] : 0;
+    const int64_t label = search->labels ? search->labels[row] - begin : -1;
+    const int is_here = label >= 0 && label < n_vectors * LANES;
+    if (is_here) search->own[row] = ((REAL*)scored)[label];
+    if (search->weight)
+        for (int v = 0; v < n_vectors; ++v)
+            scored[v] = (q[v] - 2 * scored[v] - taken) / (scale[v] + search->weight[row]);
+    else
+        for (int v = 0; v < n_vectors; ++v) scored[v] = (q[v] - 2 * scored[v] - taken) * scale[v];
+    if (is_here) ((REAL*)scored)[label] = INFINITY;
     WHOLES lanes;
     for (int i = 0; i < LANES; ++i) lanes[i] = i;
-    if (weight)
-        for (int v = 0; v < n_vectors; ++v)
-            scored[v] = (qs[v] - 2 * scored[v] - taken) / (scales[v] + *weight);
-    else
-        for (int v = 0; v < n_vectors; ++v) scored[v] = (qs[v] - 2 * scored[v] - taken) * scales[v];
-    if (label >= 0 && label < n_vectors * LANES) ((REAL*)scored)[label] = INFINITY;
-    VECTOR best = (VECTOR){0} + LARGEST; /* so that no difference is that of two infinities */
-    WHOLES at = lanes * 0 + (WHOLE)begin;
     for (int v = 0; v < n_vectors; ++v) {
-        const WHOLES less = (WHOLES)(scored[v] - best);
-        best = (VECTOR)NAMED(either)(less, (WHOLES)scored[v], (WHOLES)best);
-        at = NAMED(either)(less, lanes + (WHOLE)(begin + v * LANES), at);
+        const WHOLES less = (WHOLES)(scored[v] - best->cost);
+        if (search->second) {
+            const WHOLES worse = NAMED(either)(less, (WHOLES)best->cost, (WHOLES)scored[v]);
+            best->second = NAMED(lesser)((VECTOR)worse, best->second);
+        }
+        best->cost = (VECTOR)NAMED(either)(less, (WHOLES)scored[v], (WHOLES)best->cost);
+        best->cluster =
+            NAMED(either)(less, lanes + (WHOLE)(begin + v * LANES), best->cluster);
     }
-    /* Lanes are compared with those half as far away, and so on: no branch to guess. */
-    UNROLLED
-    for (int half = LANES / 2; half > 0; half /= 2) {
-        VECTOR other;
-        WHOLES there;
-        EXCHANGE(other, best, lanes, half);
-        EXCHANGE(there, at, lanes, half);
-        const WHOLES less = (WHOLES)(other - best);
-        const WHOLES take = less | (~(less | -less) & (there - at));
-        best = (VECTOR)NAMED(either)(take, (WHOLES)other, (WHOLES)best);
-        at = NAMED(either)(take, there, at);
-    }
-    *cluster = at[0];
-    return best[0];
 }
 
-/* What a row's products with the clusters from `begin` on say of it. */
-INLINED void NAMED(settle)(
-    const int n_vectors, int64_t begin, VECTOR* scored, const REAL* q, const REAL* scale,
-    const int32_t* labels, const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost,
-    REAL* own)
+INLINED void NAMED(nothing_yet)(int64_t count, BEST* best)
 {
-    const int64_t label = labels ? *labels - begin : -1;
-    if (label >= 0 && label < n_vectors * LANES) *own = ((REAL*)scored)[label];
-    WHOLE cluster;
-    const REAL least = NAMED(cheapest)(
-        n_vectors, begin, scored, (const VECTOR*)(q + begin), (const VECTOR*)(scale + begin),
-        weight, wx2 ? *wx2 : 0, label, &cluster);
-    if (begin == 0 || least < *cost) {
-        *cost = least < LARGEST ? least : INFINITY;
-        *nearest = (int32_t)cluster;
+    for (int64_t i = 0; i < count; ++i) {
+        /* Not infinite, so that no difference is that of two infinities. */
+        best[i].cost = best[i].second = (VECTOR){0} + LARGEST;
+        best[i].cluster = (WHOLES){0};
     }
 }
 
-#define FROM(array) ((array) ? (array) + row : NULL)
-#define SETTLE(n_vectors, begin, scored)                                                          \
-    NAMED(settle)(n_vectors, begin, scored, q, scale, FROM(labels), FROM(weight), FROM(wx2),      \
-                  nearest + row, cost + row, FROM(own))
-
-/* Add a non-zero's products with the sums of its feature, and call for those of one further on. */
-INLINED void NAMED(add_run)(
-    const int n_vectors, const SUMS* sums, int64_t begin, const int32_t* places,
-    const REAL* factors, int32_t j, int32_t end, VECTOR* product)
+/* The cheapest cluster of each of `count` rows, at most LANES, the lowest of equal ones. Lanes of
+ * two rows are compared with their neighbours at once, and so on until each row has one: LANES rows
+ * take little longer than one row alone. */
+static inline void NAMED(conclude)(
+    const SEARCH* search, int64_t first, int64_t count, BEST* best)
 {
-    if (n_vectors >= CALLED_FOR && j + AHEAD < end) {
-        const REAL* next = sums->runs + places[j + AHEAD] * sums->width + begin;
-        UNROLLED
-        for (int v = 0; v < n_vectors; ++v) __builtin_prefetch(next + v * LANES);
-    }
-    const VECTOR* run = (const VECTOR*)(sums->runs + places[j] * sums->width + begin);
-    const REAL factor = factors[j];
     UNROLLED
-    for (int v = 0; v < n_vectors; ++v) product[v] += factor * run[v];
+    for (int rows = LANES / 2; rows > 0; rows /= 2)
+        UNROLLED
+        for (int i = 0; i < rows; ++i) {
+            VECTOR even, odd;
+            WHOLES there, here;
+            EVERY_OTHER(even, best[2 * i].cost, best[2 * i + 1].cost, 0);
+            EVERY_OTHER(odd, best[2 * i].cost, best[2 * i + 1].cost, 1);
+            EVERY_OTHER(here, best[2 * i].cluster, best[2 * i + 1].cluster, 0);
+            EVERY_OTHER(there, best[2 * i].cluster, best[2 * i + 1].cluster, 1);
+            const WHOLES less = (WHOLES)(odd - even);
+            const WHOLES take = less | (~(less | -less) & (there - here));
+            if (search->second) {
+                VECTOR seconds, others;
+                EVERY_OTHER(seconds, best[2 * i].second, best[2 * i + 1].second, 0);
+                EVERY_OTHER(others, best[2 * i].second, best[2 * i + 1].second, 1);
+                const VECTOR worse =
+                    (VECTOR)NAMED(either)(take, (WHOLES)even, (WHOLES)odd);
+                best[i].second = NAMED(lesser)(worse, NAMED(lesser)(seconds, others));
+            }
+            best[i].cost = (VECTOR)NAMED(either)(take, (WHOLES)odd, (WHOLES)even);
+            best[i].cluster = NAMED(either)(take, there, here);
+        }
+    for (int64_t i = 0; i < count; ++i) {
+        search->cost[first + i] = best->cost[i] < LARGEST ? best->cost[i] : INFINITY;
+        search->nearest[first + i] = (int32_t)best->cluster[i];
+    }
+    if (search->second)
+        for (int64_t i = 0; i < count; ++i)
+            search->second[first + i] = best->second[i] < LARGEST ? best->second[i] : INFINITY;
 }
 
-/* One row, or two, against the clusters [begin, begin + n_vectors * LANES). Scores are so far the
- * products with rare features. */
-INLINED void NAMED(tile)(
-    const int n_rows, const int n_vectors, int64_t begin, const SUMS* sums, const int32_t* first,
-    const int32_t* places, const REAL* factors, REAL* scores)
+/* Add a row's products with the frequent features' sums of the clusters from `begin` on. */
+INLINED void NAMED(add_runs)(
+    const int n_vectors, const SEARCH* search, int64_t row, int64_t begin, VECTOR* product)
 {
-    VECTOR product[2 * MOST_VECTORS];
-    UNROLLED
-    for (int r = 0; r < n_rows; ++r)
+    const int64_t width = search->sums->width;
+    const REAL* runs = search->sums->runs + begin;
+    const int32_t* places = search->places;
+    const int32_t end = search->indptr[row + 1], last = search->indptr[search->n];
+    int32_t j = search->indptr[row];
+    if (n_vectors == 1 && search->sums->whole <= LANES) {
+        VECTOR more[3] = {{0}};
+        for (; j + 4 <= end; j += 4) {
+            product[0] += search->values[j] * *(const VECTOR*)(runs + places[j] * width);
+            UNROLLED
+            for (int i = 1; i < 4; ++i) more[i-1] += search->values[j+i] * *(const VECTOR*)(runs + places[j+i] * width);
+        }
+        product[0] += more[0] + (more[1] + more[2]);
+    }
+    for (; j < end; ++j) {
+        if (n_vectors >= CALLED_FOR && j + AHEAD < last) {
+            const REAL* next = runs + places[j + AHEAD] * width;
+            UNROLLED
+            for (int v = 0; v < n_vectors; ++v) __builtin_prefetch(next + v * LANES);
+        }
+        const VECTOR* run = (const VECTOR*)(runs + places[j] * width);
+        const REAL factor = search->values[j];
         UNROLLED
-        for (int v = 0; v < n_vectors; ++v)
-            product[r * n_vectors + v] = ((VECTOR*)(scores + r * sums->width))[v];
-    int32_t both = n_rows == 1 ? 0 : first[1] - first[0];
-    if (n_rows == 2 && first[2] - first[1] < both) both = first[2] - first[1];
-    for (int32_t j = 0; j < both; ++j)
-        UNROLLED
-        for (int r = 0; r < n_rows; ++r)
-            NAMED(add_run)(n_vectors, sums, begin, places, factors, first[r] + j, first[r + 1],
-                           product + r * n_vectors);
-    UNROLLED
-    for (int r = 0; r < n_rows; ++r) {
-        for (int32_t j = first[r] + both; j < first[r + 1]; ++j)
-            NAMED(add_run)(n_vectors, sums, begin, places, factors, j, first[r + 1],
-                           product + r * n_vectors);
-        UNROLLED
-        for (int v = 0; v < n_vectors; ++v)
-            ((VECTOR*)(scores + r * sums->width))[v] = product[r * n_vectors + v];
+        for (int v = 0; v < n_vectors; ++v) product[v] += factor * run[v];
     }
 }
 
-/* A sum waits for the one before it: where a row has few vectors, two rows take turns. */
-#define TILE(n_vectors)                                                                           \
-    case n_vectors: {                                                                             \
-        const int n_rows = n_vectors <= IN_TURNS ? 2 : 1;                                         \
-        for (int64_t top = 0; top < n; top += n_rows) {                                           \
-            REAL* scored = scores + top * sums->width + begin;                                    \
-            const int64_t bottom = top + n_rows < n ? top + n_rows : n;                           \
-            if (n_rows == 2 && bottom - top == 2)                                                           \
-                NAMED(tile)(2, n_vectors, begin, sums, first + top, places, factors, scored);     \
-            else                                                                                  \
-                NAMED(tile)(1, n_vectors, begin, sums, first + top, places, factors, scored);     \
-            for (int64_t row = top; row < bottom; ++row, scored += sums->width)                   \
-                SETTLE(n_vectors, begin, (VECTOR*)scored);                                        \
+/* Some rows whose products with all clusters stay in registers. */
+#define IN_REGISTERS(n_vectors)                                                                   \
+    case n_vectors:                                                                               \
+        for (int64_t i = 0; i < count; ++i) {                                                     \
+            VECTOR scored[n_vectors] = {{0}}, product[n_vectors];                                 \
+            if (search->rare) NAMED(add_lists)(search, first + i, (REAL*)scored);                 \
+            UNROLLED                                                                              \
+            for (int v = 0; v < n_vectors; ++v) product[v] = scored[v];                           \
+            NAMED(add_runs)(n_vectors, search, first + i, 0, product);                            \
+            UNROLLED                                                                              \
+            for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];                           \
+            NAMED(settle)(n_vectors, search, first + i, 0, scored, best + i);                     \
         }                                                                                         \
-        break;                                                                                    \
-    }
+        break;
 
-/* The cheapest cluster of each of n rows, the lowest of equal ones, and its cost; see `cheapest`.
- * With labels the row's own cluster is left out and the product with its sum kept. `q` is infinite
- * for clusters that are not to be chosen, those beyond k among them. `weight` and `wx2`, what is
- * taken from a row's costs, may be null. `scores` has room for n * width. With lists, `first` has
- * room for n + 1, `places` and `factors` for as many as the rows have non-zeros; without, they are
- * the rows'. */
-void NAMED(nearest)(
-    int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
-    const SUMS* sums, const REAL* q, const REAL* scale, const int32_t* labels, const REAL* weight,
-    const REAL* wx2, REAL* scores, int32_t* first, int32_t* places, REAL* factors,
-    int32_t* nearest, REAL* cost, REAL* own)
+/* Some rows with the clusters of a tile; scores are so far the products with lists. */
+#define IN_A_TILE(n_vectors)                                                                      \
+    case n_vectors:                                                                               \
+        for (int64_t i = 0; i < count; ++i) {                                                     \
+            VECTOR* scored = (VECTOR*)(scores + i * sums->width + begin);                         \
+            VECTOR product[n_vectors];                                                            \
+            UNROLLED                                                                              \
+            for (int v = 0; v < n_vectors; ++v) product[v] = scored[v];                           \
+            NAMED(add_runs)(n_vectors, search, first + i, begin, product);                        \
+            UNROLLED                                                                              \
+            for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];                           \
+            NAMED(settle)(n_vectors, search, first + i, begin, scored, best + i);                 \
+        }                                                                                         \
+        break;
+
+static void NAMED(search_rows)(const void* about, int64_t task, int who)
 {
-    if (sums->lists)
-        NAMED(rare_products)(n, indptr, indices, values, sums, scores, first, places, factors);
-    else
-        memset(scores, 0, n * sums->width * sizeof(REAL));
-    /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. */
+    const SEARCH* search = about;
+    const SUMS* sums = search->sums;
+    int64_t first = task * search->step;
+    const int64_t left = search->n - first, bottom = first + (left < search->step ? left : search->step);
     const int64_t tiles = (sums->n_vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    if (tiles == 1) {
+        BEST best[LANES];
+        for (; first < bottom; first += LANES) {
+            const int64_t count = bottom - first < LANES ? bottom - first : LANES;
+            NAMED(nothing_yet)(LANES, best);
+            switch (sums->n_vectors) { EACH_TILE(IN_REGISTERS) }
+            NAMED(conclude)(search, first, count, best);
+        }
+        return;
+    }
+    const int64_t count = bottom - first, whole = (search->step + LANES - 1) / LANES * LANES;
+    BEST* best = (BEST*)(search->room + who * whole * (sums->width + sizeof(BEST) / sizeof(REAL)));
+    REAL* scores = (REAL*)(best + whole);
+    NAMED(nothing_yet)(whole, best);
+    memset(scores, 0, count * sums->width * sizeof(REAL));
+    if (search->rare)
+        for (int64_t i = 0; i < count; ++i)
+            NAMED(add_lists)(search, first + i, scores + i * sums->width);
+    /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. */
     for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t first_vector = tile * sums->n_vectors / tiles, begin = first_vector * LANES;
-        switch ((tile + 1) * sums->n_vectors / tiles - first_vector) {
-            EACH_TILE(TILE)
-        }
+        switch ((tile + 1) * sums->n_vectors / tiles - first_vector) { EACH_TILE(IN_A_TILE) }
     }
+    for (int64_t i = 0; i < count; i += LANES)
+        NAMED(conclude)(search, first + i, count - i < LANES ? count - i : LANES, best + i);
 }
 
-/* Some dense rows, of which each has its product with a vector of clusters in a register, against
- * the clusters [begin, begin + n_vectors * LANES). `sums` has a vector for each feature, and those
+/* The cheapest cluster of each of n rows, the lowest of equal ones, and its cost; see `settle`.
+ * With labels the row's own cluster is left out and the product with its sum kept. `q` is infinite
+ * for clusters that are not to be chosen, those beyond k among them. `weight` and `wx2`, what is
+ * taken from a row's costs, may be null, and so may the rare features and `second`, the next best's
+ * cost. Where there are more clusters
+ * than a row keeps in registers, `room` is threads * step * (width + 3 * LANES), the step filled up to whole vectors. */
+void NAMED(nearest)(
+    int64_t threads, int64_t n, int64_t step, const int32_t* indptr, const int32_t* places,
+    const REAL* values, const int32_t* rare_indptr, const int32_t* rare, const REAL* rare_values,
+    const SUMS* sums, const REAL* q, const REAL* scale, const int32_t* labels, const REAL* weight,
+    const REAL* wx2, REAL* room, int32_t* nearest, double* cost, double* second,
+    double* own)
+{
+    const SEARCH search = {n, step, indptr, places, values, rare_indptr, rare, rare_values, sums,
+                           q, scale, labels, weight, wx2, room, nearest, cost, second, own};
+    share_out(threads, (n + step - 1) / step, NAMED(search_rows), &search);
+}
+
+/* Dense rows from `first` on, of which each has its product with a vector of clusters in a
+ * register, against the clusters from `begin` on. `sums` has a vector for each feature, and those
  * of the next clusters follow. */
 INLINED void NAMED(dense_tile)(
-    const int n_rows, const int n_vectors, int64_t n_features, int64_t begin, const REAL* rows,
-    const VECTOR* sums, const REAL* q, const REAL* scale, const int32_t* labels,
-    const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost, REAL* own)
+    const int n_rows, const int n_vectors, const SEARCH* search, int64_t n_features, int64_t first,
+    int64_t begin, const VECTOR* sums, BEST* best)
 {
+    const REAL* rows = search->values + first * n_features;
     VECTOR product[DENSE_ROWS * DENSE_VECTORS];
     UNROLLED
     for (int i = 0; i < n_rows * n_vectors; ++i) product[i] = (VECTOR){0};
@@ -250,116 +349,221 @@ INLINED void NAMED(dense_tile)(
     VECTOR scores[DENSE_ROWS * DENSE_VECTORS];
     UNROLLED
     for (int i = 0; i < n_rows * n_vectors; ++i) scores[i] = product[i];
-    for (int64_t row = 0; row < n_rows; ++row)
-        SETTLE(n_vectors, begin, scores + row * n_vectors);
+    for (int row = 0; row < n_rows; ++row)
+        NAMED(settle)(n_vectors, search, first + row, begin, scores + row * n_vectors, best + row);
 }
 
+/* Dense rows, and their clusters' sums by vectors. */
+typedef struct {
+    SEARCH search;
+    int64_t n_features, n_vectors, height;
+    const VECTOR* sums;
+} DENSE;
+
 #define DENSE_TILE(n_rows, n_vectors)                                                             \
-    NAMED(dense_tile)(n_rows, n_vectors, n_features, vector * LANES, rows + row * n_features,     \
-                      sums + vector * n_features, q, scale, FROM(labels), FROM(weight),           \
-                      FROM(wx2), nearest + row, cost + row, FROM(own));
+    NAMED(dense_tile)(n_rows, n_vectors, &dense->search, dense->n_features, top + row,            \
+                      vector * LANES, dense->sums + vector * dense->n_features, best + row);
 #define DENSE_TILES(n_vectors)                                                                    \
     case n_vectors:                                                                               \
-        for (; row + DENSE_ROWS <= bottom; row += DENSE_ROWS) DENSE_TILE(DENSE_ROWS, n_vectors)   \
-        for (; row < bottom; ++row) DENSE_TILE(1, n_vectors)                                      \
+        for (; row + DENSE_ROWS <= count; row += DENSE_ROWS) DENSE_TILE(DENSE_ROWS, n_vectors)    \
+        for (; row < count; ++row) DENSE_TILE(1, n_vectors)                                       \
         break;
 
-/* The cheapest cluster of each of n dense rows; otherwise as `nearest`. The sums stand vector by
- * vector of clusters, and there feature by feature. All clusters go by `height` rows at a time, as
- * many as stay in the cache. */
-void NAMED(nearest_dense)(
-    int64_t n, int64_t n_features, int64_t n_vectors, int64_t height, const REAL* rows,
-    const VECTOR* sums, const REAL* q, const REAL* scale, const int32_t* labels,
-    const REAL* weight, const REAL* wx2, int32_t* nearest, REAL* cost, REAL* own)
+static void NAMED(search_dense)(const void* about, int64_t task, int who)
 {
-    for (int64_t top = 0; top < n; top += height)
-        for (int64_t vector = 0; vector < n_vectors; vector += DENSE_VECTORS) {
-            const int64_t bottom = top + height < n ? top + height : n, left = n_vectors - vector;
-            int64_t row = top;
+    (void)who;
+    const DENSE* dense = about;
+    const int64_t n = dense->search.n, start = task * dense->search.step;
+    const int64_t stop = n - start < dense->search.step ? n : start + dense->search.step;
+    BEST best[MOST_DENSE_ROWS];
+    for (int64_t top = start; top < stop; top += dense->height) {
+        const int64_t count = stop - top < dense->height ? stop - top : dense->height;
+        NAMED(nothing_yet)(MOST_DENSE_ROWS, best);
+        for (int64_t vector = 0; vector < dense->n_vectors; vector += DENSE_VECTORS) {
+            const int64_t left = dense->n_vectors - vector;
+            int64_t row = 0;
             switch (left < DENSE_VECTORS ? left : DENSE_VECTORS) {
                 EACH_DENSE_TILE(DENSE_TILES)
             }
         }
+        for (int64_t i = 0; i < count; i += LANES)
+            NAMED(conclude)(&dense->search, top + i, count - i < LANES ? count - i : LANES,
+                            best + i);
+    }
 }
 
-/* Sum the features [start, stop) of n dense rows by cluster, in double: `sums` is k rows of as
- * many features as the rows have. `weight` may be null, for ones. */
-LOOPS_AS_VECTORS void NAMED(sum_dense)(
-    int64_t n, int64_t n_features, int64_t start, int64_t stop, const REAL* restrict rows,
-    const int32_t* labels, const double* weight, double* restrict sums)
+/* The cheapest cluster of each of n dense rows; otherwise as `nearest`. The sums stand vector by
+ * vector of clusters, and there feature by feature. All clusters go by `height` rows at a time, as
+ * many as stay in the cache and at most MOST_DENSE_ROWS. */
+void NAMED(nearest_dense)(
+    int64_t threads, int64_t n, int64_t step, int64_t n_features, int64_t n_vectors,
+    int64_t height, const REAL* rows, const VECTOR* sums, const REAL* q, const REAL* scale,
+    const int32_t* labels, const REAL* weight, const REAL* wx2, int32_t* nearest, double* cost,
+    double* second, double* own)
 {
-    for (int64_t i = 0; i < n; ++i) {
-        const REAL* restrict row = rows + i * n_features;
-        double* restrict sum = sums + labels[i] * n_features;
-        const double w = weight ? weight[i] : 1;
+    const SEARCH search = {.n = n, .step = step, .values = rows, .q = q, .scale = scale,
+                           .labels = labels, .weight = weight, .wx2 = wx2, .nearest = nearest,
+                           .cost = cost, .second = second, .own = own};
+    const DENSE dense = {search, n_features, n_vectors, height, sums};
+    share_out(threads, (n + step - 1) / step, NAMED(search_dense), &dense);
+}
+
+/* Dense rows to be summed: see `sum_dense`. */
+typedef struct {
+    int64_t n, n_features, height, n_bands, k;
+    const REAL* rows;
+    const int32_t* labels;
+    const double* weight;
+    double* sums;
+} DENSE_SUMMING;
+
+LOOPS_AS_VECTORS static void NAMED(sum_part)(const void* about, int64_t task, int who)
+{
+    (void)who;
+    const DENSE_SUMMING* all = about;
+    const int64_t n_features = all->n_features, part = task / all->n_bands;
+    const int64_t first = part * all->height, left = all->n - first;
+    const int64_t last = first + (left < all->height ? left : all->height);
+    const int64_t start = task % all->n_bands * DENSE_BAND;
+    const int64_t stop = n_features - start < DENSE_BAND ? n_features : start + DENSE_BAND;
+    double* sums = all->sums + part * all->k * n_features;
+    for (int64_t i = first; i < last; ++i) {
+        const REAL* restrict row = all->rows + i * n_features;
+        double* restrict sum = sums + all->labels[i] * n_features;
+        const double w = all->weight ? all->weight[i] : 1;
         for (int64_t f = start; f < stop; f += LINE)
             __builtin_prefetch(row + DENSE_AHEAD * n_features + f);
         for (int64_t f = start; f < stop; ++f) sum[f] += w * row[f];
     }
 }
 
-/* Sum columns by at most LANES clusters: see `sum_features`. A row's value is added to all sums at
- * once, times one or nothing. Were it added to one sum in memory, the vector of all of them could
- * not be read until the last of it is written, for each feature anew. */
-LOOPS_AS_VECTORS static void NAMED(sum_few)(
-    int64_t start, int64_t stop, const int32_t* feature, const int32_t* colptr,
-    const int32_t* rows, const REAL* values, const int32_t* labels, const double* weight,
-    const SUMS* sums, double* restrict squares)
+/* Sum n dense rows by cluster, in double, in parts of `height` rows: `sums` is, for each part, k rows
+ * of as many features as the rows have, zeros before. `weight` may be null, for ones. */
+void NAMED(sum_dense)(
+    int64_t threads, int64_t n, int64_t n_features, int64_t height, int64_t k, const REAL* rows,
+    const int32_t* labels, const double* weight, double* sums)
 {
-    enum { DOUBLES = VECTOR_BYTES / sizeof(double), PARTS = LANES / DOUBLES };
-    DOUBLE one[LANES][PARTS], square[PARTS];
-    for (int c = 0; c < LANES; ++c)
-        for (int i = 0; i < LANES; ++i) one[c][i / DOUBLES][i % DOUBLES] = i == c;
-    for (int part = 0; part < PARTS; ++part) square[part] = (DOUBLE){0};
-    for (int64_t column = start; column < stop; ++column) {
-        DOUBLE sum[2][PARTS];
-        UNROLLED
-        for (int part = 0; part < PARTS; ++part) sum[0][part] = sum[1][part] = (DOUBLE){0};
-        int64_t j = colptr[column];
-        const int64_t end = colptr[column + 1];
-        for (; j < end; ++j) {
-            const double value = weight ? weight[rows[j]] * values[j] : values[j];
-            UNROLLED
-            for (int part = 0; part < PARTS; ++part)
-                sum[0][part] += value * one[labels[rows[j]]][part];
-            if (++j == end) break;
-            const double next = weight ? weight[rows[j]] * values[j] : values[j];
-            UNROLLED
-            for (int part = 0; part < PARTS; ++part)
-                sum[1][part] += next * one[labels[rows[j]]][part];
-        }
-        REAL* run = sums->runs + sums->place[feature[column]] * sums->width;
-        UNROLLED
-        for (int part = 0; part < PARTS; ++part) {
-            sum[0][part] += sum[1][part];
-            square[part] += sum[0][part] * sum[0][part];
-            UNROLLED
-            for (int i = 0; i < DOUBLES; ++i) run[part * DOUBLES + i] = (REAL)sum[0][part][i];
-        }
-    }
-    for (int c = 0; c < LANES; ++c) squares[c] += square[c / DOUBLES][c % DOUBLES];
+    const int64_t n_parts = (n + height - 1) / height;
+    const int64_t n_bands = (n_features + DENSE_BAND - 1) / DENSE_BAND;
+    const DENSE_SUMMING all = {n, n_features, height, n_bands, k, rows, labels, weight, sums};
+    share_out(threads, n_parts * n_bands, NAMED(sum_part), &all);
 }
 
-/* Sum the columns [start, stop) of the rows (CSC) by cluster, in double; `feature` says of which
- * feature each is. `weight` may be null, for ones. `exact` is WAYS * width zeros and `seen` k, and they are so again
- * afterwards; the squares of the sums are added to `squares`, which has room for width.
- *
- * A sum that was written a moment ago is late to be read: of a feature with many rows for each
- * cluster, WAYS sums are formed in turns. */
-LOOPS_AS_VECTORS void NAMED(sum_features)(
-    int64_t start, int64_t stop, const int32_t* feature, const int32_t* colptr,
-    const int32_t* rows, const REAL* values, const int32_t* labels, const double* weight,
-    const SUMS* sums, double* restrict exact, int32_t* restrict seen, double* restrict squares)
+/* What is to be summed, and where: see `sum_features`. */
+typedef struct {
+    const int64_t* cuts;
+    const int32_t *feature, *colptr, *rows;
+    const REAL* values;
+    const int32_t* labels;
+    const double* weight;
+    const SUMS* sums;
+    double* exact;
+    int32_t* seen;
+    double* squares;
+} SUMMING;
+
+enum { NAMED(doubles) = VECTOR_BYTES / sizeof(double) };
+#define DOUBLES NAMED(doubles)
+
+/* Sum the columns [start, stop) by few clusters, as many as `n_parts` vectors of doubles hold. A
+ * row's value is added to all sums at once, times one or nothing. Were it added to one sum in
+ * memory, the vector of all of them could not be read until the last of it is written, for each
+ * feature anew. */
+INLINED void NAMED(sum_few)(
+    const int n_parts, const SUMMING* all, int64_t start, int64_t stop, double* squares)
 {
-    const int64_t width = sums->n_vectors * LANES;
-    if (sums->n_vectors == 1 && !sums->lists) {
-        NAMED(sum_few)(start, stop, feature, colptr, rows, values, labels, weight, sums, squares);
-        return;
-    }
+    DOUBLE one[LANES][LANES / DOUBLES], square[LANES / DOUBLES];
+    for (int c = 0; c < LANES; ++c)
+        for (int i = 0; i < LANES; ++i) one[c][i / DOUBLES][i % DOUBLES] = i == c;
+    for (int part = 0; part < n_parts; ++part) square[part] = (DOUBLE){0};
     for (int64_t column = start; column < stop; ++column) {
-        const int64_t f = feature[column], begin = colptr[column], end = colptr[column + 1];
-        const int many = end - begin > WAYS * sums->k;
+        DOUBLE sum[WAYS][LANES / DOUBLES];
+        UNROLLED
+        for (int i = 0; i < WAYS * n_parts; ++i) sum[i / n_parts][i % n_parts] = (DOUBLE){0};
+        int64_t j = all->colptr[column];
+        const int64_t end = all->colptr[column + 1];
+#define ADD(way)                                                                                  \
+    do {                                                                                          \
+        const int32_t row = all->rows[j + way];                                                   \
+        const double value = all->weight ? all->weight[row] * all->values[j + way]                \
+                                         : all->values[j + way];                                  \
+        UNROLLED                                                                                  \
+        for (int part = 0; part < n_parts; ++part)                                                \
+            sum[way][part] += value * one[all->labels[row]][part];                                \
+    } while (0)
+        for (; j + WAYS <= end; j += WAYS) {
+            ADD(0);
+            ADD(1);
+            ADD(2);
+            ADD(3);
+        }
+        for (; j < end; ++j) ADD(0);
+#undef ADD
+        REAL* run = all->sums->runs + all->sums->place[all->feature[column]] * all->sums->width;
+        UNROLLED
+        for (int part = 0; part < n_parts; ++part) {
+            const DOUBLE whole = (sum[0][part] + sum[1][part]) + (sum[2][part] + sum[3][part]);
+            square[part] += whole * whole;
+            UNROLLED
+            for (int i = 0; i < DOUBLES; ++i) run[part * DOUBLES + i] = (REAL)whole[i];
+        }
+    }
+    for (int c = 0; c < n_parts * DOUBLES; ++c) squares[c] += square[c / DOUBLES][c % DOUBLES];
+}
+
+#define FEW(n_parts)                                                                              \
+    case n_parts: NAMED(sum_few)(n_parts, all, start, stop, squares); return;
+
+/* A band of `sum_features`. */
+LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, int who)
+{
+    const SUMMING* all = about;
+    const SUMS* sums = all->sums;
+    const int64_t width = sums->n_vectors * LANES;
+    const int64_t start = all->cuts[band], stop = all->cuts[band + 1];
+    const int32_t *rows = all->rows, *labels = all->labels;
+    const REAL* values = all->values;
+    const double* weight = all->weight;
+    double* restrict squares = all->squares + band * width;
+    if (sums->whole <= LANES)
+        switch ((sums->k + DOUBLES - 1) / DOUBLES) { EACH_PART(FEW) }
+    double* restrict exact = all->exact + who * WAYS * width;
+    int32_t* restrict seen = all->seen + who * width;
+    int32_t packed = -1;
+    for (int64_t column = start; column < stop; ++column) {
+        const int64_t f = all->feature[column], begin = all->colptr[column];
+        const int64_t end = all->colptr[column + 1];
         int64_t j = begin;
+        if (sums->place[f] < 0) {
+            /* Lists of some clusters stand close together, as nobody is to join them. */
+            if (sums->k < sums->whole) {
+                if (packed < 0) packed = sums->spans[f].start;
+                sums->spans[f].start = packed;
+            }
+            ENTRY* entries = sums->entries + sums->spans[f].start;
+            int32_t* members = sums->members + sums->spans[f].start;
+            int32_t found = 0;
+            for (; j < end; ++j) {
+                const int32_t c = labels[rows[j]];
+                /* Written each time, and kept the first time: nothing to guess. */
+                entries[found].cluster = c;
+                found += c < sums->k && !seen[c];
+                ++seen[c];
+                exact[c] += weight ? weight[rows[j]] * values[j] : values[j];
+            }
+            for (int32_t at = 0; at < found; ++at) {
+                const int32_t c = entries[at].cluster;
+                entries[at].value = (REAL)exact[c];
+                members[at] = seen[c];
+                squares[c] += exact[c] * exact[c];
+                exact[c] = 0;
+                seen[c] = 0;
+            }
+            sums->spans[f].length = found;
+            packed += found;
+            continue;
+        }
+        const int many = end - begin > WAYS * sums->whole;
         if (many && !weight)
             for (; j + WAYS <= end; j += WAYS)
                 UNROLLED
@@ -369,21 +573,6 @@ LOOPS_AS_VECTORS void NAMED(sum_features)(
             for (; j < end; ++j) exact[labels[rows[j]]] += weight[rows[j]] * values[j];
         else
             for (; j < end; ++j) exact[labels[rows[j]]] += values[j];
-        if (sums->place[f] < 0) {
-            for (j = begin; j < end; ++j) ++seen[labels[rows[j]]];
-            int32_t at = sums->start[f];
-            for (j = begin; j < end; ++j) {
-                const int32_t c = labels[rows[j]];
-                if (!seen[c]) continue; /* a second member */
-                sums->entries[at] = (ENTRY){c, (REAL)exact[c]};
-                sums->members[at++] = seen[c];
-                squares[c] += exact[c] * exact[c];
-                exact[c] = 0;
-                seen[c] = 0;
-            }
-            sums->length[f] = at - sums->start[f];
-            continue;
-        }
         if (many)
             for (int way = 1; way < WAYS; ++way)
                 for (int64_t c = 0; c < width; ++c) {
@@ -400,6 +589,24 @@ LOOPS_AS_VECTORS void NAMED(sum_features)(
     }
 }
 
+/* Sum the columns of the rows (CSC) by cluster, in double, in bands of columns that `cuts` parts;
+ * `feature` says of which feature each column is. `weight` may be null, for ones. `exact` is
+ * threads * WAYS * width zeros and `seen` threads * width; the squares of the sums are added to
+ * those of each band in `squares`, n_bands * width. Labels from k on, which fill up the width, are
+ * those of rows that are in none of the clusters; their sums are of no account.
+ *
+ * A sum that was written a moment ago is late to be read: of a feature with many rows for each
+ * cluster, WAYS sums are formed in turns. */
+void NAMED(sum_features)(
+    int64_t threads, int64_t n_bands, const int64_t* cuts, const int32_t* feature,
+    const int32_t* colptr, const int32_t* rows, const REAL* values, const int32_t* labels,
+    const double* weight, const SUMS* sums, double* exact, int32_t* seen, double* squares)
+{
+    const SUMMING all = {cuts, feature, colptr, rows, values, labels, weight, sums,
+                         exact, seen, squares};
+    share_out(threads, n_bands, NAMED(sum_band), &all);
+}
+
 /* Add to one sum; return by how much its square grew. A list has room for as many clusters as
  * rows have the feature, so one more always fits once those without members are gone. */
 static double NAMED(add)(const SUMS* sums, int32_t f, int32_t cluster, double change, int joins)
@@ -410,20 +617,21 @@ static double NAMED(add)(const SUMS* sums, int32_t f, int32_t cluster, double ch
         sum = sums->runs + sums->place[f] * sums->width + cluster;
         before = *sum;
     } else {
-        ENTRY* entries = sums->entries + sums->start[f];
-        int32_t* members = sums->members + sums->start[f];
+        SPAN* span = sums->spans + f;
+        ENTRY* entries = sums->entries + span->start;
+        int32_t* members = sums->members + span->start;
         int32_t at = 0;
-        while (at < sums->length[f] && entries[at].cluster != cluster) ++at;
-        if (at == sums->length[f]) {
+        while (at < span->length && entries[at].cluster != cluster) ++at;
+        if (at == span->length) {
             entries[at] = (ENTRY){cluster, 0};
             members[at] = 0;
-            ++sums->length[f];
+            ++span->length;
         }
         sum = &entries[at].value;
         before = *sum;
         members[at] += joins ? 1 : -1;
         if (members[at] == 0) { /* nothing but rounding is left of it */
-            const int32_t last = --sums->length[f];
+            const int32_t last = --span->length;
             entries[at] = entries[last];
             members[at] = members[last];
             return -before * before;
@@ -455,8 +663,8 @@ static inline void NAMED(add_feature)(
         const REAL* run = sums->runs + sums->place[f] * sums->width;
         for (int64_t c = 0; c < sums->k; ++c) to[c] += scale[c] * run[c];
     } else {
-        const ENTRY* entry = sums->entries + sums->start[f];
-        for (const ENTRY* last = entry + sums->length[f]; entry < last; ++entry)
+        const ENTRY* entry = sums->entries + sums->spans[f].start;
+        for (const ENTRY* last = entry + sums->spans[f].length; entry < last; ++entry)
             to[entry->cluster] += scale[entry->cluster] * entry->value;
     }
 }
@@ -471,22 +679,31 @@ static inline void NAMED(take_squares)(
             from[c] = 0;
         }
     else {
-        const ENTRY* entry = sums->entries + sums->start[f];
-        for (const ENTRY* last = entry + sums->length[f]; entry < last; ++entry) {
+        const ENTRY* entry = sums->entries + sums->spans[f].start;
+        for (const ENTRY* last = entry + sums->spans[f].length; entry < last; ++entry) {
             squares[entry->cluster] += from[entry->cluster] * from[entry->cluster];
             from[entry->cluster] = 0;
         }
     }
 }
 
-/* By how much the features [start, stop) of sums, each cluster's times its number in `scale`, and
- * of others come to together: the squares are added to those of each cluster. `room` is k zeros,
- * and is so again afterwards. */
-LOOPS_AS_VECTORS void NAMED(shift)(
-    int64_t start, int64_t stop, const SUMS* old, const double* old_scale, const SUMS* new,
-    const double* new_scale, double* restrict room, double* restrict squares)
+/* Two sums of the same features: see `shift`. */
+typedef struct {
+    int64_t n_features, height;
+    const SUMS *old, *new;
+    const double *old_scale, *new_scale;
+    double *room, *squares;
+} SHIFT;
+
+LOOPS_AS_VECTORS static void NAMED(shift_band)(const void* about, int64_t band, int who)
 {
-    const int64_t k = old->k;
+    const SHIFT* all = about;
+    const SUMS *old = all->old, *new = all->new;
+    const int64_t k = old->k, start = band * all->height, left = all->n_features - start;
+    const int64_t stop = start + (left < all->height ? left : all->height);
+    const double *old_scale = all->old_scale, *new_scale = all->new_scale;
+    double* restrict room = all->room + who * k;
+    double* restrict squares = all->squares + band * k;
     for (int64_t f = start; f < stop; ++f) {
         if (old->place[f] >= 0 && new->place[f] >= 0) {
             const REAL* before = old->runs + old->place[f] * old->width;
@@ -504,6 +721,17 @@ LOOPS_AS_VECTORS void NAMED(shift)(
     }
 }
 
+/* By how much sums, each cluster's times its number in `old_scale`, and others come to together: the
+ * squares are added to those of each cluster, in bands of `height` features. `room` is threads * k
+ * zeros, and is so again afterwards; `squares` n_bands * k. */
+void NAMED(shift)(
+    int64_t threads, int64_t n_features, int64_t height, const SUMS* old, const double* old_scale,
+    const SUMS* new, const double* new_scale, double* room, double* squares)
+{
+    const SHIFT all = {n_features, height, old, new, old_scale, new_scale, room, squares};
+    share_out(threads, (n_features + height - 1) / height, NAMED(shift_band), &all);
+}
+
 #undef LANES
 #undef LINE
 #undef SIGN
@@ -511,9 +739,17 @@ LOOPS_AS_VECTORS void NAMED(shift)(
 #undef WHOLES
 #undef DOUBLE
 #undef ENTRY
+#undef SPAN
 #undef SUMS
-#undef TILE
-#undef FROM
-#undef SETTLE
+#undef SEARCH
+#undef BEST
+#undef SHIFT
+#undef DENSE_SUMMING
+#undef DENSE
+#undef SUMMING
+#undef DOUBLES
+#undef FEW
+#undef IN_REGISTERS
+#undef IN_A_TILE
 #undef DENSE_TILE
 #undef DENSE_TILES

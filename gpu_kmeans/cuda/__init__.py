@@ -113,10 +113,11 @@ class GpuBackend:
         k: int,
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
+        only: NDArray[np.intp] | None = None,
     ) -> Clusters:
         from gpu_kmeans.cuda import rows as verbs
 
-        return verbs.cluster_sums(rows, labels, k, weight, into)
+        return verbs.cluster_sums(rows, labels, k, weight, into, only)
 
     def assign(
         self,
@@ -129,11 +130,6 @@ class GpuBackend:
         from gpu_kmeans.cuda import rows as verbs
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms)
-
-    def select(self, clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
-        from gpu_kmeans.cuda import rows as verbs
-
-        return verbs.select(clusters, which)
 
     def move(
         self,

@@ -39,7 +39,6 @@ __all__ = [
     "matrix",
     "move",
     "project",
-    "select",
     "squared_norms",
     "to_host",
 ]
@@ -120,7 +119,12 @@ def cluster_sums(
     k: int,
     weight: NDArray[np.float64] | None = None,
     into: Clusters | None = None,
+    only: NDArray[np.intp] | None = None,
 ) -> Clusters:
+    if only is not None:
+        every = cluster_sums(rows, labels, k, weight, into)
+        sums = cp.take(every.sums, _device(only, np.intp), axis=1)
+        return Clusters(sums, every.weight[only], every.squared_norms[only])
     totals = np.bincount(labels, weights=weight, minlength=k).astype(np.float64)
     if _is_csr(rows):
         return _sparse_cluster_sums(rows, labels, weight, totals, into)
@@ -192,44 +196,45 @@ def assign(
     choose = _assign_sparse if _is_csr(rows) else _assign_dense
     nearest = cp.empty(n, dtype=np.int32)
     cost = cp.empty(n, dtype=dtype)
-    own = None if labels is None else cp.zeros(n, dtype=dtype)
-    choose(rows, clusters.sums, given, nearest, cost, own)
-    return Assignment(
-        np.asarray(to_host(nearest)),
-        _host(cost),
-        None if own is None else _host(own),
-    )
+    # Of the next best cluster the cost, or with labels the product with the row's own sum.
+    more = cp.zeros(n, dtype=dtype)
+    choose(rows, clusters.sums, given, nearest, cost, more)
+    found = np.asarray(to_host(nearest)), _host(cost)
+    return Assignment(*found, *((_host(more), None) if labels is None else (None, _host(more))))
 
 
 def _assign_sparse(
-    rows: Matrix, sums: Matrix, given: list[Any], nearest: Any, cost: Any, own: Any
+    rows: Matrix, sums: Matrix, given: list[Any], nearest: Any, cost: Any, more: Any
 ) -> None:
     """One kernel over rows and tiles of clusters, then the best of each row's tiles."""
     k = sums.shape[1]
     tiles = -(-k // TILE)
-    name = "nearest" if own is None else "nearest_other"
+    labelled = len(given) > 2
+    name = "nearest_other" if labelled else "nearest"
 
     def work(start: int, stop: int) -> None:
         n = stop - start
         clusters = cp.empty((tiles, n), dtype=np.int32)
         costs = cp.empty((tiles, n), dtype=sums.dtype)
         of_rows = [each[start:stop] for each in given[2:]]
-        out = [clusters, costs] if own is None else [clusters, costs, own[start:stop]]
+        seconds = None if labelled else cp.empty((tiles, n), dtype=sums.dtype)
+        out = [clusters, costs, more[start:stop] if labelled else seconds]
         indptr, indices, values = _parts(rows)
         arguments = (_i(n), _i(k), indptr[start : stop + 1], indices, values, sums)
         _per_row(rows, name, n, tiles)(*arguments, *given[:2], *of_rows, *out)
-        if tiles == 1:
-            nearest[start:stop], cost[start:stop] = clusters[0], costs[0]
-            return
         best = costs.argmin(axis=0)[None, :]  # of equal costs the first tile: the lowest cluster
         nearest[start:stop] = cp.take_along_axis(clusters, best, axis=0)[0]
         cost[start:stop] = cp.take_along_axis(costs, best, axis=0)[0]
+        if seconds is not None:
+            # The next best is that of the best one's tile, or the best of another tile.
+            others = cp.where(cp.arange(tiles)[:, None] == best, seconds, costs)
+            more[start:stop] = others.min(axis=0)
 
-    each_block(rows.shape[0], tiles * (4 + sums.dtype.itemsize) + 16, work)
+    each_block(rows.shape[0], tiles * (4 + 3 * sums.dtype.itemsize) + 24, work)
 
 
 def _assign_dense(
-    rows: Matrix, sums: Matrix, given: list[Any], nearest: Any, cost: Any, own: Any
+    rows: Matrix, sums: Matrix, given: list[Any], nearest: Any, cost: Any, more: Any
 ) -> None:
     """Blocks of scores by cuBLAS."""
     q, size = given[:2]
@@ -237,25 +242,23 @@ def _assign_dense(
     def work(start: int, stop: int) -> None:
         scores = rows[start:stop] @ sums
         each = cp.arange(stop - start)
-        if own is None:
+        if len(given) == 2:
             scores = (q - 2 * scores) / size
         else:
             labels, w, norms = (one[start:stop] for one in given[2:])
             inside = cp.flatnonzero(labels >= 0)
             mine = (inside, labels[inside])
-            own[start:stop][inside] = scores[mine]
+            more[start:stop][inside] = scores[mine]
             scores = (q - 2 * scores - (w * norms)[:, None]) / (size + w[:, None])
             scores[mine] = np.inf
         best = scores.argmin(axis=1)
         nearest[start:stop] = best
         cost[start:stop] = scores[each, best]
+        if len(given) == 2:
+            scores[each, best] = np.inf
+            more[start:stop] = scores.min(axis=1)
 
     each_block(rows.shape[0], 4 * sums.shape[1] * sums.dtype.itemsize, work)
-
-
-def select(clusters: Clusters, which: NDArray[np.intp]) -> Clusters:
-    sums = cp.take(clusters.sums, _device(which, np.intp), axis=1)
-    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
 
 
 def move(

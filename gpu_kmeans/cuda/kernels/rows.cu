@@ -62,19 +62,32 @@ __device__ __forceinline__ void cheapest_of_warp(REAL& cost, int& cluster)
     }
 }
 
-// For each row and tile the cheapest cluster and its cost, (q - 2 P) / size: tile blockIdx.y,
-// one warp a row, blockDim = (32, rows). q is |sum|^2 / size, infinite for an empty cluster.
+// The smallest cost of a warp's lanes.
+__device__ __forceinline__ REAL least_of_warp(REAL cost)
+{
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step /= 2) {
+        const REAL other = __shfl_xor_sync(EVERY_LANE, cost, step);
+        if (other < cost) cost = other;
+    }
+    return cost;
+}
+
+// For each row and tile the cheapest cluster, its cost, (q - 2 P) / size, and the next best's: tile
+// blockIdx.y, one warp a row, blockDim = (32, rows). q is |sum|^2 / size, infinite for an empty
+// cluster.
 extern "C" __global__ void nearest(
     const int n, const int k, const INDEX* __restrict__ indptr, const INDEX* __restrict__ indices,
     const REAL* __restrict__ values, const REAL* __restrict__ sums, const REAL* __restrict__ q,
-    const REAL* __restrict__ size, int* __restrict__ clusters, REAL* __restrict__ costs)
+    const REAL* __restrict__ size, int* __restrict__ clusters, REAL* __restrict__ costs,
+    REAL* __restrict__ seconds)
 {
     const int row = blockIdx.x * blockDim.y + threadIdx.y;
     if (row >= n) return;  // a whole warp
     const int first = blockIdx.y * TILE;
     REAL product[WIDE];
     multiply(indptr[row], indptr[row + 1], indices, values, sums, k, first, product);
-    REAL cost = no_cost();
+    REAL cost = no_cost(), second = no_cost();
     int cluster = first;
 #pragma unroll
     for (int p = 0; p < WIDE; ++p) {
@@ -82,14 +95,22 @@ extern "C" __global__ void nearest(
         if (c >= k) break;
         const REAL found = (q[c] - 2 * product[p]) / size[c];
         if (found < cost) {
+            second = cost;
             cost = found;
             cluster = c;
+        } else if (found < second) {
+            second = found;
         }
     }
+    const REAL mine = cost;
+    const int my_cluster = cluster;
     cheapest_of_warp(cost, cluster);
+    // Of the lane that has the best its next best counts, of the others their best.
+    second = least_of_warp(cluster == my_cluster ? second : mine);
     if (threadIdx.x == 0) {
         clusters[(long long)blockIdx.y * n + row] = cluster;
         costs[(long long)blockIdx.y * n + row] = cost;
+        seconds[(long long)blockIdx.y * n + row] = second;
     }
 }
 

@@ -1,0 +1,179 @@
+/* Included by rows.c: a crew of threads that take turns at the tasks of a job.
+ *
+ * Small data leave a verb less to do than it takes a sleeping thread to wake. So a helper that has
+ * done its part looks out for the next job for a while (LOOKOUT) before it sleeps, as those of
+ * OpenMP do. The caller works, too, and waits for no helper that has not begun: on a busy machine
+ * it does the work alone. One job at a time has the crew; who calls meanwhile works alone, too. */
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+/* Nanoseconds that a helper looks out for the next job. */
+#define LOOKOUT 100000
+/* Looks between two looks at the clock. */
+#define LOOKS 64
+/* Attempts at a lock before a thread sleeps for it: it is never held for long. */
+#define ATTEMPTS 4096
+#define MOST_HELPERS 255
+#define STACK_BYTES (1 << 20)
+
+/* `who` is 0 for the caller, and else a helper's number: no two have the same at a time. */
+typedef void (*work_fn)(const void* about, int64_t task, int who);
+
+static struct {
+    atomic_flag taken;
+    pthread_mutex_t lock;
+    pthread_cond_t called;
+    atomic_uint jobs;         /* called so far */
+    atomic_int_fast64_t next; /* task of the present job that nobody has begun */
+    atomic_int inside;        /* helpers that have begun */
+    /* Under the lock: */
+    int hired, asleep, wanted, open;
+    work_fn work;
+    const void* about;
+    int64_t n_tasks;
+} crew = {.taken = ATOMIC_FLAG_INIT,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .called = PTHREAD_COND_INITIALIZER};
+
+static inline void breathe(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void enter(void)
+{
+    for (int attempt = 0; attempt < ATTEMPTS; ++attempt) {
+        if (!pthread_mutex_trylock(&crew.lock)) return;
+        breathe();
+    }
+    pthread_mutex_lock(&crew.lock);
+}
+
+static void leave(void) { pthread_mutex_unlock(&crew.lock); }
+
+static void take_turns(work_fn work, const void* about, int64_t n_tasks, int who)
+{
+    for (;;) {
+        const int64_t task = atomic_fetch_add(&crew.next, 1);
+        if (task >= n_tasks) return;
+        work(about, task, who);
+    }
+}
+
+static int64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+/* Look out for a job after the one `seen`. */
+static void look_out(unsigned seen)
+{
+    const int64_t end = now() + LOOKOUT;
+    do
+        for (int look = 0; look < LOOKS; ++look) {
+            if (atomic_load(&crew.jobs) != seen) return;
+            breathe();
+        }
+    while (now() < end);
+}
+
+static void* help(void* number)
+{
+    const int mine = (int)(intptr_t)number;
+    enter();
+    unsigned seen = atomic_load(&crew.jobs) - 1; /* hired for the present one */
+    for (;;) {
+        while (atomic_load(&crew.jobs) == seen) {
+            ++crew.asleep;
+            pthread_cond_wait(&crew.called, &crew.lock);
+            --crew.asleep;
+        }
+        seen = atomic_load(&crew.jobs);
+        const int joins = crew.open && mine < crew.wanted;
+        const work_fn work = crew.work;
+        const void* about = crew.about;
+        const int64_t n_tasks = crew.n_tasks;
+        if (joins) atomic_fetch_add(&crew.inside, 1);
+        leave();
+        if (joins) {
+            take_turns(work, about, n_tasks, mine + 1);
+            atomic_fetch_sub(&crew.inside, 1);
+        }
+        look_out(seen);
+        enter();
+    }
+    return NULL;
+}
+
+/* A forked process has the crew's books without its threads. */
+static void after_fork(void)
+{
+    const pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const pthread_cond_t called = PTHREAD_COND_INITIALIZER;
+    crew.lock = lock;
+    crew.called = called;
+    crew.hired = crew.asleep = crew.open = 0;
+    atomic_store(&crew.inside, 0);
+    atomic_flag_clear(&crew.taken);
+}
+
+/* Under the lock; where no more threads are to be had, there are fewer helpers. */
+static void hire(int wanted)
+{
+    static int watched = 0;
+    if (!watched) watched = !pthread_atfork(NULL, NULL, after_fork);
+    if (crew.hired >= wanted || !watched) return;
+    pthread_attr_t like;
+    pthread_attr_init(&like);
+    pthread_attr_setdetachstate(&like, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&like, STACK_BYTES);
+    sigset_t all, before; /* signals are for the threads of the program */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    while (crew.hired < wanted &&
+           !pthread_create(&thread, &like, help, (void*)(intptr_t)crew.hired))
+        ++crew.hired;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&like);
+}
+
+/* Call work(about, task, who) for each task, on at most so many threads, this one among them. */
+static void share_out(int64_t n_threads, int64_t n_tasks, work_fn work, const void* about)
+{
+    int64_t helpers = (n_threads < n_tasks ? n_threads : n_tasks) - 1;
+    if (helpers > MOST_HELPERS) helpers = MOST_HELPERS;
+    if (helpers <= 0 || atomic_flag_test_and_set(&crew.taken)) {
+        for (int64_t task = 0; task < n_tasks; ++task) work(about, task, 0);
+        return;
+    }
+    enter();
+    crew.wanted = (int)helpers;
+    crew.work = work;
+    crew.about = about;
+    crew.n_tasks = n_tasks;
+    crew.open = 1;
+    atomic_store(&crew.next, 0);
+    atomic_fetch_add(&crew.jobs, 1);
+    hire(crew.wanted);
+    if (crew.asleep) pthread_cond_broadcast(&crew.called);
+    leave();
+    take_turns(work, about, n_tasks, 0);
+    enter();
+    crew.open = 0; /* nobody comes any more */
+    leave();
+    for (int look = 1; atomic_load(&crew.inside); ++look)
+        if (look % LOOKS)
+            breathe();
+        else
+            sched_yield();
+    atomic_flag_clear(&crew.taken);
+}
