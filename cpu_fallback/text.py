@@ -12,9 +12,8 @@ neither on their size nor on the number of threads.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,7 +22,9 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cpu_fallback import threads
+from cpu_fallback import compiled, threads
+from cpu_fallback.compiled import words as compiled_words
+from cpu_fallback.letters import BLOCK_BITS, word_table
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
 
@@ -34,11 +35,6 @@ __all__ = ["count_terms", "weigh_terms"]
 _CHUNK = 1 << 20
 # Non-zeros that are weighed at once, in float64.
 _BLOCK = 1 << 18
-
-# The whole table takes longer to fill than a few thousand texts to count; texts use few blocks.
-_POINTS = 0x110000
-_BLOCK_BITS = 12
-_WORD_TABLE = np.zeros(_POINTS, dtype=bool)
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -58,6 +54,8 @@ def count_terms(
         A text is missing or not a ``str``; its position is named, counted from 0.
     """
     chunks = list(_chunks(_strings(texts)))
+    if compiled.is_there() and rules.ngram_range == (1, 1):
+        return compiled_words.count_words(chunks, rules, vocabulary)
     found = _on_threads(partial(_find_terms, rules=rules), chunks)
     terms, columns = _number_terms([part.names for part in found], vocabulary)
     blocks = _on_threads(
@@ -75,6 +73,9 @@ def weigh_terms(
 
     The result shares its index arrays with ``counts``. ``idf`` must be positive.
     """
+    if compiled.can_take(counts):
+        cuts = np.searchsorted(counts.indptr, np.arange(0, counts.nnz, 1<<15))
+        return compiled_words.weigh_words(counts, idf, sublinear, norm, list(pairwise(np.unique(np.append(cuts, counts.shape[0])).tolist())))
     values = np.empty(counts.nnz, dtype=np.float32)
     cuts = np.searchsorted(counts.indptr, np.arange(0, counts.nnz, _BLOCK))
     for first, last in pairwise(np.unique(np.append(cuts, counts.shape[0]))):
@@ -174,7 +175,7 @@ def _words(texts: list[str]) -> tuple[pa.LargeStringArray, NDArray[np.int32]]:
 
 def _in_words(buffer: bytearray) -> NDArray[np.bool_]:
     """For each byte of a UTF-8 buffer, whether it is part of a word character."""
-    ascii_table = _word_table(np.zeros(1, dtype=np.uint32))[:256]
+    ascii_table = word_table([0])[:256]
     # Right for ASCII; bytes of longer characters are looked up here too, and set below.
     inside = np.frombuffer(buffer.translate(ascii_table.tobytes()), dtype=bool)
     beyond_ascii = np.flatnonzero(np.frombuffer(buffer, dtype=np.uint8) >= 0x80)
@@ -183,24 +184,9 @@ def _in_words(buffer: bytearray) -> NDArray[np.bool_]:
         characters = rest.decode("utf-8", "surrogatepass").encode("utf-32-le", "surrogatepass")
         points = np.frombuffer(characters, dtype="<u4")
         n_bytes = np.searchsorted([0x80, 0x800, 0x10000], points, side="right") + 1
-        inside[beyond_ascii] = np.repeat(_word_table(points)[points], n_bytes)
+        blocks = np.flatnonzero(np.bincount(points >> BLOCK_BITS)).tolist()
+        inside[beyond_ascii] = np.repeat(word_table(blocks)[points], n_bytes)
     return inside
-
-
-def _word_table(points: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """For each code point whether it is a word character (``\\w``), filled in where asked for."""
-    for block in np.flatnonzero(np.bincount(points >> _BLOCK_BITS)).tolist():
-        _fill_word_table(block)
-    return _WORD_TABLE
-
-
-@cache
-def _fill_word_table(block: int) -> None:
-    first = block << _BLOCK_BITS
-    points = np.arange(first, min(first + (1 << _BLOCK_BITS), _POINTS), dtype="<u4")
-    characters = points.tobytes().decode("utf-32-le", "surrogatepass")
-    for run in re.finditer(r"\w+", characters):
-        _WORD_TABLE[first + run.start() : first + run.end()] = True
 
 
 def _ngrams(
