@@ -42,12 +42,14 @@ from cpu_fallback.compiled.csr import move, nearest, shift, sum_rows
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
 from cpu_fallback.compiled.sums import Sums
+from cpu_fallback.compiled.words import count_words, weigh_words
 from gpu_kmeans.protocol import Matrix
 
 __all__ = [
     "Asked",
     "Sums",
     "can_take",
+    "count_words",
     "is_there",
     "move",
     "nearest",
@@ -55,6 +57,7 @@ __all__ = [
     "shift",
     "sum_dense",
     "sum_rows",
+    "weigh_words",
 ]
 
 

@@ -1,66 +1,25 @@
-/* Counting and weighing the words of texts, for the CPU: see cpu_fallback/compiled/words.py.
+/* Counting the words of texts, for the CPU: see cpu_fallback/compiled/words.py.
  *
  * Texts come as UTF-8, each ended by a byte that UTF-8 never has, and after the last of them there
  * are seven more of these: eight bytes may be read from any byte of a text. Capitals of ASCII are
  * read as small letters; others come as small letters already. */
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "dictionary.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define LOOPS_AS_VECTORS __attribute__((optimize("O3")))
-/* A product is rounded before it is added to anything, as NumPy does. */
-#define EACH_STEP_ROUNDED __attribute__((optimize("fp-contract=off")))
 #else
 #define LOOPS_AS_VECTORS
-#define EACH_STEP_ROUNDED
 #endif
 
 #define END 0xFF
 #define POINTS 0x110000
 #define BLOCK_BITS 12
-#define EACH_BYTE (UINT64_MAX / 0xFF)
 
-#define LEAST_ROOM 1024
-/* More slots would have hashes in common. */
-#define MOST_SLOTS (INT64_C(1) << 31)
 /* So many words of a text are put in order by how many come before each; more are sorted. */
 #define FEW 48
 #define DIGIT_BITS 6
 #define DIGITS (1 << DIGIT_BITS)
-
-/* `first` is its first eight bytes, or all of them and then zeros: no word has a zero. All of it
- * stands in `letters` from `start` on, filled up likewise. `latest` is where it was counted last. */
-typedef struct {
-    uint64_t first;
-    int64_t start, length, latest;
-} word;
-
-/* Of a word, `after` is the number of the next one: 0 is free. */
-typedef struct {
-    uint32_t hash;
-    int32_t after;
-} slot;
-
-/* How often a text has a word; later its column is in the place of its number. */
-typedef struct {
-    int32_t which;
-    uint32_t times;
-} counted;
-
-/* Words in the order of their numbers: see _Words in compiled/words.py. */
-typedef struct {
-    uint64_t key;
-    int64_t failed, n_words, n_dropped, n_letters, n_counts, n_slots;
-    int64_t word_room, letter_room, count_room, n_bytes;
-    word* words;
-    uint8_t* letters;
-    counted* counts;
-    slot* slots;
-    uint8_t* names;
-} dictionary;
 
 void free_words(dictionary* all)
 {
@@ -69,118 +28,6 @@ void free_words(dictionary* all)
     free(all->counts);
     free(all->slots);
     free(all->names);
-}
-
-/* An array with room for as many as are needed, or null. */
-static void* with_room(void* array, int64_t* room, int64_t needed, size_t size)
-{
-    if (needed <= *room) return array;
-    int64_t wanted = *room < LEAST_ROOM ? LEAST_ROOM : 2 * *room;
-    if (wanted < needed) wanted = needed;
-    void* larger = realloc(array, wanted * size);
-    if (larger) *room = wanted;
-    return larger;
-}
-
-/* The next eight bytes, the first of them in the lowest bits. */
-static inline uint64_t eight(const uint8_t* at)
-{
-    uint64_t bytes;
-    memcpy(&bytes, at, sizeof bytes);
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    bytes = __builtin_bswap64(bytes);
-#endif
-    return bytes;
-}
-
-/* Up to eight bytes of which so many are left, with small letters for capitals of ASCII. */
-static inline uint64_t part(const uint8_t* at, int64_t left)
-{
-    const uint64_t bytes = eight(at), low = bytes & 0x7F * EACH_BYTE;
-    const uint64_t from_a = low + (0x80 - 'A') * EACH_BYTE, past_z = low + (0x7F - 'Z') * EACH_BYTE;
-    const uint64_t capital = ~bytes & from_a & ~past_z & 0x80 * EACH_BYTE;
-    const uint64_t small = bytes | capital >> 2;
-    return left < 8 ? small & ((UINT64_C(1) << 8 * left) - 1) : small;
-}
-
-/* Times a number that nobody knows beforehand: no texts can be made of words with one hash. */
-static inline uint64_t mixed(uint64_t hash, uint64_t bytes, uint64_t key)
-{
-    hash = (hash ^ bytes) * key;
-    return hash ^ hash >> 32;
-}
-
-/* The slot where a hash belongs: its upper bits, as the lower ones are of few letters. */
-static inline int64_t place(const dictionary* all, uint32_t hash)
-{
-    return (int64_t)(hash * (uint64_t)all->n_slots >> 32);
-}
-
-static int more_slots(dictionary* all)
-{
-    const int64_t before = all->n_slots, n_slots = before ? 2 * before : LEAST_ROOM;
-    slot* larger = n_slots > MOST_SLOTS ? NULL : calloc(n_slots, sizeof *larger);
-    if (!larger) return 0;
-    all->n_slots = n_slots;
-    for (int64_t i = 0; i < before; ++i) {
-        if (!all->slots[i].after) continue;
-        int64_t to = place(all, all->slots[i].hash);
-        while (larger[to].after) to = (to + 1) & (n_slots - 1);
-        larger[to] = all->slots[i];
-    }
-    free(all->slots);
-    all->slots = larger;
-    return 1;
-}
-
-static int same(const dictionary* all, const word* one, const uint8_t* at, int64_t length,
-                uint64_t first)
-{
-    if (one->first != first || one->length != length) return 0;
-    for (int64_t i = 8; i < length; i += 8)
-        if (eight(all->letters + one->start + i) != part(at + i, length - i)) return 0;
-    return 1;
-}
-
-/* A new word; whether there was room. */
-static int add(dictionary* all, const uint8_t* at, int64_t length, uint64_t first)
-{
-    const int64_t filled_up = (length + 7) & ~INT64_C(7), start = all->n_letters;
-    void* larger = with_room(all->words, &all->word_room, all->n_words + 1, sizeof(word));
-    if (!larger) return 0;
-    all->words = larger;
-    larger = with_room(all->letters, &all->letter_room, start + filled_up, 1);
-    if (!larger) return 0;
-    all->letters = larger;
-    for (int64_t i = 0; i < filled_up; i += 8) {
-        uint64_t bytes = part(at + i, length - i);
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        bytes = __builtin_bswap64(bytes);
-#endif
-        memcpy(all->letters + start + i, &bytes, sizeof bytes);
-    }
-    all->words[all->n_words++] = (word){first, start, length, -1};
-    all->n_letters += filled_up;
-    return 1;
-}
-
-/* The number of a word, a new one if it is new; negative where there is no room. */
-static inline int64_t number(dictionary* all, const uint8_t* at, int64_t length)
-{
-    if (2 * all->n_words >= all->n_slots && !more_slots(all)) return -1;
-    const uint64_t first = part(at, length);
-    uint64_t hash = mixed(0, first, all->key);
-    for (int64_t i = 8; i < length; i += 8) hash = mixed(hash, part(at + i, length - i), all->key);
-    const uint32_t upper = hash >> 32;
-    int64_t i = place(all, upper);
-    for (; all->slots[i].after; i = (i + 1) & (all->n_slots - 1)) {
-        if (all->slots[i].hash != upper) continue;
-        const int64_t found = all->slots[i].after - 1;
-        if (same(all, all->words + found, at, length, first)) return found;
-    }
-    if (!add(all, at, length, first)) return -1;
-    all->slots[i] = (slot){upper, (int32_t)all->n_words};
-    return all->n_words - 1;
 }
 
 /* Of how many bytes the character is that starts here, and its code point; 0 if none does. */
@@ -200,15 +47,14 @@ static inline int64_t character(const uint8_t* at, uint32_t* point)
 void mark_blocks(int64_t n_bytes, const uint8_t* text, uint8_t* marked)
 {
     for (int64_t i = 0; i < n_bytes;) {
-        uint32_t point;
-        if (i + 8 <= n_bytes && !(eight(text + i) & 0x80 * EACH_BYTE))
+        if (i + 8 <= n_bytes && !(eight(text + i) & 0x80 * EACH_BYTE)) {
             i += 8;
-        else if (!character(text + i, &point))
-            ++i;
-        else {
-            marked[point >> BLOCK_BITS] = 1;
-            i += character(text + i, &point);
+            continue;
         }
+        uint32_t point;
+        const int64_t found = character(text + i, &point);
+        if (found) marked[point >> BLOCK_BITS] = 1;
+        i += found ? found : 1;
     }
 }
 
@@ -220,19 +66,23 @@ static int64_t letter(const uint8_t* at, const uint8_t* of_words)
     return n_bytes && of_words[point] ? n_bytes : 0;
 }
 
-/* Count a word once more in the text whose counts start at `first`; whether there was room. */
-static inline int count(dictionary* all, int64_t which, int64_t first)
+/* Count some words of the text whose counts start at `first`; whether there was room. */
+static int count(dictionary* all, int64_t n, const asked* words, int64_t first)
 {
-    word* one = all->words + which;
-    if (one->latest >= first) {
-        ++all->counts[one->latest].times;
-        return 1;
-    }
-    void* larger = with_room(all->counts, &all->count_room, all->n_counts + 1, sizeof(counted));
+    int64_t numbers[AT_ONCE];
+    void* larger = with_room(all->counts, &all->count_room, all->n_counts + n, sizeof(counted));
     if (!larger) return 0;
     all->counts = larger;
-    one->latest = all->n_counts;
-    all->counts[all->n_counts++] = (counted){(int32_t)(which - all->n_dropped), 1};
+    if (!answer(all, n, words, numbers)) return 0;
+    for (int64_t i = 0; i < n; ++i) {
+        word* one = all->words + numbers[i];
+        if (numbers[i] < all->n_dropped) continue;
+        if (one->latest < first) {
+            one->latest = all->n_counts++;
+            all->counts[one->latest] = (counted){(int32_t)(numbers[i] - all->n_dropped), 0};
+        }
+        ++all->counts[one->latest].times;
+    }
     return 1;
 }
 
@@ -246,14 +96,19 @@ void find_words(
     uint8_t ascii[256] = {0};
     memcpy(ascii, of_words, 128);
     all->failed = 1;
+    if (!more_slots(all)) return;
+    asked words[AT_ONCE];
     for (int64_t i = 0; i < n_dropped; ++i, ++dropped) {
         const uint8_t* start = dropped;
         while (*dropped != END) ++dropped;
-        if (number(all, start, dropped - start) < 0) return;
+        const asked one = ask(all, start, dropped - start);
+        int64_t which;
+        if (!answer(all, 1, &one, &which)) return;
     }
     all->n_dropped = all->n_words;
     for (int64_t row = 0; row < n_rows; ++row, ++text) {
         const int64_t first = all->n_counts;
+        int64_t n = 0;
         while (*text != END) {
             const uint8_t* start = text;
             int64_t followers = 0; /* bytes that are not the first of a character */
@@ -267,53 +122,74 @@ void find_words(
             if (text == start)
                 ++text;
             else if (text - start - followers >= min_length) {
-                const int64_t which = number(all, start, text - start);
-                if (which < 0) return;
-                if (which >= all->n_dropped && !count(all, which, first)) return;
+                words[n++] = ask(all, start, text - start);
+                if (n < AT_ONCE) continue;
+                if (!count(all, n, words, first)) return;
+                n = 0;
             }
         }
+        if (n && !count(all, n, words, first)) return;
         in_row[row] = all->n_counts - first;
     }
+    free(all->slots);
+    all->slots = NULL;
     all->failed = 0;
 }
 
 /* A word that is to be sorted: its first eight bytes as a number that sorts as they do. */
 typedef struct {
     uint64_t first;
+    const word* whole;
     const uint8_t* letters;
-    int64_t length, number;
 } sortable;
 
 static int compare(const void* one, const void* two)
 {
     const sortable *a = one, *b = two;
-    if (a->first != b->first) return a->first < b->first ? -1 : 1;
-    const int order = memcmp(a->letters, b->letters, a->length < b->length ? a->length : b->length);
-    return order ? order : (a->length > b->length) - (a->length < b->length);
+    const int64_t n = a->whole->length, m = b->whole->length;
+    const int order = memcmp(a->letters, b->letters, n < m ? n : m);
+    return order ? order : (n > m) - (n < m);
 }
 
-/* Sort words by their bytes, which is the order of their code points, and write them into `names`
- * with a line feed after each; `rank` becomes the place of each. */
-static int sort(dictionary* all, int32_t* rank)
+/* Sort words by their bytes, which is the order of their code points. `room` is for as many. */
+static void sort(int64_t n, sortable* words, sortable* room)
 {
-    sortable* sorted = malloc((all->n_words + 1) * sizeof *sorted);
-    if (!sorted) return 0;
-    for (int64_t i = 0; i < all->n_words; ++i) {
+    /* Eight times, so that they end up where they were. */
+    for (int shift = 0; shift < 64; shift += 8) {
+        int64_t start[257] = {0};
+        for (int64_t i = 0; i < n; ++i) ++start[(words[i].first >> shift & 0xFF) + 1];
+        for (int digit = 0; digit < 256; ++digit) start[digit + 1] += start[digit];
+        for (int64_t i = 0; i < n; ++i)
+            room[start[words[i].first >> shift & 0xFF]++] = words[i];
+        sortable* sorted = room;
+        room = words;
+        words = sorted;
+    }
+    for (int64_t i = 0, next; i < n; i = next) {
+        for (next = i + 1; next < n && words[next].first == words[i].first;) ++next;
+        if (next - i > 1) qsort(words + i, next - i, sizeof *words, compare);
+    }
+}
+
+/* Sort the words and write them into `names`, with a line feed after each; `rank` becomes the
+ * place of each. `room` is for two of each word. */
+static int write_names(dictionary* all, sortable* room, int32_t* rank)
+{
+    const int64_t n = all->n_words;
+    for (int64_t i = 0; i < n; ++i) {
         const word* one = all->words + i;
-        sorted[i] = (sortable){__builtin_bswap64(one->first), all->letters + one->start,
-                               one->length, i};
+        room[i] = (sortable){__builtin_bswap64(one->first), one, all->letters + one->start};
         all->n_bytes += one->length + 1;
     }
-    qsort(sorted, all->n_words, sizeof *sorted, compare);
+    sort(n, room, room + n);
     uint8_t* name = all->names = malloc(all->n_bytes + 1);
-    for (int64_t i = 0; name && i < all->n_words; ++i) {
-        memcpy(name, sorted[i].letters, sorted[i].length);
-        name += sorted[i].length;
+    for (int64_t i = 0; name && i < n; ++i) {
+        memcpy(name, room[i].letters, room[i].whole->length);
+        name += room[i].whole->length;
         *name++ = '\n';
-        rank[sorted[i].number] = (int32_t)i;
+        rank[room[i].whole - all->words] = (int32_t)i;
     }
-    free(sorted);
-    return all->names != NULL;
+    return name != NULL;
 }
 
 /* Put the words of all parts into the dictionary that stands after them, sorted, and say which
@@ -322,19 +198,25 @@ void join_words(int64_t n_parts, dictionary* parts, int32_t* ranks)
 {
     dictionary* all = parts + n_parts;
     int32_t* last = ranks;
+    asked words[AT_ONCE];
+    int64_t numbers[AT_ONCE];
     all->failed = 1;
-    for (dictionary* one = parts; one < all; ++one)
-        for (int64_t i = one->n_dropped; i < one->n_words; ++i) {
-            const word* each = one->words + i;
-            const int64_t found = number(all, one->letters + each->start, each->length);
-            if (found < 0) return;
-            *last++ = (int32_t)found;
+    if (!more_slots(all)) return;
+    for (const dictionary* one = parts; one < all; ++one)
+        for (int64_t i = one->n_dropped; i < one->n_words;) {
+            int64_t n = 0;
+            for (; n < AT_ONCE && i < one->n_words; ++n, ++i)
+                words[n] = ask(all, one->letters + one->words[i].start, one->words[i].length);
+            if (!answer(all, n, words, numbers)) return;
+            for (int64_t j = 0; j < n; ++j) *last++ = (int32_t)numbers[j];
         }
+    sortable* room = malloc((2 * all->n_words + 1) * sizeof *room);
     int32_t* rank = malloc((all->n_words + 1) * sizeof *rank);
-    if (rank && sort(all, rank)) {
+    if (room && rank && write_names(all, room, rank)) {
         for (; ranks < last; ++ranks) *ranks = rank[*ranks];
         all->failed = 0;
     }
+    free(room);
     free(rank);
 }
 
@@ -405,27 +287,5 @@ void write_rows(
             }
         }
         row += n;
-    }
-}
-
-/* Weigh rows: `weights` from indptr[0] on, each times its term's `idf`, which may be null, and over
- * the row's norm, the `norm`-th root of the sum of its `norm`-th powers, or 0 for none. What is
- * added up is added in the order of columns, and each step is rounded to double. */
-EACH_STEP_ROUNDED void weigh_rows(
-    int64_t n_rows, int64_t norm, const int32_t* indptr, const int32_t* indices,
-    const double* idf, double* restrict weights, float* restrict values)
-{
-    const int64_t start = indptr[0];
-    for (int64_t row = 0; row < n_rows; ++row) {
-        double mass = 0;
-        for (int64_t j = indptr[row]; j < indptr[row + 1]; ++j) {
-            double* weight = weights + (j - start);
-            if (idf) *weight *= idf[indices[j]];
-            const double power = norm == 2 ? *weight * *weight : *weight;
-            mass += power;
-        }
-        const double by = norm == 0 ? 1 : norm == 2 ? sqrt(mass) : mass;
-        for (int64_t j = indptr[row]; j < indptr[row + 1]; ++j)
-            values[j] = (float)(weights[j - start] / by);
     }
 }
