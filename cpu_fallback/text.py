@@ -39,9 +39,9 @@ def count_terms(
 ) -> tuple[list[str], Matrix]:
     """Count the terms of each text; see :meth:`gpu_kmeans.protocol.Backend.count_terms`.
 
-    Counts are int32. Peak memory is twice that of the result, and the words' own; without a
-    compiler, and for n-grams, three to four times, and 10 to 60 MB for each thread (more where a
-    single text is longer than a million characters).
+    Counts are int32. Peak memory is three to four times that of the result, and 10 to 60 MB for
+    each thread (more where a single text is longer than a million characters); of words alone,
+    compiled, it is half of that.
 
     Raises
     ------
