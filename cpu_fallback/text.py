@@ -1,10 +1,9 @@
-"""Counting and weighing terms on the CPU: NumPy finds the words, Arrow numbers them.
+"""Counting and weighing terms on the CPU, compiled where a C compiler was at hand.
 
-The texts of a chunk become one UTF-8 buffer, a table says which of its characters belong to
-words, and Arrow tells the words apart. Lower-casing (``str.lower``) and the table (``\\w`` of
-``re``) are the interpreter's own, so a token here is exactly what :mod:`gpu_kmeans.text`
-finds in a single query. A dataframe library's regular expressions would not give that: they
-bring Unicode tables of another version, with other letters and capitals.
+Lower-casing (``str.lower``) and which characters are of words (``\\w`` of ``re``) are the
+interpreter's own, so a token here is exactly what :mod:`gpu_kmeans.text` finds in a single
+query. A dataframe library's regular expressions would not give that: they bring Unicode tables
+of another version, with other letters and capitals.
 
 Chunks are independent of one another and are joined in order, so the result depends
 neither on their size nor on the number of threads.
@@ -12,36 +11,27 @@ neither on their size nor on the number of threads.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cpu_fallback import threads
+from cpu_fallback import compiled
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
 
 __all__ = ["count_terms", "weigh_terms"]
 
 # Characters in a chunk: enough to keep NumPy busy, few enough for 10 MB (English) to 60 MB
-# (Japanese) a thread.
+# (Japanese) a thread. Of fewer texts there are smaller chunks, so that all threads have some.
 _CHUNK = 1 << 20
+_LEAST_CHUNK = 1 << 16
+_FEW_CHUNKS = 8
 # Non-zeros that are weighed at once, in float64.
-_BLOCK = 1 << 18
-
-# The whole table takes longer to fill than a few thousand texts to count; texts use few blocks.
-_POINTS = 0x110000
-_BLOCK_BITS = 12
-_WORD_TABLE = np.zeros(_POINTS, dtype=bool)
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+_BLOCK = 1 << 16
 
 
 def count_terms(
@@ -50,22 +40,20 @@ def count_terms(
     """Count the terms of each text; see :meth:`gpu_kmeans.protocol.Backend.count_terms`.
 
     Counts are int32. Peak memory is three to four times that of the result, and 10 to 60 MB for
-    each thread (more where a single text is longer than a million characters).
+    each thread (more where a single text is longer than a million characters); of words alone,
+    compiled, it is half of that.
 
     Raises
     ------
     InputError
         A text is missing or not a ``str``; its position is named, counted from 0.
     """
-    chunks = list(_chunks(_strings(texts)))
-    found = _on_threads(partial(_find_terms, rules=rules), chunks)
-    terms, columns = _number_terms([part.names for part in found], vocabulary)
-    blocks = _on_threads(
-        lambda part: _count(part[0], part[1], len(part[2]), len(terms)),
-        list(zip(found, columns, chunks, strict=True)),
-    )
-    del found, columns  # as large as the result
-    return terms, sp.vstack(blocks, format="csr")
+    chunks = _chunks(_strings(texts))
+    if compiled.is_there() and rules.ngram_range == (1, 1):
+        return compiled.count_words(chunks, rules, vocabulary)
+    from cpu_fallback import terms  # which brings Arrow
+
+    return terms.count(chunks, rules, vocabulary)
 
 
 def weigh_terms(
@@ -75,9 +63,20 @@ def weigh_terms(
 
     The result shares its index arrays with ``counts``. ``idf`` must be positive.
     """
+    weigh = compiled.weigh_words if compiled.can_take(counts) else _weigh
+    values = weigh(counts, idf, sublinear, norm, _blocks(counts.indptr))
+    return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _weigh(
+    counts: Matrix,
+    idf: FloatArray | None,
+    sublinear: bool,
+    norm: str | None,
+    blocks: Sequence[tuple[int, int]],
+) -> NDArray[np.float32]:
     values = np.empty(counts.nnz, dtype=np.float32)
-    cuts = np.searchsorted(counts.indptr, np.arange(0, counts.nnz, _BLOCK))
-    for first, last in pairwise(np.unique(np.append(cuts, counts.shape[0]))):
+    for first, last in blocks:
         block = slice(counts.indptr[first], counts.indptr[last])
         weights = counts.data[block].astype(np.float64)
         if sublinear:
@@ -90,7 +89,13 @@ def weigh_terms(
             mass = np.bincount(rows, weights**2 if norm == "l2" else weights)
             weights /= (np.sqrt(mass) if norm == "l2" else mass)[rows]
         values[block] = weights
-    return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+    return values
+
+
+def _blocks(indptr: NDArray[Any]) -> list[tuple[int, int]]:
+    """Cut between rows, after about ``_BLOCK`` non-zeros each."""
+    cuts = np.searchsorted(indptr, np.arange(0, indptr[-1], _BLOCK))
+    return list(pairwise(np.unique(np.append(cuts, len(indptr) - 1)).tolist()))
 
 
 def _strings(texts: Any) -> list[str]:
@@ -104,153 +109,11 @@ def _strings(texts: Any) -> list[str]:
     return values
 
 
-def _chunks(texts: list[str]) -> Iterator[list[str]]:
-    """Cut after about ``_CHUNK`` characters; at least one chunk, and no text is split."""
-    first = size = 0
-    for position, text in enumerate(texts, start=1):
-        size += len(text)
-        if size >= _CHUNK:
-            yield texts[first:position]
-            first, size = position, 0
-    if first < len(texts) or not texts:
-        yield texts[first:]
-
-
-def _on_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    results: dict[int, _Result] = {}
-
-    def work(position: int) -> None:
-        results[position] = function(items[position])
-
-    threads.each(work, range(len(items)))
-    return [results[position] for position in range(len(items))]
-
-
-class _Found(NamedTuple):
-    """The terms of a chunk in the order of the texts, numbered within the chunk."""
-
-    names: pa.LargeStringArray
-    codes: NDArray[np.int32]
-    rows: NDArray[np.int32]
-
-
-def _find_terms(texts: list[str], rules: TokenRules) -> _Found:
-    found, rows = _words(texts)
-    encoded = found.dictionary_encode()
-    names, codes = encoded.dictionary, encoded.indices.to_numpy()
-    words = names.to_pylist()
-    usable = [len(word) >= rules.min_length and word not in rules.stop_words for word in words]
-    kept = np.array(usable, dtype=bool)[codes]
-    codes, rows = codes[kept], rows[kept]
-    if rules.ngram_range != (1, 1):
-        grams, codes, rows = _ngrams(words, codes, rows, rules.ngram_range)
-        names = pa.array(grams, pa.large_string())
-    # Only what is left gets a name: a stop word must not become a term.
-    seen = np.zeros(len(names), dtype=bool)
-    seen[codes] = True
-    renumbered = np.cumsum(seen, dtype=np.int32) - 1
-    return _Found(names.filter(pa.array(seen)), renumbered[codes], rows)
-
-
-def _words(texts: list[str]) -> tuple[pa.LargeStringArray, NDArray[np.int32]]:
-    """Every run of word characters of the lower-cased texts, and the row of each."""
-    # A lone surrogate is no word character, so it gets no further than this buffer.
-    encoded = [text.lower().encode("utf-8", "surrogatepass") for text in texts]
-    # A separator on both sides of each text: no run crosses it, and runs have both ends.
-    buffer = bytearray(b"\n").join([b"", *encoded, b""])
-    inside = _in_words(buffer)
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    starts, ends = edges[::2], edges[1::2]
-    bounds = np.zeros(len(starts) + 1, dtype=np.int64)
-    np.cumsum(ends - starts, out=bounds[1:])
-    letters = np.frombuffer(buffer, dtype=np.uint8)[inside]
-    words = pa.LargeStringArray.from_buffers(
-        len(starts), pa.py_buffer(bounds), pa.py_buffer(letters)
-    )
-    row_ends = np.cumsum([len(text) + 1 for text in encoded], dtype=np.int64)
-    in_row = np.diff(np.searchsorted(starts, row_ends), prepend=0)
-    return words, np.repeat(np.arange(len(texts), dtype=np.int32), in_row)
-
-
-def _in_words(buffer: bytearray) -> NDArray[np.bool_]:
-    """For each byte of a UTF-8 buffer, whether it is part of a word character."""
-    ascii_table = _word_table(np.zeros(1, dtype=np.uint32))[:256]
-    # Right for ASCII; bytes of longer characters are looked up here too, and set below.
-    inside = np.frombuffer(buffer.translate(ascii_table.tobytes()), dtype=bool)
-    beyond_ascii = np.flatnonzero(np.frombuffer(buffer, dtype=np.uint8) >= 0x80)
-    if len(beyond_ascii):
-        rest = np.frombuffer(buffer, dtype=np.uint8)[beyond_ascii].tobytes()
-        characters = rest.decode("utf-8", "surrogatepass").encode("utf-32-le", "surrogatepass")
-        points = np.frombuffer(characters, dtype="<u4")
-        n_bytes = np.searchsorted([0x80, 0x800, 0x10000], points, side="right") + 1
-        inside[beyond_ascii] = np.repeat(_word_table(points)[points], n_bytes)
-    return inside
-
-
-def _word_table(points: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """For each code point whether it is a word character (``\\w``), filled in where asked for."""
-    for block in np.flatnonzero(np.bincount(points >> _BLOCK_BITS)).tolist():
-        _fill_word_table(block)
-    return _WORD_TABLE
-
-
-@cache
-def _fill_word_table(block: int) -> None:
-    first = block << _BLOCK_BITS
-    points = np.arange(first, min(first + (1 << _BLOCK_BITS), _POINTS), dtype="<u4")
-    characters = points.tobytes().decode("utf-32-le", "surrogatepass")
-    for run in re.finditer(r"\w+", characters):
-        _WORD_TABLE[first + run.start() : first + run.end()] = True
-
-
-def _ngrams(
-    words: list[str],
-    codes: NDArray[np.int32],
-    rows: NDArray[np.int32],
-    ngram_range: tuple[int, int],
-) -> tuple[list[str], NDArray[np.integer[Any]], NDArray[np.int32]]:
-    """Runs of neighbouring words of one row as ``(names, codes, rows)``, shortest first."""
-    shortest, longest = ngram_range
-    names: list[str] = []
-    all_codes, all_rows = [], []
-    at, grams, gram_names = np.arange(len(codes)), codes.astype(np.int64), words
-    for length in range(1, longest + 1):
-        if length > 1:
-            # Lengthen each gram by the word that comes next, where one does in the same row.
-            following = at + length - 1
-            whole = following < len(codes)
-            whole[whole] = rows[at[whole]] == rows[following[whole]]
-            at = at[whole]
-            pairs = grams[whole] * len(words) + codes[following[whole]]
-            distinct, grams = np.unique(pairs, return_inverse=True)
-            gram_names = [
-                f"{gram_names[pair // len(words)]} {words[pair % len(words)]}"
-                for pair in distinct.tolist()
-            ]
-        if length >= shortest:
-            all_codes.append(grams + len(names))
-            all_rows.append(rows[at])
-            names = names + gram_names
-    return names, np.concatenate(all_codes), np.concatenate(all_rows)
-
-
-def _number_terms(
-    parts: list[pa.LargeStringArray], vocabulary: Sequence[str] | None
-) -> tuple[list[str], list[NDArray[np.int32]]]:
-    """All terms in their order and, for each part, the column of each name (-1: not wanted)."""
-    encoded = pa.concat_arrays(parts).dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    terms = sorted(names) if vocabulary is None else list(vocabulary)
-    place = {term: column for column, term in enumerate(terms)}
-    column = np.array([place.get(name, -1) for name in names], dtype=np.int32)
-    ends = np.cumsum([len(part) for part in parts])
-    return terms, np.split(column[encoded.indices.to_numpy()], ends[:-1])
-
-
-def _count(found: _Found, columns: NDArray[np.int32], n_rows: int, n_terms: int) -> sp.csr_matrix:
-    indices = columns[found.codes]
-    known = indices >= 0
-    ones = np.ones(np.count_nonzero(known), dtype=np.int32)
-    places = (found.rows[known], indices[known])
-    # By way of CSC, equal places meet and columns come out in order, all in linear time.
-    return sp.coo_matrix((ones, places), shape=(n_rows, n_terms)).tocsc().tocsr()
+def _chunks(texts: list[str]) -> list[list[str]]:
+    """Cut between texts, after about as many characters each; at least one chunk."""
+    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+    total = int(ends[-1]) if texts else 0
+    size = min(_CHUNK, max(_LEAST_CHUNK, total // _FEW_CHUNKS))
+    cuts = np.searchsorted(ends, np.arange(size, total, size)) + 1
+    inner = np.unique(cuts[cuts < len(texts)]).tolist()
+    return [texts[first:last] for first, last in pairwise([0, *inner, len(texts)])]

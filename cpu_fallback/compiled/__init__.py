@@ -1,10 +1,11 @@
-"""The verbs on rows that are worth a compiler: assigning them, summing and moving sparse ones.
+"""The verbs that are worth a compiler: rows assigned, summed and moved, words counted and weighed.
 
-``kernels/rows.c`` is compiled when the package is installed, where there is a C compiler; where
-there is none, :mod:`cpu_fallback.rows` does the same with SciPy. Both are exact, and tests hold
-them equal. What the compiler buys, in turns on two cores with AVX-512, for 63,956 package
-descriptions of 79,522 terms and 1.9 million non-zeros, and for a synthetic corpus of that shape
-with more rare terms, as the share of SciPy's time (medians of seven):
+``kernels`` are compiled when the package is installed, where there is a C compiler; where there is
+none, :mod:`cpu_fallback.rows` does the same with SciPy, and :mod:`cpu_fallback.terms` with NumPy
+and Arrow. Both are exact, and tests hold them equal. What the compiler buys, in turns on two cores
+with AVX-512, for 63,956 package descriptions of 79,522 terms and 1.9 million non-zeros, and for a
+synthetic corpus of that shape with more rare terms, as the share of SciPy's time (medians of
+seven):
 
 ==================  ======  =======  ========
 ..                  k = 10  k = 100  k = 1000
@@ -27,6 +28,11 @@ Dense rows have their products in registers, too, several rows at once; what BLA
 have read again is never written. At 63,000 x 256 an assignment takes 0.9 of the time of BLAS's
 product alone, at k = 100 and at k = 1000, where NumPy takes 2.6 and 2.9 times as long as that.
 
+Words are found, hashed and counted in one pass over the texts, and the counts go straight into
+their rows. A TF-IDF fit takes 0.37 of the time that it takes with NumPy and Arrow for 63,000
+synthetic texts, 0.30 for 5,000, and 0.40 for the 4,803 TMDB overviews: 1/9.9, 1/9.6 and 1/6.6 of
+scikit-learn's (two cores, in turns).
+
 A compiler takes vectors that are wider than the machine's apart and keeps none of them in a
 register. So GCC makes code for 16, 32 and 64 bytes on x86-64, and the library says which the
 machine can use; where 32 bytes hold all clusters, less is read. With 32-byte
@@ -41,11 +47,13 @@ from cpu_fallback.compiled.csr import move, nearest, shift, sum_rows
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
 from cpu_fallback.compiled.sums import Sums
+from cpu_fallback.compiled.words import count_words, weigh_words
 from gpu_kmeans.protocol import Matrix
 
 __all__ = [
     "Sums",
     "can_take",
+    "count_words",
     "is_there",
     "move",
     "nearest",
@@ -53,6 +61,7 @@ __all__ = [
     "shift",
     "sum_dense",
     "sum_rows",
+    "weigh_words",
 ]
 
 

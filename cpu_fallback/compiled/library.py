@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import cpu_fallback.kernels
 
-__all__ = ["addresses", "aligned", "function", "kernels", "vector_bytes"]
+__all__ = ["addresses", "aligned", "function", "kernels", "plain_function", "vector_bytes"]
 
 LIBRARY = "librows.so"
 PARAMETERS = {
@@ -27,6 +27,16 @@ PARAMETERS = {
     "sum_features": (2, 11),
 }
 """Of each function of ``kernels/rows_of.h``: how many integers, and then how many pointers."""
+PLAIN_PARAMETERS = {
+    "find_words": (3, 5),
+    "free_words": (0, 1),
+    "join_words": (1, 2),
+    "mark_blocks": (1, 2),
+    "set_columns": (1, 3),
+    "weigh_rows": (2, 5),
+    "write_rows": (1, 5),
+}
+"""Likewise of those of ``kernels/words.c``, each of which is there once."""
 LINE_BYTES = 64
 NARROW_BYTES = (16, 32)
 
@@ -55,8 +65,17 @@ def vector_bytes(k: int, dtype: Any) -> int:
 @cache
 def function(name: str, k: int, dtype: np.dtype[Any]) -> Any:
     """A kernel for k clusters; takes integers, and :func:`addresses` or None for pointers."""
-    kernel = getattr(kernels(), f"{name}_{dtype.name}_{vector_bytes(k, dtype)}")
-    integers, pointers = PARAMETERS[name]
+    return _declared(f"{name}_{dtype.name}_{vector_bytes(k, dtype)}", *PARAMETERS[name])
+
+
+@cache
+def plain_function(name: str) -> Any:
+    """A kernel that there is one of, for numbers of one kind; takes the same."""
+    return _declared(name, *PLAIN_PARAMETERS[name])
+
+
+def _declared(name: str, integers: int, pointers: int) -> Any:
+    kernel = getattr(kernels(), name)
     kernel.argtypes = [ctypes.c_int64] * integers + [ctypes.c_void_p] * pointers
     kernel.restype = None
     return kernel
