@@ -58,6 +58,8 @@ def matrix(rows: Any) -> Matrix:
 
 
 def squared_norms(rows: Matrix) -> NDArray[np.float64]:
+    if _is_csr(rows) and compiled.can_take(rows):
+        return compiled.square(rows)
     out = np.zeros(rows.shape[0])
     if _is_csr(rows):
         filled = np.diff(rows.indptr) > 0
@@ -87,18 +89,15 @@ def project(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
 
 
 def clusters_from(centroids: NDArray[Any], dtype: Any) -> Clusters:
-    norms = np.empty(len(centroids))
-
-    def norm(c: int) -> None:
-        norms[c] = np.square(centroids[c].astype(dtype, copy=False), dtype=np.float64).sum()
-
-    threads.each(norm, range(len(centroids)))
-    # Means of sparse rows are sparse: as such they are read faster.
-    if compiled.is_there() and np.count_nonzero(centroids) < centroids.size // 2:
-        sums: Matrix = Sums.of(centroids, dtype)
+    given = np.ascontiguousarray(centroids, dtype)
+    if compiled.is_there():
+        found, norms = compiled.nonzeros(given)
+        # Means of sparse rows are sparse: as such they are read faster.
+        if found.sum() < given.size // 2:
+            return Clusters(Sums.of(given, dtype), np.ones(len(given)), norms)
     else:
-        sums = np.ascontiguousarray(centroids.T, dtype=dtype)
-    return Clusters(sums, np.ones(len(centroids)), norms)
+        norms = np.array([np.square(c, dtype=np.float64).sum() for c in given])
+    return Clusters(np.ascontiguousarray(given.T), np.ones(len(given)), norms)
 
 
 def cluster_sums(
@@ -170,6 +169,7 @@ def assign(
     labels: NDArray[np.int32] | None = None,
     weight: NDArray[np.float64] | None = None,
     squared_norms: NDArray[np.float64] | None = None,
+    second: bool = False,
 ) -> Assignment:
     n, k = rows.shape[0], clusters.sums.shape[1]
     dtype = clusters.sums.dtype
@@ -177,13 +177,14 @@ def assign(
     if _is_csr(rows) and compiled.can_take(rows):
         sums = clusters.sums
         sums = sums if isinstance(sums, Sums) else Sums.of(sums.T, dtype)
-        return compiled.nearest(rows, sums, q, size, labels, weight, squared_norms)
+        return compiled.nearest(rows, sums, q, size, labels, weight, squared_norms, second)
     dense = _dense(clusters.sums)
     if not _is_csr(rows) and compiled.can_take(rows) and rows.dtype == dtype:
-        return compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms)
+        return compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms, second)
     nearest = np.empty(n, dtype=np.int32)
     cost = np.empty(n)
-    second, own = (np.empty(n), None) if labels is None else (None, np.zeros(n))
+    next_best = np.empty(n) if second else None
+    own = None if labels is None else np.zeros(n)
 
     def work(start: int) -> None:
         chunk = slice(start, start + step)
@@ -210,13 +211,13 @@ def assign(
         best = scores.argmin(axis=1)
         nearest[chunk] = best
         cost[chunk] = scores[each, best]
-        if second is not None:
+        if next_best is not None:
             scores[each, best] = np.inf
-            second[chunk] = scores.min(axis=1)
+            next_best[chunk] = scores.min(axis=1)
 
     step = max(64, SCORES_PER_CHUNK // k)
     _for_each_chunk(rows, step, work)
-    return Assignment(nearest, cost, second, own)
+    return Assignment(nearest, cost, next_best, own)
 
 
 def distances(
@@ -224,6 +225,12 @@ def distances(
 ) -> NDArray[np.float64]:
     out = np.empty(rows.shape[0])
     if _is_csr(rows):
+        if compiled.can_take(rows):
+            same = np.ascontiguousarray(centroids, np.result_type(rows.dtype, centroids.dtype))
+            _, norms = compiled.nonzeros(same)
+            products = compiled.multiply(rows, same, labels)
+            out = squared_norms(rows) - 2 * products + norms[labels]
+            return np.maximum(out, 0, out=out)
         norms = np.array([np.square(c, dtype=np.float64).sum() for c in centroids])
         row_norms = squared_norms(rows)
         step = 65_536

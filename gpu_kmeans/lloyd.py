@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import UnsupportedOnBackend
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
-from gpu_kmeans.unchanged import changed_by, few, nearest_again, outdated
+from gpu_kmeans.unchanged import are_few, changed_by, may_pay, nearest_again, outdated
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
 
@@ -100,6 +100,7 @@ class _Means:
         self.backend = backend
         self.rows = rows
         self.k = len(start.weight)
+        self._pruned = may_pay(rows.matrix, self.k)
         self._labels = np.empty(0, dtype=np.int32)
         self._relocated = False
         """Whether rows stand for empty clusters: in the sums of this iteration alone."""
@@ -120,7 +121,7 @@ class _Means:
         """Assign the rows, given what they were assigned to before the last update."""
         matrix = self.rows.matrix
         if before is None or self._some is None:
-            return self.backend.assign(matrix, self._all)
+            return self.backend.assign(matrix, self._all, second=self._pruned)
         return nearest_again(self.backend, matrix, before, self._changed, self._some, self._all)
 
     def update(
@@ -131,10 +132,10 @@ class _Means:
         shifted: bool,
     ) -> float:
         """Form the means of labels; return the sum of their squared shifts, if that is asked."""
-        full = np.bincount(labels, self.rows.weight, minlength=self.k) > 0
-        if before is not None and not self._relocated and full.all():
+        if before is not None and self._pruned and not self._relocated:
+            full = np.bincount(labels, self.rows.weight, minlength=self.k) > 0
             now = changed_by(before.nearest, labels, self.k)
-            if few(self.rows.matrix, now):
+            if full.all() and are_few(now):
                 self._labels = labels
                 self._update_few(now)
                 if not shifted:
@@ -151,7 +152,7 @@ class _Means:
     def _update_few(self, now: NDArray[np.bool_]) -> None:
         """Form the sums of clusters that changed now, and of those that did since all were."""
         changed = self._changed | now
-        if not few(self.rows.matrix, changed) or outdated(changed, now):
+        if not are_few(changed) or outdated(changed, now):
             self._form_all()
             changed = now
         self._changed = changed

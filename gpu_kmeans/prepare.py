@@ -110,11 +110,16 @@ def _together(
 ) -> tuple[Matrix, NDArray[Any], float]:
     """Rows and centroids around the centroids' mean, and scaled: by the centroids alone."""
     matrix = backend.matrix(host)
-    mean = centers.mean(axis=0, dtype=np.float64)
+    mean, mean_square = np.zeros(centers.shape[1]), 0.0
+    # One by one: a float64 copy of wide centroids would outweigh everything else.
+    for center in centers:
+        wide = center.astype(np.float64)
+        mean += wide
+        mean_square += float(wide @ wide) / len(centers)
+    mean /= len(centers)
     if _is_sparse(matrix):
         squared_mean = float(mean @ mean)
-        # One by one: a float64 copy of wide centroids would outweigh everything else.
-        spread = sum(float(np.square(center - mean).sum()) for center in centers) / len(centers)
+        spread = max(mean_square - squared_mean, 0.0)
         if len(centers) > 1 and _drowns(squared_mean, spread, matrix.dtype):
             matrix, centers = matrix.astype(np.float64), centers.astype(np.float64)
     else:

@@ -177,7 +177,7 @@ class Assignment:
     cost : ndarray of shape (n,), float64
         See :meth:`Backend.assign`.
     second : ndarray of shape (n,), float64, or None
-        Cost of the next best cluster, infinite where there is none; not where labels were given.
+        Cost of the next best cluster, infinite where there is none; where it was asked for.
     own : ndarray of shape (n,), float64, or None
         Product of the row with the sum of its present cluster, where labels were given.
     """
@@ -293,6 +293,7 @@ class Backend(Protocol):
         labels: NDArray[np.int32] | None = None,
         weight: NDArray[np.float64] | None = None,
         squared_norms: NDArray[np.float64] | None = None,
+        second: bool = False,
     ) -> Assignment:
         """Find the cheapest cluster of every row, empty clusters left out.
 
@@ -305,7 +306,7 @@ class Backend(Protocol):
         where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
         lowest index. A row of label -1 is in none of these clusters: none is left out for it,
-        and its ``own`` is 0.
+        and its ``own`` is 0. With ``second``, and without labels, the next best's cost is kept.
         """
         ...
 

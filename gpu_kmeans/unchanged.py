@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
 
-__all__ = ["changed_by", "few", "nearest_again", "outdated"]
+__all__ = ["are_few", "changed_by", "may_pay", "nearest_again", "outdated"]
 
 WORTH_IT = 0.5
 """Share of the clusters that may have changed. Beyond, all are as quickly looked at."""
@@ -42,13 +42,17 @@ def changed_by(before: NDArray[np.int32], after: NDArray[np.int32], k: int) -> N
     return changed
 
 
-def few(matrix: Matrix, changed: NDArray[np.bool_]) -> bool:
-    """Whether it pays to look at the changed clusters alone.
+def may_pay(matrix: Matrix, k: int) -> bool:
+    """Whether it can pay to look at some of k clusters alone.
 
     Of sparse rows: the last bits of dense ones' products may depend on which others are asked for.
     """
-    k, sparse = len(changed), hasattr(matrix, "indptr")
-    return sparse and k >= FEWEST_CLUSTERS and int(np.count_nonzero(changed)) <= WORTH_IT * k
+    return k >= FEWEST_CLUSTERS and hasattr(matrix, "indptr")
+
+
+def are_few(changed: NDArray[np.bool_]) -> bool:
+    """Whether so few clusters changed that it pays to look at them alone."""
+    return int(np.count_nonzero(changed)) <= WORTH_IT * len(changed)
 
 
 def outdated(changed: NDArray[np.bool_], now: NDArray[np.bool_]) -> bool:
@@ -83,7 +87,7 @@ def nearest_again(
         Equal to that of all clusters, but that ``second`` is at most the next best one's cost.
     """
     nearest, cost, bound = before.nearest.copy(), before.cost.copy(), _second(before).copy()
-    found = backend.assign(matrix, some)
+    found = backend.assign(matrix, some, second=True)
     candidate = np.flatnonzero(changed).astype(np.int32)[found.nearest]
     own_changed = changed[nearest]
     left = np.flatnonzero(own_changed & (found.cost >= bound))
@@ -95,7 +99,7 @@ def nearest_again(
     nearest, cost = np.where(stays, nearest, candidate), np.where(stays, cost, found.cost)
     if len(left):
         others = replace(rest, weight=np.where(changed, 0.0, rest.weight))
-        again = backend.assign(matrix[left], others)
+        again = backend.assign(matrix[left], others, second=True)
         other = _is_first(again.cost, again.nearest, cost[left], nearest[left])
         bound[left] = np.where(
             other,

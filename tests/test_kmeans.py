@@ -164,9 +164,9 @@ def test_clusters_at_rest_are_not_met_again(backend):
     met: list[int] = []
 
     class Counting(type(backend)):
-        def assign(self, rows, clusters, *rest):
+        def assign(self, rows, clusters, *rest, **more):
             met.append(rows.shape[0] * len(clusters.weight))
-            return super().assign(rows, clusters, *rest)
+            return super().assign(rows, clusters, *rest, **more)
 
     rows = as_kind(values(400, 30, 0), "sparse")
     spent = []

@@ -50,7 +50,7 @@ def test_assign_without_labels_finds_the_nearest_centroid(backend, kind, case):
     n, n_features, k, seed = case
     rows, centroids = values(n, n_features, seed), values(k, n_features, seed + 7)
     matrix = backend.matrix(as_kind(rows, kind))
-    found = backend.assign(matrix, backend.clusters_from(centroids, rows.dtype))
+    found = backend.assign(matrix, backend.clusters_from(centroids, rows.dtype), second=True)
     squared = ((rows[:, None] - centroids[None]) ** 2).sum(axis=2)
     np.testing.assert_allclose(
         found.cost + backend.squared_norms(matrix), squared.min(axis=1), atol=1e-10
@@ -218,10 +218,9 @@ def test_some_clusters_are_and_cost_what_they_are_and_cost_among_all(backend, ki
     np.testing.assert_array_equal(some.squared_norms, clusters.squared_norms[which])
     # Those without rows are never chosen.
     among = np.isin(np.arange(k), which)
-    expected = backend.assign(
-        matrix, replace(clusters, weight=np.where(among, clusters.weight, 0.0))
-    )
-    found = backend.assign(matrix, some)
+    hidden = replace(clusters, weight=np.where(among, clusters.weight, 0.0))
+    expected = backend.assign(matrix, hidden, second=True)
+    found = backend.assign(matrix, some, second=True)
     compare = np.testing.assert_array_equal if kind == "sparse" else np.testing.assert_allclose
     compare(found.cost, expected.cost)
     compare(found.second, expected.second)

@@ -43,10 +43,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpu_fallback.compiled.csr import move, nearest, shift, sum_rows
+from cpu_fallback.compiled.csr import move, multiply, nearest, shift, square, sum_rows
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
-from cpu_fallback.compiled.sums import Sums
+from cpu_fallback.compiled.sums import Sums, nonzeros
 from cpu_fallback.compiled.words import count_words, weigh_words
 from gpu_kmeans.protocol import Matrix
 
@@ -56,9 +56,12 @@ __all__ = [
     "count_words",
     "is_there",
     "move",
+    "multiply",
     "nearest",
     "nearest_dense",
+    "nonzeros",
     "shift",
+    "square",
     "sum_dense",
     "sum_rows",
     "weigh_words",

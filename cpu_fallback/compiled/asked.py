@@ -37,6 +37,7 @@ class Asked:
         labels: NDArray[np.int32] | None,
         weight: NDArray[Any] | None,
         squared_norms: NDArray[Any] | None,
+        second: bool,
     ) -> Asked:
         """Ask of n rows; ``width`` is k filled up with clusters that are never chosen."""
         k = len(q)
@@ -50,8 +51,8 @@ class Asked:
             w = None if weight is None else weight.astype(dtype)
             wx2 = squared_norms if weight is None else weight * squared_norms
             mine = (np.ascontiguousarray(labels, np.int32), w, wx2.astype(dtype))
-        second, own = (np.empty(n), None) if labels is None else (None, np.zeros(n))
-        room = Assignment(np.empty(n, np.int32), np.empty(n), second, own)
+        own = None if labels is None else np.zeros(n)
+        room = Assignment(np.empty(n, np.int32), np.empty(n), np.empty(n) if second else None, own)
         return cls(room, numbers, mine)
 
     def questions(self) -> list[int | None]:

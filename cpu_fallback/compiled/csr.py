@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from cpu_fallback import threads
 from cpu_fallback.compiled.asked import Asked
-from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
+from cpu_fallback.compiled.library import addresses, aligned, function, plain_function, vector_bytes
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
-__all__ = ["move", "nearest", "shift", "sum_rows"]
+__all__ = ["move", "multiply", "nearest", "shift", "square", "sum_rows"]
 
 PRODUCTS_PER_CALL = 1 << 23
 LEAST_PRODUCTS = 1 << 16
@@ -27,6 +26,8 @@ WAYS = 4
 """Sums of one feature that are formed in turns, as in kernels/rows.c."""
 EFFORT = 4
 """Of a column beside its non-zeros, in non-zeros."""
+TURNED_AT_ONCE, LEAST_TURNED = 4, 1 << 15
+"""Bands of columns that are made at a time, as each looks at all rows, and non-zeros of one."""
 BANDS, SUMS_PER_BAND, SHIFTS_PER_BAND = 64, 1 << 18, 1 << 19
 """Bands of features whose squares are added up apart, whatever the number of threads: few enough
 to outweigh waking a thread."""
@@ -65,6 +66,8 @@ def sum_rows(
     only: NDArray[np.intp] | None,
 ) -> tuple[Sums, NDArray[np.float64]]:
     """Sums by cluster, over those of ``into`` where they are alike, and their squared norms."""
+    if k == 1:
+        return _sum_all(rows, weight)
     columns, dtype = _by_column(rows, k), rows.dtype
     if only is None or len(only) == k:
         sums = Sums.over(into, columns.layout, k, dtype)
@@ -89,6 +92,14 @@ def sum_rows(
     given = (*addresses((cuts,)), *columns.addresses, *addresses(keep), sums.of_c)
     kernel(crew, bands, *given, *addresses(room))
     return sums, squares[:, : sums.k].sum(axis=0)
+
+
+def _sum_all(rows: Matrix, weight: NDArray[np.float64] | None) -> tuple[Sums, NDArray[np.float64]]:
+    """One cluster of all rows: not worth turning them into columns."""
+    exact = rows.T @ (np.ones(rows.shape[0]) if weight is None else weight)
+    sums = Sums.empty(Layout.plainly(len(exact)), 1, rows.dtype)
+    sums.runs[:-1, 0] = exact
+    return sums, np.array([exact @ exact])
 
 
 def move(
@@ -129,6 +140,28 @@ def shift(old: Clusters, new: Clusters) -> float:
     return float(squares.sum())
 
 
+def square(rows: Matrix) -> NDArray[np.float64]:
+    """Squared norm of each row."""
+    out = np.empty(rows.shape[0])
+    given = addresses((rows.indptr, np.ascontiguousarray(rows.data), out))
+    function("square", 1, rows.dtype)(threads.count(), rows.shape[0], *given)
+    return out
+
+
+def multiply(
+    rows: Matrix, centroids: NDArray[Any], labels: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """Product of each row with the centroid of its label."""
+    dtype = np.result_type(rows.dtype, centroids.dtype)
+    out = np.empty(rows.shape[0])
+    given = (
+        *(rows.indptr, rows.indices, np.ascontiguousarray(rows.data, dtype)),
+        *(np.ascontiguousarray(centroids, dtype), np.ascontiguousarray(labels, np.int32), out),
+    )
+    function("multiply", 1, dtype)(threads.count(), *rows.shape, *addresses(given))
+    return out
+
+
 def _parts(rows: Matrix, layout: Layout, dtype: Any) -> list[int | None]:
     """Addresses of the non-zeros of frequent features, with places, and of rare ones: kept."""
     kept = getattr(rows, "_parts", None)
@@ -142,7 +175,8 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> list[int | None]:
             given = addresses((rows.indptr, rows.indices, values, layout.place))
             function("part", 1, dtype)(n, *given, *addresses(parts))
         else:
-            parts = (rows.indptr, layout.place[rows.indices], values, None, None, None)
+            places = rows.indices if layout.plain else layout.place[rows.indices]
+            parts = (rows.indptr, places, values, None, None, None)
         kept = rows._parts = (layout, dtype, addresses(parts), parts)
     found: list[int | None] = kept[2]
     return found
@@ -159,14 +193,19 @@ class _Columns:
         feature = np.concatenate((layout.frequent, layout.rare))
         column = np.zeros(len(counts), np.int32)
         column[feature] = np.arange(len(feature), dtype=np.int32)
-        shape = (rows.shape[0], max(1, len(feature)))
-        by_row = sparse.csr_array((rows.data, column[rows.indices], rows.indptr), shape=shape)
-        columns = by_row.tocsc()
+        colptr = np.zeros(len(feature) + 1, np.int32)
+        np.cumsum(counts[feature], out=colptr[1:])
+        turned = np.empty(rows.nnz, np.int32), np.empty(rows.nnz, rows.dtype)
         self.layout = layout
-        self.arrays = (feature.astype(np.int32), columns.indptr, columns.indices, columns.data)
+        self.arrays = (feature.astype(np.int32), colptr, *turned)
         self.addresses = addresses(self.arrays)
-        self.effort = columns.indptr[: len(feature) + 1] + EFFORT * np.arange(len(feature) + 1)
+        self.effort = colptr + EFFORT * np.arange(len(colptr))
         self.cut: dict[int, NDArray[np.int64]] = {}
+        crew = threads.count()
+        cuts = self.bands(max(1, min(crew, TURNED_AT_ONCE, rows.nnz // LEAST_TURNED)))
+        given = (cuts, rows.indptr, rows.indices, rows.data, column, colptr[:-1].copy(), *turned)
+        kernel = function("turn", 1, rows.dtype)
+        kernel(crew, rows.shape[0], len(cuts) - 1, *addresses(given))
 
     def bands(self, count: int) -> NDArray[np.int64]:
         """Where to cut the columns into at most so many bands of about equal effort."""
@@ -182,6 +221,7 @@ def _by_column(rows: Matrix, k: int) -> _Columns:
     most = rare_at_most(k)
     if kept is None or kept[0] != most:
         rows._columns = None  # not two of them at a time
-        counts = np.bincount(rows.indices, minlength=rows.shape[1])
+        counts = np.zeros(rows.shape[1], np.int32)
+        plain_function("count_features")(rows.nnz, *addresses((rows.indices, counts)))
         kept = rows._columns = (most, _Columns(rows, Layout.of(counts, k), counts))
     return kept[1]

@@ -18,16 +18,23 @@ __all__ = ["addresses", "aligned", "function", "kernels", "plain_function", "vec
 
 LIBRARY = "librows.so"
 PARAMETERS = {
+    "find": (3, 3),
+    "gather": (3, 4),
     "move": (1, 9),
+    "multiply": (3, 6),
     "nearest": (3, 17),
     "nearest_dense": (6, 11),
     "part": (1, 10),
     "shift": (3, 6),
+    "spread": (2, 3),
+    "square": (2, 3),
     "sum_dense": (5, 4),
     "sum_features": (2, 11),
+    "turn": (3, 8),
 }
 """Of each function of ``kernels/rows_of.h``: how many integers, and then how many pointers."""
 PLAIN_PARAMETERS = {
+    "count_features": (1, 2),
     "find_words": (3, 5),
     "free_words": (0, 1),
     "join_words": (1, 2),
@@ -36,7 +43,7 @@ PLAIN_PARAMETERS = {
     "weigh_rows": (2, 5),
     "write_rows": (1, 5),
 }
-"""Likewise of those of ``kernels/words.c``, each of which is there once."""
+"""Likewise of those that are there once."""
 LINE_BYTES = 64
 NARROW_BYTES = (16, 32)
 

@@ -42,6 +42,12 @@
 /* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */
 #define CALLED_FOR 2
 
+/* Rows of a task that looks once at each of their non-zeros. */
+#define ROWS_OF_A_TASK 2048
+
+/* Features whose sums are spread at a time. */
+#define SPREAD_BAND 512
+
 /* Sums of a feature's values that are formed in turns, also in csr.py. */
 #define WAYS 4
 
@@ -54,6 +60,12 @@
 #define EACH_OF_12(CASE) EACH_OF_4(CASE) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) \
     CASE(11) CASE(12)
 #define EACH_OF_16(CASE) EACH_OF_12(CASE) CASE(13) CASE(14) CASE(15) CASE(16)
+
+/* How many rows have each feature; counts are zeros before. */
+void count_features(int64_t nnz, const int32_t* indices, int32_t* counts)
+{
+    for (int64_t j = 0; j < nnz; ++j) ++counts[indices[j]];
+}
 
 #define VECTOR_BYTES 16
 #define MOST_VECTORS 12

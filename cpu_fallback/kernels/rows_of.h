@@ -18,6 +18,10 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #define SUMS NAMED(sums)
 #define SEARCH NAMED(search)
 #define BEST NAMED(best)
+#define CENTROIDS NAMED(centroids)
+#define SPREADING NAMED(spreading)
+#define MEASURING NAMED(measuring)
+#define TURNING NAMED(turning)
 #define SHIFT NAMED(shifting)
 #define DENSE_SUMMING NAMED(dense_summing)
 #define DENSE NAMED(dense)
@@ -87,6 +91,98 @@ void NAMED(part)(
         frequent_indptr[row + 1] = frequent;
         rare_indptr[row + 1] = rares;
     }
+}
+
+/* Rows to be measured: see `square` and `distances`. */
+typedef struct {
+    int64_t n, n_features;
+    const int32_t *indptr, *indices;
+    const REAL *values, *centroids;
+    const int32_t* labels;
+    double* out;
+} MEASURING;
+
+static void NAMED(square_rows)(const void* about, int64_t task, int who)
+{
+    (void)who;
+    const MEASURING* all = about;
+    const int64_t first = task * ROWS_OF_A_TASK, left = all->n - first;
+    const int64_t last = first + (left < ROWS_OF_A_TASK ? left : ROWS_OF_A_TASK);
+    for (int64_t row = first; row < last; ++row) {
+        double square = 0;
+        for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j)
+            square += (double)all->values[j] * all->values[j];
+        all->out[row] = square;
+    }
+}
+
+/* The squared norm of each row, in double. */
+void NAMED(square)(
+    int64_t threads, int64_t n, const int32_t* indptr, const REAL* values, double* out)
+{
+    const MEASURING all = {.n = n, .indptr = indptr, .values = values, .out = out};
+    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(square_rows), &all);
+}
+
+static void NAMED(multiply_rows)(const void* about, int64_t task, int who)
+{
+    (void)who;
+    const MEASURING* all = about;
+    const int64_t first = task * ROWS_OF_A_TASK, left = all->n - first;
+    const int64_t last = first + (left < ROWS_OF_A_TASK ? left : ROWS_OF_A_TASK);
+    for (int64_t row = first; row < last; ++row) {
+        const REAL* centroid = all->centroids + all->labels[row] * all->n_features;
+        double product = 0;
+        for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j)
+            product += (double)all->values[j] * centroid[all->indices[j]];
+        all->out[row] = product;
+    }
+}
+
+/* The product of each row with the centroid of its label, in double. */
+void NAMED(multiply)(
+    int64_t threads, int64_t n, int64_t n_features, const int32_t* indptr, const int32_t* indices,
+    const REAL* values, const REAL* centroids, const int32_t* labels, double* out)
+{
+    const MEASURING all = {n, n_features, indptr, indices, values, centroids, labels, out};
+    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(multiply_rows), &all);
+}
+
+/* Rows to be turned into columns: see `turn`. */
+typedef struct {
+    int64_t n;
+    const int64_t* cuts;
+    const int32_t *indptr, *indices;
+    const REAL* values;
+    const int32_t* column;
+    int32_t *next, *rows;
+    REAL* turned;
+} TURNING;
+
+static void NAMED(turn_band)(const void* about, int64_t band, int who)
+{
+    (void)who;
+    const TURNING* all = about;
+    const int64_t first = all->cuts[band], last = all->cuts[band + 1];
+    for (int64_t row = 0; row < all->n; ++row)
+        for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j) {
+            const int32_t column = all->column[all->indices[j]];
+            if (column < first || column >= last) continue;
+            const int32_t at = all->next[column]++;
+            all->rows[at] = (int32_t)row;
+            all->turned[at] = all->values[j];
+        }
+}
+
+/* Turn rows into columns, in bands of columns that `cuts` parts; `column` says which is a feature's,
+ * and `next` where each begins: afterwards it is where each ends. */
+void NAMED(turn)(
+    int64_t threads, int64_t n, int64_t n_bands, const int64_t* cuts, const int32_t* indptr,
+    const int32_t* indices, const REAL* values, const int32_t* column, int32_t* next,
+    int32_t* rows, REAL* turned)
+{
+    const TURNING all = {n, cuts, indptr, indices, values, column, next, rows, turned};
+    share_out(threads, n_bands, NAMED(turn_band), &all);
 }
 
 /* Add a row's products with rare features to its scores. */
@@ -687,6 +783,105 @@ static inline void NAMED(take_squares)(
     }
 }
 
+/* Centroids that are mostly zeros: see `find`, `gather` and `spread`. */
+typedef struct {
+    int64_t k, n_features;
+    const REAL* centroids;
+    const int64_t* offsets;
+    int64_t* counts;
+    double* squares;
+    int32_t* features;
+    REAL* values;
+} CENTROIDS;
+
+LOOPS_AS_VECTORS static void NAMED(find_one)(const void* about, int64_t c, int who)
+{
+    (void)who;
+    const CENTROIDS* all = about;
+    const REAL* centroid = all->centroids + c * all->n_features;
+    int64_t count = 0;
+    for (int64_t f = 0; f < all->n_features; ++f) count += centroid[f] != 0;
+    double square[8] = {0};
+    int64_t f = 0;
+    for (; f + 8 <= all->n_features; f += 8)
+        for (int i = 0; i < 8; ++i) square[i] += (double)centroid[f + i] * centroid[f + i];
+    for (; f < all->n_features; ++f) square[0] += (double)centroid[f] * centroid[f];
+    all->counts[c] = count;
+    all->squares[c] = ((square[0] + square[1]) + (square[2] + square[3])) +
+                      ((square[4] + square[5]) + (square[6] + square[7]));
+}
+
+/* How many numbers of each of k centroids are not zero, and the centroid's squared norm. */
+void NAMED(find)(
+    int64_t threads, int64_t k, int64_t n_features, const REAL* centroids, int64_t* counts,
+    double* squares)
+{
+    const CENTROIDS all = {
+        .n_features = n_features, .centroids = centroids, .counts = counts, .squares = squares};
+    share_out(threads, k, NAMED(find_one), &all);
+}
+
+static void NAMED(gather_one)(const void* about, int64_t c, int who)
+{
+    (void)who;
+    const CENTROIDS* all = about;
+    const REAL* centroid = all->centroids + c * all->n_features;
+    int64_t at = all->offsets[c];
+    for (int64_t f = 0; f < all->n_features; ++f)
+        if (centroid[f] != 0) {
+            all->features[at] = (int32_t)f;
+            all->values[at++] = centroid[f];
+        }
+}
+
+/* Those numbers and their features, one centroid after the other. */
+void NAMED(gather)(
+    int64_t threads, int64_t k, int64_t n_features, const REAL* centroids, const int64_t* offsets,
+    int32_t* features, REAL* values)
+{
+    const CENTROIDS all = {.n_features = n_features, .centroids = centroids, .offsets = offsets,
+                           .features = features, .values = values};
+    share_out(threads, k, NAMED(gather_one), &all);
+}
+
+/* Sums to be made centroids of: see `spread`. */
+typedef struct {
+    int64_t n_features;
+    const SUMS* sums;
+    const REAL* scale;
+    REAL* centroids;
+} SPREADING;
+
+static void NAMED(spread_band)(const void* about, int64_t band, int who)
+{
+    (void)who;
+    const SPREADING* all = about;
+    const SUMS* sums = all->sums;
+    const int64_t n_features = all->n_features, first = band * SPREAD_BAND;
+    const int64_t last = n_features - first < SPREAD_BAND ? n_features : first + SPREAD_BAND;
+    for (int64_t f = first; f < last; ++f) {
+        if (sums->place[f] >= 0) continue;
+        const ENTRY* entry = sums->entries + sums->spans[f].start;
+        for (const ENTRY* end = entry + sums->spans[f].length; entry < end; ++entry)
+            all->centroids[entry->cluster * n_features + f] =
+                entry->value * all->scale[entry->cluster];
+    }
+    /* A cluster's numbers of neighbouring features stand together. */
+    for (int64_t c = 0; c < sums->k; ++c)
+        for (int64_t f = first; f < last; ++f)
+            if (sums->place[f] >= 0)
+                all->centroids[c * n_features + f] =
+                    sums->runs[sums->place[f] * sums->width + c] * all->scale[c];
+}
+
+/* Sums, each cluster's times a number, as k rows of features; zeros before. */
+void NAMED(spread)(
+    int64_t threads, int64_t n_features, const SUMS* sums, const REAL* scale, REAL* centroids)
+{
+    const SPREADING all = {n_features, sums, scale, centroids};
+    share_out(threads, (n_features + SPREAD_BAND - 1) / SPREAD_BAND, NAMED(spread_band), &all);
+}
+
 /* Two sums of the same features: see `shift`. */
 typedef struct {
     int64_t n_features, height;
@@ -743,6 +938,10 @@ void NAMED(shift)(
 #undef SUMS
 #undef SEARCH
 #undef BEST
+#undef CENTROIDS
+#undef SPREADING
+#undef MEASURING
+#undef TURNING
 #undef SHIFT
 #undef DENSE_SUMMING
 #undef DENSE

@@ -126,10 +126,11 @@ class GpuBackend:
         labels: NDArray[np.int32] | None = None,
         weight: NDArray[np.float64] | None = None,
         squared_norms: NDArray[np.float64] | None = None,
+        second: bool = False,
     ) -> Assignment:
         from gpu_kmeans.cuda import rows as verbs
 
-        return verbs.assign(rows, clusters, labels, weight, squared_norms)
+        return verbs.assign(rows, clusters, labels, weight, squared_norms, second)
 
     def move(
         self,

@@ -186,6 +186,7 @@ def assign(
     labels: NDArray[np.int32] | None = None,
     weight: NDArray[np.float64] | None = None,
     squared_norms: NDArray[np.float64] | None = None,
+    second: bool = False,
 ) -> Assignment:
     n, dtype = rows.shape[0], clusters.sums.dtype
     size, q = clusters.sizes_and_spreads()
@@ -200,7 +201,9 @@ def assign(
     more = cp.zeros(n, dtype=dtype)
     choose(rows, clusters.sums, given, nearest, cost, more)
     found = np.asarray(to_host(nearest)), _host(cost)
-    return Assignment(*found, *((_host(more), None) if labels is None else (None, _host(more))))
+    if labels is not None:
+        return Assignment(*found, None, _host(more))
+    return Assignment(*found, _host(more) if second else None, None)
 
 
 def _assign_sparse(
