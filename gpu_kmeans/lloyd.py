@@ -78,16 +78,16 @@ def lloyd(
         Labels of the last assignment, and the means of these labels.
     """
     means = _Means(backend, rows, clusters)
+    norms = rows.weighted(rows.squared_norms)
     found: Assignment | None = None
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
         before, found = found, means.nearest(found)
         labels = found.nearest
-        squared = np.maximum(found.cost + rows.squared_norms, 0)
         moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
-        stopped = report("lloyd", rows.weighted(squared), int(moved))
+        stopped = report("lloyd", norms + rows.weighted(found.cost), int(moved))
         if moved == 0:
             break
-        shift = means.update(before, labels, squared, shifted=tol > 0)
+        shift = means.update(before, found, shifted=tol > 0)
         if stopped or shift <= tol:
             break
     return Settled(labels, means.all(), n_iter, stopped)
@@ -124,14 +124,9 @@ class _Means:
             return self.backend.assign(matrix, self._all, second=self._pruned)
         return nearest_again(self.backend, matrix, before, self._changed, self._some, self._all)
 
-    def update(
-        self,
-        before: Assignment | None,
-        labels: NDArray[np.int32],
-        squared: NDArray[np.float64],
-        shifted: bool,
-    ) -> float:
-        """Form the means of labels; return the sum of their squared shifts, if that is asked."""
+    def update(self, before: Assignment | None, found: Assignment, shifted: bool) -> float:
+        """Form the means of what was found; return the sum of their squared shifts, if asked."""
+        labels = found.nearest
         if before is not None and self._pruned and not self._relocated:
             full = np.bincount(labels, self.rows.weight, minlength=self.k) > 0
             now = changed_by(before.nearest, labels, self.k)
@@ -146,7 +141,7 @@ class _Means:
         old = self.all() if shifted else self._all
         self._labels = labels
         self._form_all()
-        self._relocated = relocate_empty(self.backend, self.rows, self._all, labels, squared)
+        self._relocated = relocate_empty(self.backend, self.rows, self._all, found)
         return self.backend.centroid_shift(old, self._all) if shifted else np.inf
 
     def _update_few(self, now: NDArray[np.bool_]) -> None:
@@ -194,21 +189,18 @@ def library_kmeans(
     return done.labels, rows.weighted(rows.squared_norms) - done.clusters.explained()
 
 
-def relocate_empty(
-    backend: Backend,
-    rows: Rows,
-    clusters: Clusters,
-    labels: NDArray[np.int32],
-    squared: NDArray[Any],
-) -> bool:
+def relocate_empty(backend: Backend, rows: Rows, clusters: Clusters, found: Assignment) -> bool:
     """Give each empty cluster the row farthest from its centroid; labels stay as they are.
 
     Returns whether any was given. As in scikit-learn: pointless, and left undone, when every row
     sits on its centroid.
     """
     empty = np.flatnonzero(clusters.weight == 0).astype(np.int32)
-    if len(empty) == 0 or squared.max() == 0:
+    if len(empty) == 0:
+        return False
+    squared = np.maximum(found.cost + rows.squared_norms, 0)
+    if squared.max() == 0:
         return False
     far = np.argpartition(squared, -len(empty))[: -len(empty) - 1 : -1]
-    backend.move(clusters, rows.matrix, far, labels[far], empty, rows.weight)
+    backend.move(clusters, rows.matrix, far, found.nearest[far], empty, rows.weight)
     return True

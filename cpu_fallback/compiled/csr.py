@@ -85,11 +85,11 @@ def sum_rows(
     )
     kernel, crew = function("sum_features", k, dtype), threads.count()
     size = len(columns.layout.frequent) * k + 8 * rows.nnz
-    cuts = columns.bands(min(BANDS, 1 + size // SUMS_PER_BAND))
-    width, bands = sums.filled, len(cuts) - 1
+    bands, cuts = columns.bands(min(BANDS, 1 + size // SUMS_PER_BAND))
+    width = sums.filled
     squares = np.zeros((bands, width))
     room = (np.zeros(crew * WAYS * width), np.zeros(crew * width, np.int32), squares)
-    given = (*addresses((cuts,)), *columns.addresses, *addresses(keep), sums.of_c)
+    given = (*cuts, *columns.addresses, *addresses(keep), sums.of_c)
     kernel(crew, bands, *given, *addresses(room))
     return sums, squares[:, : sums.k].sum(axis=0)
 
@@ -202,17 +202,16 @@ class _Columns:
         self.effort = colptr + EFFORT * np.arange(len(colptr))
         self.cut: dict[int, NDArray[np.int64]] = {}
         crew = threads.count()
-        cuts = self.bands(max(1, min(crew, TURNED_AT_ONCE, rows.nnz // LEAST_TURNED)))
-        given = (cuts, rows.indptr, rows.indices, rows.data, column, colptr[:-1].copy(), *turned)
-        kernel = function("turn", 1, rows.dtype)
-        kernel(crew, rows.shape[0], len(cuts) - 1, *addresses(given))
+        bands, cuts = self.bands(max(1, min(crew, TURNED_AT_ONCE, rows.nnz // LEAST_TURNED)))
+        given = (rows.indptr, rows.indices, rows.data, column, colptr[:-1].copy(), *turned)
+        function("turn", 1, rows.dtype)(crew, rows.shape[0], bands, *cuts, *addresses(given))
 
-    def bands(self, count: int) -> NDArray[np.int64]:
-        """Where to cut the columns into at most so many bands of about equal effort."""
+    def bands(self, count: int) -> tuple[int, list[int | None]]:
+        """Cut the columns into at most so many bands of about equal effort: how many, and where."""
         if count not in self.cut:
             ends = np.linspace(0, self.effort[-1], count + 1)
             self.cut[count] = np.unique(np.searchsorted(self.effort, ends))
-        return self.cut[count]
+        return len(self.cut[count]) - 1, addresses((self.cut[count],))
 
 
 def _by_column(rows: Matrix, k: int) -> _Columns:

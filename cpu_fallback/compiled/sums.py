@@ -212,7 +212,7 @@ class Sums:
         before = np.cumsum(length) - length
         return feature, np.repeat(start - before, length) + np.arange(len(feature))
 
-    @property
+    @cached_property
     def filled(self) -> int:
         """Of a run, the numbers in whole vectors; more may stand between it and the next."""
         return _vectors(self.k, self.whole, self.dtype) * _lanes(self.whole, self.dtype)
