@@ -99,10 +99,11 @@ class CpuBackend:
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
         only: NDArray[np.intp] | None = None,
+        before: NDArray[np.int32] | None = None,
     ) -> Clusters:
         from cpu_fallback import rows as verbs
 
-        return verbs.cluster_sums(rows, labels, k, weight, into, only)
+        return verbs.cluster_sums(rows, labels, k, weight, into, only, before)
 
     def assign(
         self,

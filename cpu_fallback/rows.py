@@ -107,9 +107,13 @@ def cluster_sums(
     weight: NDArray[np.float64] | None = None,
     into: Clusters | None = None,
     only: NDArray[np.intp] | None = None,
+    before: NDArray[np.int32] | None = None,
 ) -> Clusters:
     n = rows.shape[0]
     totals = _totals(labels, weight, k)
+    if into is not None and before is not None and compiled.can_take(rows):  # noqa: SIM102
+        if compiled.follow(into, rows, before, labels, weight):
+            return Clusters(into.sums, totals, into.squared_norms)
     if _is_csr(rows) and compiled.can_take(rows):
         spare = None if into is None else into.sums
         found, squares = compiled.sum_rows(rows, labels, k, weight, spare, only)

@@ -102,19 +102,20 @@ class _Means:
         self.k = len(start.weight)
         self._pruned = may_pay(rows.matrix, self.k)
         self._labels = np.empty(0, dtype=np.int32)
-        self._relocated = False
-        """Whether rows stand for empty clusters: in the sums of this iteration alone."""
         self._all = start
-        """Of the labels, but for clusters that changed since."""
+        self._all_of: NDArray[np.int32] | None = None
+        """The labels whose sums they are: of clusters that changed since, they are outdated. None
+        for the start, and where rows stand for empty clusters, which is so for one iteration."""
         self._changed = np.zeros(self.k, dtype=bool)
         self._some: Clusters | None = None
         """The changed ones, where these are few."""
         self._spare: Clusters | None = None
+        self._spare_of: NDArray[np.int32] | None = None
 
     def all(self) -> Clusters:
         """The means of all clusters, formed where they are not yet."""
         if self._some is not None:
-            self._form_all()
+            self._form_all(self._labels)
         return self._all
 
     def nearest(self, before: Assignment | None) -> Assignment:
@@ -127,7 +128,7 @@ class _Means:
     def update(self, before: Assignment | None, found: Assignment, shifted: bool) -> float:
         """Form the means of what was found; return the sum of their squared shifts, if asked."""
         labels = found.nearest
-        if before is not None and self._pruned and not self._relocated:
+        if before is not None and self._pruned and self._all_of is not None:
             full = np.bincount(labels, self.rows.weight, minlength=self.k) > 0
             now = changed_by(before.nearest, labels, self.k)
             if full.all() and are_few(now):
@@ -136,36 +137,39 @@ class _Means:
                 if not shifted:
                     return np.inf
                 which = np.flatnonzero(now)
-                old, new = (self._sums(each, only=which) for each in (before.nearest, labels))
-                return self.backend.centroid_shift(old, new)
-        old = self.all() if shifted else self._all
-        self._labels = labels
-        self._form_all()
-        self._relocated = relocate_empty(self.backend, self.rows, self._all, found)
-        return self.backend.centroid_shift(old, self._all) if shifted else np.inf
+                both = (self._sums(each, only=which) for each in (before.nearest, labels))
+                return self.backend.centroid_shift(*both)
+        old = self.all() if shifted else None
+        self._form_all(labels, keep=shifted)
+        if relocate_empty(self.backend, self.rows, self._all, found):
+            self._all_of = None
+        return np.inf if old is None else self.backend.centroid_shift(old, self._all)
 
     def _update_few(self, now: NDArray[np.bool_]) -> None:
         """Form the sums of clusters that changed now, and of those that did since all were."""
         changed = self._changed | now
         if not are_few(changed) or outdated(changed, now):
-            self._form_all()
+            self._form_all(self._labels)
             changed = now
         self._changed = changed
         self._some = self._sums(self._labels, only=np.flatnonzero(changed))
 
-    def _form_all(self) -> None:
-        self._all, self._spare = self._sums(self._labels, into=self._spare), self._all
+    def _form_all(self, labels: NDArray[np.int32], keep: bool = False) -> None:
+        """Form the sums of labels, over the last ones unless these are to be kept."""
+        rows = self.rows
+        into, before = (self._spare, self._spare_of) if keep else (self._all, self._all_of)
+        if keep:
+            self._spare, self._spare_of = self._all, self._all_of
+        self._all = self.backend.cluster_sums(
+            rows.matrix, labels, self.k, rows.weight, into, before=before
+        )
+        self._all_of = self._labels = labels
         self._changed[:] = False
         self._some = None
 
-    def _sums(
-        self,
-        labels: NDArray[np.int32],
-        into: Clusters | None = None,
-        only: NDArray[np.intp] | None = None,
-    ) -> Clusters:
+    def _sums(self, labels: NDArray[np.int32], only: NDArray[np.intp]) -> Clusters:
         rows = self.rows
-        return self.backend.cluster_sums(rows.matrix, labels, self.k, rows.weight, into, only)
+        return self.backend.cluster_sums(rows.matrix, labels, self.k, rows.weight, only=only)
 
 
 def library_kmeans(

@@ -275,11 +275,13 @@ class Backend(Protocol):
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
         only: NDArray[np.intp] | None = None,
+        before: NDArray[np.int32] | None = None,
     ) -> Clusters:
         """Sum the rows of each cluster in float64; the result does not depend on threads.
 
         ``into``: clusters of as many features and of the rows' dtype that are not needed any
-        more; the new sums may be written over theirs.
+        more; the new sums may be written over theirs. ``before``: the labels whose sums these
+        are. A backend that keeps sums in float64 may do with the rows whose labels differ.
 
         ``only``: some of the k clusters, in rising order; the result has these alone. They are,
         and cost sparse rows, the same as among all, bit for bit.

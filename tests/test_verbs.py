@@ -45,6 +45,28 @@ def test_cluster_sums_are_the_weighted_sums_of_the_members(backend, kind, case, 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
+@given(case=CASES, weighted=st.booleans())
+def test_sums_brought_up_to_date_are_those_formed_anew(backend, kind, case, weighted):
+    n, n_features, k, seed = case
+    rng = np.random.default_rng(seed)
+    rows = backend.matrix(as_kind(values(n, n_features, seed, dtype=np.float32), kind))
+    weight = 0.5 + rng.random(n) if weighted else None
+    before = labelled(n, k, seed)
+    clusters = backend.cluster_sums(rows, before, k, weight)
+    for _ in range(5):
+        labels = before.copy()
+        labels[rng.choice(n, max(1, n // 10), replace=False)] = rng.integers(0, k)
+        clusters = backend.cluster_sums(rows, labels, k, weight, into=clusters, before=before)
+        anew = backend.cluster_sums(rows, labels, k, weight)
+        sums, expected = (backend.to_host(each.sums) for each in (clusters, anew))
+        np.testing.assert_allclose(sums, expected, rtol=2e-7, atol=1e-13)
+        np.testing.assert_allclose(clusters.squared_norms, anew.squared_norms, rtol=1e-12)
+        np.testing.assert_array_equal(clusters.weight, anew.weight)
+        before = labels
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
 @given(case=CASES)
 def test_assign_without_labels_finds_the_nearest_centroid(backend, kind, case):
     n, n_features, k, seed = case

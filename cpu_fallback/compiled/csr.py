@@ -13,7 +13,7 @@ from cpu_fallback.compiled.library import addresses, aligned, function, plain_fu
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
-__all__ = ["move", "multiply", "nearest", "shift", "square", "sum_rows"]
+__all__ = ["follow", "move", "multiply", "nearest", "shift", "square", "sum_rows"]
 
 PRODUCTS_PER_CALL = 1 << 23
 LEAST_PRODUCTS = 1 << 16
@@ -24,6 +24,8 @@ MOST_VECTORS = 12
 """Of clusters, for which rows need no room, whatever the vectors' width: see kernels/rows.c."""
 WAYS = 4
 """Sums of one feature that are formed in turns, as in kernels/rows.c."""
+MOVED = 8
+"""Sums are brought up to date rather than formed anew where at most one row in so many moved."""
 EFFORT = 4
 """Of a column beside its non-zeros, in non-zeros."""
 TURNED_AT_ONCE, LEAST_TURNED = 4, 1 << 15
@@ -92,6 +94,28 @@ def sum_rows(
     given = (*cuts, *columns.addresses, *addresses(keep), sums.of_c)
     kernel(crew, bands, *given, *addresses(room))
     return sums, squares[:, : sums.k].sum(axis=0)
+
+
+def follow(
+    clusters: Clusters,
+    rows: Matrix,
+    before: NDArray[np.int32],
+    labels: NDArray[np.int32],
+    weight: NDArray[np.float64] | None,
+) -> bool:
+    """Bring sums of the labels before to those of the labels now, where that is exact and less."""
+    sums, spared = clusters.sums, len(labels) // MOVED
+    if not isinstance(sums, Sums) or sums.exact is None or sums.dtype != rows.dtype:
+        return False
+    if getattr(rows, "_columns", None) is None or rows._columns[1].layout is not sums.layout:
+        return False
+    moved = np.flatnonzero(before != labels)
+    if len(moved) > spared:
+        return False
+    given = (moved, before, labels, weight, rows.indptr, rows.indices, rows.data)
+    kernel = function("follow", sums.whole, sums.dtype)
+    kernel(len(moved), *addresses(given), sums.of_c, *addresses((clusters.squared_norms,)))
+    return True
 
 
 def _sum_all(rows: Matrix, weight: NDArray[np.float64] | None) -> tuple[Sums, NDArray[np.float64]]:

@@ -36,7 +36,10 @@ SMALL = 1 << 20
 class _SumsOfC(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "lists", "whole")),
-        *((name, ctypes.c_void_p) for name in ("place", "runs", "spans", "entries", "members")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("place", "runs", "spans", "entries", "members", "exact")
+        ),
     )
 
 
@@ -103,6 +106,8 @@ class Sums:
     k, whole : int
         How many clusters are here, and how many there are in all: on that depends in what order
         numbers are added.
+    exact : ndarray of float64, or None
+        The runs of float32 sums before they are rounded, where they are few.
     """
 
     layout: Layout
@@ -112,6 +117,7 @@ class Sums:
     spans: NDArray[np.int32]
     entries: NDArray[Any]
     members: NDArray[np.int32]
+    exact: NDArray[np.float64] | None
 
     @classmethod
     def empty(cls, layout: Layout, k: int, dtype: Any, whole: int | None = None) -> Sums:
@@ -123,14 +129,17 @@ class Sums:
         width = _vectors(k, whole, dtype) * _lanes(whole, dtype)
         # No power of two from run to run, or all runs would compete for the same cache.
         width += _lanes(whole, dtype) if width * np.dtype(dtype).itemsize % 1024 == 0 else 0
+        shape = (len(layout.frequent) + 1, width)
+        keeps = k == whole <= _lanes(k, dtype) and dtype == np.float32
         return cls(
             layout,
             k,
             whole,
-            aligned(np.zeros, (len(layout.frequent) + 1, width), dtype),
+            aligned(np.zeros, shape, dtype),
             spans,
             np.zeros(layout.room, entry),
             np.zeros(layout.room, np.int32),
+            np.zeros(shape) if keeps else None,
         )
 
     @classmethod
@@ -230,7 +239,7 @@ class Sums:
     @cached_property
     def _struct(self) -> _SumsOfC:
         arrays = (self.layout.place, self.runs, self.spans, self.entries, self.members)
-        pointers = addresses(arrays)
+        pointers = addresses((*arrays, self.exact))
         n_vectors = _vectors(self.k, self.whole, self.dtype)
         numbers = (self.k, n_vectors, self.runs.shape[1], self.layout.room, self.whole)
         return _SumsOfC(*numbers, *pointers)

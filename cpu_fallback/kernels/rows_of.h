@@ -49,6 +49,7 @@ typedef struct {
     SPAN* spans;
     ENTRY* entries;
     int32_t* members;
+    double* exact;
 } SUMS;
 
 /* Rows to be assigned, and what is said of them and of the clusters: see `nearest`. */
@@ -595,13 +596,17 @@ INLINED void NAMED(sum_few)(
         }
         for (; j < end; ++j) ADD(0);
 #undef ADD
-        REAL* run = all->sums->runs + all->sums->place[all->feature[column]] * all->sums->width;
+        const int64_t place = all->sums->place[all->feature[column]] * all->sums->width;
         UNROLLED
         for (int part = 0; part < n_parts; ++part) {
             const DOUBLE whole = (sum[0][part] + sum[1][part]) + (sum[2][part] + sum[3][part]);
             square[part] += whole * whole;
             UNROLLED
-            for (int i = 0; i < DOUBLES; ++i) run[part * DOUBLES + i] = (REAL)whole[i];
+            for (int i = 0; i < DOUBLES; ++i) {
+                const int64_t at = place + part * DOUBLES + i;
+                all->sums->runs[at] = (REAL)whole[i];
+                if (all->sums->exact) all->sums->exact[at] = whole[i];
+            }
         }
     }
     for (int c = 0; c < n_parts * DOUBLES; ++c) squares[c] += square[c / DOUBLES][c % DOUBLES];
@@ -735,6 +740,36 @@ static double NAMED(add)(const SUMS* sums, int32_t f, int32_t cluster, double ch
     }
     *sum = (REAL)(before + change);
     return (*sum - before) * (*sum + before);
+}
+
+/* Add to one sum of those that are kept in double; return by how much its square grew. */
+INLINED double NAMED(add_exactly)(const SUMS* sums, int64_t at, double change)
+{
+    const double before = sums->exact[at], after = before + change;
+    sums->exact[at] = after;
+    sums->runs[at] = (REAL)after;
+    return (after - before) * (after + before);
+}
+
+/* Likewise as `move`, of sums that are kept in double; `weight` may be null, for ones. */
+void NAMED(follow)(
+    int64_t n, const int64_t* which, const int32_t* before, const int32_t* after,
+    const double* weight, const int32_t* indptr, const int32_t* indices, const REAL* values,
+    const SUMS* sums, double* squared_norms)
+{
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t row = which[i];
+        const int32_t source = before[row], target = after[row];
+        const double w = weight ? weight[row] : 1;
+        double lost = 0, gained = 0;
+        for (int64_t j = indptr[row]; j < indptr[row + 1]; ++j) {
+            const int64_t at = sums->place[indices[j]] * sums->width;
+            lost += NAMED(add_exactly)(sums, at + source, -w * values[j]);
+            gained += NAMED(add_exactly)(sums, at + target, w * values[j]);
+        }
+        squared_norms[source] += lost;
+        squared_norms[target] += gained;
+    }
 }
 
 /* Take rows out of their clusters' sums and put them into others'. */

@@ -114,6 +114,7 @@ class GpuBackend:
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
         only: NDArray[np.intp] | None = None,
+        before: NDArray[np.int32] | None = None,
     ) -> Clusters:
         from gpu_kmeans.cuda import rows as verbs
 
