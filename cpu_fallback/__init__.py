@@ -98,12 +98,11 @@ class CpuBackend:
         k: int,
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
-        only: NDArray[np.intp] | None = None,
-        before: NDArray[np.int32] | None = None,
+        exact: bool = False,
     ) -> Clusters:
         from cpu_fallback import rows as verbs
 
-        return verbs.cluster_sums(rows, labels, k, weight, into, only, before)
+        return verbs.cluster_sums(rows, labels, k, weight, into, exact)
 
     def assign(
         self,
@@ -117,6 +116,13 @@ class CpuBackend:
         from cpu_fallback import rows as verbs
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms, second)
+
+    def select(
+        self, clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None
+    ) -> Clusters:
+        from cpu_fallback import rows as verbs
+
+        return verbs.select(clusters, which, into)
 
     def move(
         self,

@@ -36,6 +36,7 @@ __all__ = [
     "matrix",
     "move",
     "project",
+    "select",
     "squared_norms",
 ]
 
@@ -106,22 +107,16 @@ def cluster_sums(
     k: int,
     weight: NDArray[np.float64] | None = None,
     into: Clusters | None = None,
-    only: NDArray[np.intp] | None = None,
-    before: NDArray[np.int32] | None = None,
+    exact: bool = False,
 ) -> Clusters:
     n = rows.shape[0]
     totals = _totals(labels, weight, k)
-    if into is not None and before is not None and compiled.can_take(rows):  # noqa: SIM102
-        if compiled.follow(into, rows, before, labels, weight):
-            return Clusters(into.sums, totals, into.squared_norms)
     if _is_csr(rows) and compiled.can_take(rows):
         spare = None if into is None else into.sums
-        found, squares = compiled.sum_rows(rows, labels, k, weight, spare, only)
-        return Clusters(found, totals if only is None else totals[only], squares)
-    if only is not None:
-        some = cluster_sums(rows, labels, k, weight, into)
-        sums = np.ascontiguousarray(some.sums[:, only])
-        return Clusters(sums, totals[only], some.squared_norms[only])
+        # In float64 the last bits of what comes and goes would remain.
+        follows = exact and k > 1 and rows.dtype == np.float32
+        found, squares = compiled.sum_rows(rows, labels, k, weight, spare, follows)
+        return Clusters(found, totals, squares, follows)
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
     if not _is_csr(rows) and compiled.can_take(rows):
@@ -135,11 +130,11 @@ def cluster_sums(
         sums[by_cluster.indices, cluster] = by_cluster.data
         norms = _totals(cluster, np.square(by_cluster.data), k)
         return Clusters(sums, totals, norms)
-    exact = np.zeros((k, rows.shape[1]))
+    wide = np.zeros((k, rows.shape[1]))
     step = max(1, ELEMENTS_PER_CHUNK // rows.shape[1])
     for start in range(0, n, step):
-        exact += members[:, start : start + step] @ rows[start : start + step].astype(np.float64)
-    return _clusters_of_dense(exact, totals, rows.dtype)
+        wide += members[:, start : start + step] @ rows[start : start + step].astype(np.float64)
+    return _clusters_of_dense(wide, totals, rows.dtype)
 
 
 def _clusters_of_dense(
@@ -222,6 +217,15 @@ def assign(
     step = max(64, SCORES_PER_CHUNK // k)
     _for_each_chunk(rows, step, work)
     return Assignment(nearest, cost, next_best, own)
+
+
+def select(clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None) -> Clusters:
+    sums: Matrix = clusters.sums
+    if isinstance(sums, Sums):
+        sums = sums.select(which, None if into is None else into.sums)
+    else:
+        sums = np.ascontiguousarray(sums[:, which])
+    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
 
 
 def distances(

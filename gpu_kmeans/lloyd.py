@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import UnsupportedOnBackend
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
-from gpu_kmeans.unchanged import are_few, changed_by, may_pay, nearest_again, outdated
+from gpu_kmeans.unchanged import are_few, may_pay, nearest_again
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
+
+FEW = 64
+"""Sums follow the rows that moved while these are at most one in so many."""
 
 Report = Callable[[str, float, int], bool]
 """Told the stage, the inertia and the number of rows that moved; true means stop."""
@@ -87,10 +90,10 @@ def lloyd(
         stopped = report("lloyd", norms + rows.weighted(found.cost), int(moved))
         if moved == 0:
             break
-        shift = means.update(before, found, shifted=tol > 0)
+        shift = means.update(found, shifted=tol > 0)
         if stopped or shift <= tol:
             break
-    return Settled(labels, means.all(), n_iter, stopped)
+    return Settled(labels, means.all, n_iter, stopped)
 
 
 class _Means:
@@ -99,77 +102,67 @@ class _Means:
     def __init__(self, backend: Backend, rows: Rows, start: Clusters) -> None:
         self.backend = backend
         self.rows = rows
-        self.k = len(start.weight)
-        self._pruned = may_pay(rows.matrix, self.k)
-        self._labels = np.empty(0, dtype=np.int32)
-        self._all = start
-        self._all_of: NDArray[np.int32] | None = None
-        """The labels whose sums they are: of clusters that changed since, they are outdated. None
-        for the start, and where rows stand for empty clusters, which is so for one iteration."""
-        self._changed = np.zeros(self.k, dtype=bool)
+        self.all = start
+        self._labels: NDArray[np.int32] | None = None
+        """Whose means they are. None for the start, and where rows stand for empty clusters,
+        which is so for one iteration."""
+        self._pruned = may_pay(rows.matrix, len(start.weight))
         self._some: Clusters | None = None
-        """The changed ones, where these are few."""
+        """Those that changed, where these are few."""
+        self._last_some: Clusters | None = None
+        self._changed = np.zeros(len(start.weight), dtype=bool)
         self._spare: Clusters | None = None
-        self._spare_of: NDArray[np.int32] | None = None
-
-    def all(self) -> Clusters:
-        """The means of all clusters, formed where they are not yet."""
-        if self._some is not None:
-            self._form_all(self._labels)
-        return self._all
 
     def nearest(self, before: Assignment | None) -> Assignment:
         """Assign the rows, given what they were assigned to before the last update."""
         matrix = self.rows.matrix
         if before is None or self._some is None:
-            return self.backend.assign(matrix, self._all, second=self._pruned)
-        return nearest_again(self.backend, matrix, before, self._changed, self._some, self._all)
+            return self.backend.assign(matrix, self.all, second=self._pruned)
+        return nearest_again(self.backend, matrix, before, self._changed, self._some, self.all)
 
-    def update(self, before: Assignment | None, found: Assignment, shifted: bool) -> float:
+    def update(self, found: Assignment, shifted: bool) -> float:
         """Form the means of what was found; return the sum of their squared shifts, if asked."""
-        labels = found.nearest
-        if before is not None and self._pruned and self._all_of is not None:
-            full = np.bincount(labels, self.rows.weight, minlength=self.k) > 0
-            now = changed_by(before.nearest, labels, self.k)
-            if full.all() and are_few(now):
-                self._labels = labels
-                self._update_few(now)
-                if not shifted:
-                    return np.inf
-                which = np.flatnonzero(now)
-                both = (self._sums(each, only=which) for each in (before.nearest, labels))
-                return self.backend.centroid_shift(*both)
-        old = self.all() if shifted else None
-        self._form_all(labels, keep=shifted)
-        if relocate_empty(self.backend, self.rows, self._all, found):
-            self._all_of = None
-        return np.inf if old is None else self.backend.centroid_shift(old, self._all)
-
-    def _update_few(self, now: NDArray[np.bool_]) -> None:
-        """Form the sums of clusters that changed now, and of those that did since all were."""
-        changed = self._changed | now
-        if not are_few(changed) or outdated(changed, now):
-            self._form_all(self._labels)
-            changed = now
-        self._changed = changed
-        self._some = self._sums(self._labels, only=np.flatnonzero(changed))
-
-    def _form_all(self, labels: NDArray[np.int32], keep: bool = False) -> None:
-        """Form the sums of labels, over the last ones unless these are to be kept."""
-        rows = self.rows
-        into, before = (self._spare, self._spare_of) if keep else (self._all, self._all_of)
-        if keep:
-            self._spare, self._spare_of = self._all, self._all_of
-        self._all = self.backend.cluster_sums(
-            rows.matrix, labels, self.k, rows.weight, into, before=before
-        )
-        self._all_of = self._labels = labels
-        self._changed[:] = False
+        labels, before, shift = found.nearest, self._labels, np.inf
         self._some = None
+        if before is None:
+            return self._form(found, shifted)
+        moved = np.flatnonzero(before != labels)
+        if shifted or not self._follow(moved, before, labels):
+            shift = self._form(found, shifted)
+        if self._pruned and self._labels is not None:
+            self._changed[:] = False
+            self._changed[before[moved]] = self._changed[labels[moved]] = True
+            if are_few(self._changed):
+                which = np.flatnonzero(self._changed)
+                self._some = self.backend.select(self.all, which, self._last_some)
+                self._last_some = self._some
+        return shift
 
-    def _sums(self, labels: NDArray[np.int32], only: NDArray[np.intp]) -> Clusters:
+    def _follow(
+        self, moved: NDArray[np.intp], before: NDArray[np.int32], labels: NDArray[np.int32]
+    ) -> bool:
+        """Bring the sums up to date, where that is as good as to form them anew, and less."""
+        if not self.all.follows or len(moved) * FEW > len(labels):
+            return False
         rows = self.rows
-        return self.backend.cluster_sums(rows.matrix, labels, self.k, rows.weight, only=only)
+        weight = np.bincount(labels, rows.weight, minlength=len(self._changed))
+        if (weight == 0).any():  # what is left of a cluster without rows would be rounding
+            return False
+        self.backend.move(self.all, rows.matrix, moved, before[moved], labels[moved], rows.weight)
+        self.all.weight[:] = weight
+        self._labels = labels
+        return True
+
+    def _form(self, found: Assignment, shifted: bool) -> float:
+        """Form the sums anew, over the last ones unless their shift is asked for."""
+        rows, labels, old = self.rows, found.nearest, self.all
+        into, self._spare = (self._spare, old) if shifted else (old, None)
+        self.all = self.backend.cluster_sums(
+            rows.matrix, labels, len(self._changed), rows.weight, into, exact=not shifted
+        )
+        relocated = relocate_empty(self.backend, rows, self.all, found)
+        self._labels = None if relocated else labels
+        return self.backend.centroid_shift(old, self.all) if shifted else np.inf
 
 
 def library_kmeans(

@@ -130,11 +130,15 @@ class Clusters:
         Total weight of each cluster; 0 for an empty one.
     squared_norms : ndarray of shape (k,), float64
         Squared Euclidean norm of each column of ``sums``.
+    follows : bool
+        Whether :meth:`Backend.move` leaves the sums as they would be if they were formed anew, but
+        for rounding in float64.
     """
 
     sums: Matrix
     weight: NDArray[np.float64]
     squared_norms: NDArray[np.float64]
+    follows: bool = False
 
     def sizes_and_spreads(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights, and ``|sum|^2 / weight``: what :meth:`Backend.assign` reckons with.
@@ -274,17 +278,13 @@ class Backend(Protocol):
         k: int,
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
-        only: NDArray[np.intp] | None = None,
-        before: NDArray[np.int32] | None = None,
+        exact: bool = False,
     ) -> Clusters:
         """Sum the rows of each cluster in float64; the result does not depend on threads.
 
         ``into``: clusters of as many features and of the rows' dtype that are not needed any
-        more; the new sums may be written over theirs. ``before``: the labels whose sums these
-        are. A backend that keeps sums in float64 may do with the rows whose labels differ.
-
-        ``only``: some of the k clusters, in rising order; the result has these alone. They are,
-        and cost sparse rows, the same as among all, bit for bit.
+        more; the new sums may be written over theirs. ``exact``: keep the sums in float64, too,
+        where that is possible and serves: they then follow moves, see :class:`Clusters`.
         """
         ...
 
@@ -309,6 +309,16 @@ class Backend(Protocol):
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
         lowest index. A row of label -1 is in none of these clusters: none is left out for it,
         and its ``own`` is 0. With ``second``, and without labels, the next best's cost is kept.
+        """
+        ...
+
+    def select(
+        self, clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None
+    ) -> Clusters:
+        """Some of the clusters, in rising order; a copy, for :meth:`assign` alone.
+
+        They cost a sparse row the same as among all, bit for bit. ``into``: selected ones that are
+        not needed any more, which may be written over.
         """
         ...
 

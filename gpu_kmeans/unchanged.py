@@ -5,7 +5,7 @@ such a cluster has only the changed ones to meet: no other can have become neare
 cluster changed is as quickly done where one of the changed clusters, its own among them, is nearer
 than any other cluster was but its own: that bound, the cost of the next best cluster, is kept for
 each row. The few rows that are left meet the other clusters again. The labels are, bit for bit,
-those of a full assignment. So the sums of the changed clusters are enough, too.
+those of a full assignment.
 
 Source: T. Kaukoranta, P. Franti & O. Nevalainen, A fast exact GLA based on code vector activity
 detection (IEEE Transactions on Image Processing 9, 2000); for text, the invariant centroids of
@@ -22,24 +22,12 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
 
-__all__ = ["are_few", "changed_by", "may_pay", "nearest_again", "outdated"]
+__all__ = ["are_few", "may_pay", "nearest_again"]
 
 WORTH_IT = 0.5
 """Share of the clusters that may have changed. Beyond, all are as quickly looked at."""
-OUTDATED, TOLERATED = 2, 8
-"""So many times the clusters that changed now, and so many more, are met rather than forming the
-sums of all again."""
 FEWEST_CLUSTERS = 64
 """Fewer clusters take little longer than some of them."""
-
-
-def changed_by(before: NDArray[np.int32], after: NDArray[np.int32], k: int) -> NDArray[np.bool_]:
-    """Which of ``k`` clusters lost or gained a row."""
-    changed = np.zeros(k, dtype=bool)
-    moved = np.flatnonzero(before != after)
-    changed[before[moved]] = True
-    changed[after[moved]] = True
-    return changed
 
 
 def may_pay(matrix: Matrix, k: int) -> bool:
@@ -55,18 +43,13 @@ def are_few(changed: NDArray[np.bool_]) -> bool:
     return int(np.count_nonzero(changed)) <= WORTH_IT * len(changed)
 
 
-def outdated(changed: NDArray[np.bool_], now: NDArray[np.bool_]) -> bool:
-    """Whether so many clusters changed before that it pays to form the sums of all anew."""
-    return bool(np.count_nonzero(changed) > OUTDATED * np.count_nonzero(now) + TOLERATED)
-
-
 def nearest_again(
     backend: Backend,
     matrix: Matrix,
     before: Assignment,
     changed: NDArray[np.bool_],
     some: Clusters,
-    rest: Clusters,
+    every: Clusters,
 ) -> Assignment:
     """Assign rows, given what they were assigned to before some clusters changed.
 
@@ -76,29 +59,28 @@ def nearest_again(
         Of the same rows, when the clusters that have not changed were as they are now.
     changed : ndarray of shape (k,), bool
         Clusters that may be other than they were.
-    some : Clusters
-        These alone, of :meth:`~gpu_kmeans.protocol.Backend.cluster_sums`.
-    rest : Clusters
-        All k; what is said of those that changed is not looked at.
+    some, every : Clusters
+        These alone, and all k.
 
     Returns
     -------
     Assignment
         Equal to that of all clusters, but that ``second`` is at most the next best one's cost.
     """
-    nearest, cost, bound = before.nearest.copy(), before.cost.copy(), _second(before).copy()
+    own_changed = changed[before.nearest]
     found = backend.assign(matrix, some, second=True)
     candidate = np.flatnonzero(changed).astype(np.int32)[found.nearest]
-    own_changed = changed[nearest]
-    left = np.flatnonzero(own_changed & (found.cost >= bound))
-    stays = ~own_changed & _is_first(cost, nearest, found.cost, candidate)
-    leaves = np.flatnonzero(~own_changed & ~stays)
-    next_best = np.where(stays, found.cost, _second(found))
-    next_best[leaves] = np.minimum(next_best[leaves], cost[leaves])
-    np.minimum(bound, next_best, out=bound)
-    nearest, cost = np.where(stays, nearest, candidate), np.where(stays, cost, found.cost)
+    # Of most rows neither the cluster changed nor is a changed one nearer.
+    stays = _is_first(before.cost, before.nearest, found.cost, candidate)
+    stays &= ~own_changed
+    nearest = np.where(stays, before.nearest, candidate)
+    cost = np.where(stays, before.cost, found.cost)
+    bound = np.minimum(_second(before), np.where(stays, found.cost, _second(found)))
+    leaves = np.flatnonzero(~(own_changed | stays))
+    bound[leaves] = np.minimum(bound[leaves], before.cost[leaves])
+    left = np.flatnonzero(own_changed & (found.cost >= _second(before)))
     if len(left):
-        others = replace(rest, weight=np.where(changed, 0.0, rest.weight))
+        others = replace(every, weight=np.where(changed, 0.0, every.weight))
         again = backend.assign(matrix[left], others, second=True)
         other = _is_first(again.cost, again.nearest, cost[left], nearest[left])
         bound[left] = np.where(

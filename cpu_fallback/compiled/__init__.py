@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpu_fallback.compiled.csr import follow, move, multiply, nearest, shift, square, sum_rows
+from cpu_fallback.compiled.csr import move, multiply, nearest, shift, square, sum_rows
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
 from cpu_fallback.compiled.sums import Sums, nonzeros
@@ -54,7 +54,6 @@ __all__ = [
     "Sums",
     "can_take",
     "count_words",
-    "follow",
     "is_there",
     "move",
     "multiply",

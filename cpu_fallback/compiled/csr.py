@@ -13,7 +13,7 @@ from cpu_fallback.compiled.library import addresses, aligned, function, plain_fu
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
 from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
-__all__ = ["follow", "move", "multiply", "nearest", "shift", "square", "sum_rows"]
+__all__ = ["move", "multiply", "nearest", "shift", "square", "sum_rows"]
 
 PRODUCTS_PER_CALL = 1 << 23
 LEAST_PRODUCTS = 1 << 16
@@ -24,8 +24,6 @@ MOST_VECTORS = 12
 """Of clusters, for which rows need no room, whatever the vectors' width: see kernels/rows.c."""
 WAYS = 4
 """Sums of one feature that are formed in turns, as in kernels/rows.c."""
-MOVED = 8
-"""Sums are brought up to date rather than formed anew where at most one row in so many moved."""
 EFFORT = 4
 """Of a column beside its non-zeros, in non-zeros."""
 TURNED_AT_ONCE, LEAST_TURNED = 4, 1 << 15
@@ -65,22 +63,13 @@ def sum_rows(
     k: int,
     weight: NDArray[np.float64] | None,
     into: Any,
-    only: NDArray[np.intp] | None,
+    exact: bool,
 ) -> tuple[Sums, NDArray[np.float64]]:
     """Sums by cluster, over those of ``into`` where they are alike, and their squared norms."""
     if k == 1:
         return _sum_all(rows, weight)
     columns, dtype = _by_column(rows, k), rows.dtype
-    if only is None or len(only) == k:
-        sums = Sums.over(into, columns.layout, k, dtype)
-    else:
-        sums = Sums.empty(columns.layout, len(only), dtype, whole=k)
-        place = np.full(k, -1, np.int32)
-        place[only] = np.arange(len(only), dtype=np.int32)
-        labels = place[labels]
-        outside = np.flatnonzero(labels < 0)
-        # Not all into one sum: each would wait for the one before.
-        labels[outside] = len(only) + outside % sums.beyond
+    sums = Sums.over(into, columns.layout, k, dtype, exact)
     keep = (
         np.ascontiguousarray(labels, dtype=np.int32),
         None if weight is None else np.ascontiguousarray(weight),
@@ -93,29 +82,7 @@ def sum_rows(
     room = (np.zeros(crew * WAYS * width), np.zeros(crew * width, np.int32), squares)
     given = (*cuts, *columns.addresses, *addresses(keep), sums.of_c)
     kernel(crew, bands, *given, *addresses(room))
-    return sums, squares[:, : sums.k].sum(axis=0)
-
-
-def follow(
-    clusters: Clusters,
-    rows: Matrix,
-    before: NDArray[np.int32],
-    labels: NDArray[np.int32],
-    weight: NDArray[np.float64] | None,
-) -> bool:
-    """Bring sums of the labels before to those of the labels now, where that is exact and less."""
-    sums, spared = clusters.sums, len(labels) // MOVED
-    if not isinstance(sums, Sums) or sums.exact is None or sums.dtype != rows.dtype:
-        return False
-    if getattr(rows, "_columns", None) is None or rows._columns[1].layout is not sums.layout:
-        return False
-    moved = np.flatnonzero(before != labels)
-    if len(moved) > spared:
-        return False
-    given = (moved, before, labels, weight, rows.indptr, rows.indices, rows.data)
-    kernel = function("follow", sums.whole, sums.dtype)
-    kernel(len(moved), *addresses(given), sums.of_c, *addresses((clusters.squared_norms,)))
-    return True
+    return sums, squares[:, :k].sum(axis=0)
 
 
 def _sum_all(rows: Matrix, weight: NDArray[np.float64] | None) -> tuple[Sums, NDArray[np.float64]]:
@@ -166,8 +133,8 @@ def shift(old: Clusters, new: Clusters) -> float:
 
 def square(rows: Matrix) -> NDArray[np.float64]:
     """Squared norm of each row."""
-    out = np.empty(rows.shape[0])
-    given = addresses((rows.indptr, np.ascontiguousarray(rows.data), out))
+    values, out = np.ascontiguousarray(rows.data), np.empty(rows.shape[0])
+    given = addresses((rows.indptr, values, out))
     function("square", 1, rows.dtype)(threads.count(), rows.shape[0], *given)
     return out
 

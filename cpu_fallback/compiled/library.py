@@ -18,8 +18,8 @@ __all__ = ["addresses", "aligned", "function", "kernels", "plain_function", "vec
 
 LIBRARY = "librows.so"
 PARAMETERS = {
+    "choose": (4, 5),
     "find": (3, 3),
-    "follow": (1, 9),
     "gather": (3, 4),
     "move": (1, 9),
     "multiply": (3, 6),

@@ -9,7 +9,7 @@ two lines of the cache, and a thousand numbers are in 63 that must come from far
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -27,8 +27,8 @@ RARE = 4
 """A feature is rare when at most one row for this many clusters has it,"""
 FEWEST_CLUSTERS = 64
 """and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
-BEYOND = 4
-"""Sums of rows that are in none of the clusters asked for, of which each takes a part."""
+NUMBERS_AT_ONCE, BANDS = 1 << 16, 64
+FEW_VECTORS = 2
 SMALL = 1 << 20
 """Of so few sums there is a run for each feature, whether it has any or not."""
 
@@ -38,7 +38,16 @@ class _SumsOfC(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "lists", "whole")),
         *(
             (name, ctypes.c_void_p)
-            for name in ("place", "runs", "spans", "entries", "members", "exact")
+            for name in (
+                "place",
+                "runs",
+                "spans",
+                "entries",
+                "members",
+                "exact",
+                "exact_entries",
+                "rare_runs",
+            )
         ),
     )
 
@@ -66,7 +75,7 @@ class Layout:
     place: NDArray[np.int32]
     start: NDArray[np.int32]
     frequent: NDArray[np.intp]
-    rare: NDArray[np.intp]
+    rare: NDArray[np.int32]
     room: int
     plain: bool = False
 
@@ -74,7 +83,7 @@ class Layout:
     def plainly(cls, n_features: int) -> Layout:
         """Each feature's run in its own place."""
         every, none = np.arange(n_features), np.zeros(n_features, np.int32)
-        return cls(every.astype(np.int32), none, every, every[:0], 0, plain=True)
+        return cls(every.astype(np.int32), none, every, none[:0], 0, plain=True)
 
     @classmethod
     def of(cls, counts: IntArray, k: int) -> Layout:
@@ -90,7 +99,7 @@ class Layout:
         place[frequent] = np.arange(n_frequent, dtype=np.int32)
         start = np.zeros(len(counts), np.int32)
         start[rare] = np.cumsum(room) - room
-        return cls(place, start, frequent, rare[room > 0], int(room.sum()))
+        return cls(place, start, frequent, rare[room > 0].astype(np.int32), int(room.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +115,10 @@ class Sums:
     k, whole : int
         How many clusters are here, and how many there are in all: on that depends in what order
         numbers are added.
-    exact : ndarray of float64, or None
-        The runs of float32 sums before they are rounded, where they are few.
+    exact, exact_entries : ndarray of float64, or None
+        Runs and what is listed, before they were rounded: where rows come and go.
+    rare_runs : ndarray, or None
+        Runs of the rare features, too, in the place of lists.
     """
 
     layout: Layout
@@ -118,37 +129,45 @@ class Sums:
     entries: NDArray[Any]
     members: NDArray[np.int32]
     exact: NDArray[np.float64] | None
+    exact_entries: NDArray[np.float64] | None
+    rare_runs: NDArray[Any] | None = None
 
     @classmethod
-    def empty(cls, layout: Layout, k: int, dtype: Any, whole: int | None = None) -> Sums:
-        """Make room for sums of any value: of all clusters, or of some and of what is beyond."""
+    def empty(
+        cls, layout: Layout, k: int, dtype: Any, whole: int | None = None, exact: bool = False
+    ) -> Sums:
+        """Make room for sums of any value."""
         entry = np.dtype([("cluster", np.int32), ("value", dtype)], align=True)
         spans = np.zeros((len(layout.place), 2), np.int32)
         spans[:, 0] = layout.start
         whole = k if whole is None else whole
-        width = _vectors(k, whole, dtype) * _lanes(whole, dtype)
+        lanes = vector_bytes(whole, dtype) // int(np.dtype(dtype).itemsize)
+        width = -(-k // lanes) * lanes
         # No power of two from run to run, or all runs would compete for the same cache.
-        width += _lanes(whole, dtype) if width * np.dtype(dtype).itemsize % 1024 == 0 else 0
-        shape = (len(layout.frequent) + 1, width)
-        keeps = k == whole <= _lanes(k, dtype) and dtype == np.float32
+        width += lanes if width * np.dtype(dtype).itemsize % 1024 == 0 else 0
+        shape, room = (len(layout.frequent) + 1, width), layout.room
         return cls(
             layout,
             k,
             whole,
             aligned(np.zeros, shape, dtype),
             spans,
-            np.zeros(layout.room, entry),
-            np.zeros(layout.room, np.int32),
-            np.zeros(shape) if keeps else None,
+            np.zeros(room, entry),
+            np.zeros(room, np.int32),
+            np.zeros(shape) if exact else None,
+            np.zeros(room) if exact else None,
         )
 
     @classmethod
-    def over(cls, spare: Any, layout: Layout, k: int, dtype: Any) -> Sums:
+    def over(cls, spare: Any, layout: Layout, k: int, dtype: Any, exact: bool) -> Sums:
         """Take sums that are not needed any more, where they are alike, or make room."""
         alike = isinstance(spare, Sums) and spare.layout is layout
-        if alike and (spare.k, spare.whole, spare.dtype) == (k, k, dtype):
+        if alike and (spare.k, spare.whole, spare.dtype, spare.exact is not None) == (
+            *(k, k, dtype),
+            exact,
+        ):
             return cast(Sums, spare)
-        return cls.empty(layout, k, dtype)
+        return cls.empty(layout, k, dtype, exact=exact)
 
     @classmethod
     def of(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
@@ -202,6 +221,10 @@ class Sums:
         feature, at = self._listed(self.spans[part, 0], length)
         listed = self.entries[at]
         out[feature, listed["cluster"]] = listed["value"]
+        if self.rare_runs is not None:
+            is_rare = np.zeros(len(self.spans), bool)
+            is_rare[self.layout.rare] = True
+            out[is_rare[part]] = self.rare_runs[self.spans[part, 0][is_rare[part]], : self.k]
         return out
 
     def scaled(self, scale: NDArray[Any]) -> NDArray[Any]:
@@ -221,15 +244,42 @@ class Sums:
         before = np.cumsum(length) - length
         return feature, np.repeat(start - before, length) + np.arange(len(feature))
 
+    def select(self, which: NDArray[np.intp], into: Any) -> Sums:
+        """Some clusters, in rising order, over those of ``into`` where these are alike."""
+        chosen = self._chosen(len(which), into)
+        place = np.full(self.k, -1, np.int32)
+        place[which] = np.arange(len(which), dtype=np.int32)
+        rare, numbers = self.layout.rare, which.astype(np.int32)
+        sizes = (len(self.layout.frequent), len(rare))
+        bands = max(1, min(BANDS, (sizes[0] * len(which) + self.layout.room) // NUMBERS_AT_ONCE))
+        kernel = function("choose", self.whole, self.dtype)
+        given = addresses((rare, numbers, place))
+        kernel(threads.count(), bands, *sizes, *given, self.of_c, chosen.of_c)
+        return chosen
+
+    def _chosen(self, k: int, spare: Any) -> Sums:
+        """Room for some clusters.
+
+        Where they are few, rare features have runs, too: of one vector or two, they are read faster
+        than lists. Zeros in them, and sums of clusters that are not chosen, change no digit.
+        """
+        new = Sums.empty(self.layout, k, self.dtype, whole=self.whole)
+        alike = isinstance(spare, Sums) and spare.layout is self.layout
+        if alike and spare.whole == self.whole and spare._vectors == new._vectors:
+            return replace(cast(Sums, spare), k=k)
+        if new._vectors > FEW_VECTORS or not self.layout.room:
+            return new
+        shape = len(self.layout.rare), new.runs.shape[1]
+        return replace(new, rare_runs=aligned(np.empty, shape, self.dtype))
+
     @cached_property
     def filled(self) -> int:
         """Of a run, the numbers in whole vectors; more may stand between it and the next."""
-        return _vectors(self.k, self.whole, self.dtype) * _lanes(self.whole, self.dtype)
+        return self._vectors * (vector_bytes(self.whole, self.dtype) // self.dtype.itemsize)
 
-    @property
-    def beyond(self) -> int:
-        """Places in a run after those of the clusters."""
-        return self.filled - self.k
+    @cached_property
+    def _vectors(self) -> int:
+        return -(-self.k * self.dtype.itemsize // vector_bytes(self.whole, self.dtype))
 
     @cached_property
     def of_c(self) -> int:
@@ -239,9 +289,8 @@ class Sums:
     @cached_property
     def _struct(self) -> _SumsOfC:
         arrays = (self.layout.place, self.runs, self.spans, self.entries, self.members)
-        pointers = addresses((*arrays, self.exact))
-        n_vectors = _vectors(self.k, self.whole, self.dtype)
-        numbers = (self.k, n_vectors, self.runs.shape[1], self.layout.room, self.whole)
+        pointers = addresses((*arrays, self.exact, self.exact_entries, self.rare_runs))
+        numbers = (self.k, self._vectors, self.runs.shape[1], self.layout.room, self.whole)
         return _SumsOfC(*numbers, *pointers)
 
 
@@ -256,14 +305,3 @@ def nonzeros(centroids: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.flo
 def rare_at_most(k: int) -> int:
     """How many rows have a rare feature at most, for k clusters."""
     return k // RARE if k >= FEWEST_CLUSTERS else 0
-
-
-def _lanes(whole: int, dtype: Any) -> int:
-    return vector_bytes(whole, dtype) // int(np.dtype(dtype).itemsize)
-
-
-def _vectors(k: int, whole: int, dtype: Any) -> int:
-    """In a run: what holds k clusters and, where they are not all, something beyond."""
-    lanes = _lanes(whole, dtype)
-    beyond = 0 if k == whole else 1 if whole <= lanes else BEYOND
-    return -(-(k + beyond) // lanes)

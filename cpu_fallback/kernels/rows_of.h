@@ -18,6 +18,7 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #define SUMS NAMED(sums)
 #define SEARCH NAMED(search)
 #define BEST NAMED(best)
+#define CHOOSING NAMED(choosing)
 #define CENTROIDS NAMED(centroids)
 #define SPREADING NAMED(spreading)
 #define MEASURING NAMED(measuring)
@@ -49,7 +50,8 @@ typedef struct {
     SPAN* spans;
     ENTRY* entries;
     int32_t* members;
-    double* exact;
+    double *exact, *exact_entries; /* before they were rounded; or null */
+    REAL* rare_runs;               /* in the place of lists, a span's start its place; or null */
 } SUMS;
 
 /* Rows to be assigned, and what is said of them and of the clusters: see `nearest`. */
@@ -191,6 +193,19 @@ INLINED void NAMED(add_lists)(const SEARCH* search, int64_t row, REAL* scores)
 {
     const SUMS* sums = search->sums;
     const int32_t end = search->rare_indptr[row + 1], last = search->rare_indptr[search->n];
+    if (sums->rare_runs) {
+        for (int32_t j = search->rare_indptr[row]; j < end; ++j) {
+            if (j + FAR_AHEAD < last) {
+                const SPAN span = sums->spans[search->rare[j + FAR_AHEAD]];
+                __builtin_prefetch(sums->rare_runs + span.start * sums->width);
+            }
+            const SPAN span = sums->spans[search->rare[j]];
+            const VECTOR* run = (const VECTOR*)(sums->rare_runs + span.start * sums->width);
+            for (int64_t v = 0; v < sums->n_vectors; ++v)
+                ((VECTOR*)scores)[v] += search->rare_values[j] * run[v];
+        }
+        return;
+    }
     for (int32_t j = search->rare_indptr[row]; j < end; ++j) {
         if (j + FAR_AHEAD < last)
             __builtin_prefetch(sums->entries + sums->spans[search->rare[j + FAR_AHEAD]].start);
@@ -630,17 +645,11 @@ LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, in
         switch ((sums->k + DOUBLES - 1) / DOUBLES) { EACH_PART(FEW) }
     double* restrict exact = all->exact + who * WAYS * width;
     int32_t* restrict seen = all->seen + who * width;
-    int32_t packed = -1;
     for (int64_t column = start; column < stop; ++column) {
         const int64_t f = all->feature[column], begin = all->colptr[column];
         const int64_t end = all->colptr[column + 1];
         int64_t j = begin;
         if (sums->place[f] < 0) {
-            /* Lists of some clusters stand close together, as nobody is to join them. */
-            if (sums->k < sums->whole) {
-                if (packed < 0) packed = sums->spans[f].start;
-                sums->spans[f].start = packed;
-            }
             ENTRY* entries = sums->entries + sums->spans[f].start;
             int32_t* members = sums->members + sums->spans[f].start;
             int32_t found = 0;
@@ -648,20 +657,20 @@ LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, in
                 const int32_t c = labels[rows[j]];
                 /* Written each time, and kept the first time: nothing to guess. */
                 entries[found].cluster = c;
-                found += c < sums->k && !seen[c];
+                found += !seen[c];
                 ++seen[c];
                 exact[c] += weight ? weight[rows[j]] * values[j] : values[j];
             }
             for (int32_t at = 0; at < found; ++at) {
                 const int32_t c = entries[at].cluster;
                 entries[at].value = (REAL)exact[c];
+                if (sums->exact) sums->exact_entries[sums->spans[f].start + at] = exact[c];
                 members[at] = seen[c];
                 squares[c] += exact[c] * exact[c];
                 exact[c] = 0;
                 seen[c] = 0;
             }
             sums->spans[f].length = found;
-            packed += found;
             continue;
         }
         const int many = end - begin > WAYS * sums->whole;
@@ -681,6 +690,8 @@ LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, in
                     exact[way * width + c] = 0;
                 }
         REAL* restrict run = sums->runs + sums->place[f] * sums->width;
+        if (sums->exact)
+            memcpy(sums->exact + sums->place[f] * sums->width, exact, width * sizeof(double));
         for (int64_t first = 0; first < width; first += LANES)
             for (int64_t c = first; c < first + LANES; ++c) {
                 run[c] = (REAL)exact[c];
@@ -693,8 +704,7 @@ LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, in
 /* Sum the columns of the rows (CSC) by cluster, in double, in bands of columns that `cuts` parts;
  * `feature` says of which feature each column is. `weight` may be null, for ones. `exact` is
  * threads * WAYS * width zeros and `seen` threads * width; the squares of the sums are added to
- * those of each band in `squares`, n_bands * width. Labels from k on, which fill up the width, are
- * those of rows that are in none of the clusters; their sums are of no account.
+ * those of each band in `squares`, n_bands * width.
  *
  * A sum that was written a moment ago is late to be read: of a feature with many rows for each
  * cluster, WAYS sums are formed in turns. */
@@ -713,63 +723,44 @@ void NAMED(sum_features)(
 static double NAMED(add)(const SUMS* sums, int32_t f, int32_t cluster, double change, int joins)
 {
     REAL* sum;
-    double before;
+    double* exact = NULL;
     if (sums->place[f] >= 0) {
-        sum = sums->runs + sums->place[f] * sums->width + cluster;
-        before = *sum;
+        const int64_t at = sums->place[f] * sums->width + cluster;
+        sum = sums->runs + at;
+        if (sums->exact) exact = sums->exact + at;
     } else {
         SPAN* span = sums->spans + f;
         ENTRY* entries = sums->entries + span->start;
         int32_t* members = sums->members + span->start;
+        double* exacts = sums->exact ? sums->exact_entries + span->start : NULL;
         int32_t at = 0;
         while (at < span->length && entries[at].cluster != cluster) ++at;
         if (at == span->length) {
             entries[at] = (ENTRY){cluster, 0};
             members[at] = 0;
+            if (exacts) exacts[at] = 0;
             ++span->length;
         }
-        sum = &entries[at].value;
-        before = *sum;
         members[at] += joins ? 1 : -1;
         if (members[at] == 0) { /* nothing but rounding is left of it */
+            const double gone = exacts ? exacts[at] : entries[at].value;
             const int32_t last = --span->length;
             entries[at] = entries[last];
             members[at] = members[last];
-            return -before * before;
+            if (exacts) exacts[at] = exacts[last];
+            return -gone * gone;
         }
+        sum = &entries[at].value;
+        if (exacts) exact = exacts + at;
     }
-    *sum = (REAL)(before + change);
-    return (*sum - before) * (*sum + before);
-}
-
-/* Add to one sum of those that are kept in double; return by how much its square grew. */
-INLINED double NAMED(add_exactly)(const SUMS* sums, int64_t at, double change)
-{
-    const double before = sums->exact[at], after = before + change;
-    sums->exact[at] = after;
-    sums->runs[at] = (REAL)after;
+    const double before = exact ? *exact : *sum;
+    double after = before + change;
+    *sum = (REAL)after;
+    if (exact)
+        *exact = after;
+    else
+        after = *sum;
     return (after - before) * (after + before);
-}
-
-/* Likewise as `move`, of sums that are kept in double; `weight` may be null, for ones. */
-void NAMED(follow)(
-    int64_t n, const int64_t* which, const int32_t* before, const int32_t* after,
-    const double* weight, const int32_t* indptr, const int32_t* indices, const REAL* values,
-    const SUMS* sums, double* squared_norms)
-{
-    for (int64_t i = 0; i < n; ++i) {
-        const int64_t row = which[i];
-        const int32_t source = before[row], target = after[row];
-        const double w = weight ? weight[row] : 1;
-        double lost = 0, gained = 0;
-        for (int64_t j = indptr[row]; j < indptr[row + 1]; ++j) {
-            const int64_t at = sums->place[indices[j]] * sums->width;
-            lost += NAMED(add_exactly)(sums, at + source, -w * values[j]);
-            gained += NAMED(add_exactly)(sums, at + target, w * values[j]);
-        }
-        squared_norms[source] += lost;
-        squared_norms[target] += gained;
-    }
 }
 
 /* Take rows out of their clusters' sums and put them into others'. */
@@ -917,6 +908,61 @@ void NAMED(spread)(
     share_out(threads, (n_features + SPREAD_BAND - 1) / SPREAD_BAND, NAMED(spread_band), &all);
 }
 
+/* Sums of which some clusters are chosen: see `choose`. */
+typedef struct {
+    int64_t n_places, n_rare, n_bands;
+    const int32_t *rare, *chosen, *place;
+    const SUMS *from, *to;
+} CHOOSING;
+
+static void NAMED(choose_band)(const void* about, int64_t band, int who)
+{
+    (void)who;
+    const CHOOSING* all = about;
+    const SUMS *from = all->from, *to = all->to;
+    for (int64_t at = band * all->n_places / all->n_bands;
+         at < (band + 1) * all->n_places / all->n_bands; ++at) {
+        const REAL* run = from->runs + at * from->width;
+        for (int64_t c = 0; c < to->k; ++c) to->runs[at * to->width + c] = run[all->chosen[c]];
+    }
+    const int64_t first = band * all->n_rare / all->n_bands;
+    const int64_t last = (band + 1) * all->n_rare / all->n_bands;
+    if (to->rare_runs)
+        for (int64_t i = first; i < last; ++i) {
+            const SPAN span = from->spans[all->rare[i]];
+            REAL* run = to->rare_runs + i * to->width;
+            memset(run, 0, to->width * sizeof(REAL));
+            for (int32_t j = span.start; j < span.start + span.length; ++j) {
+                const int32_t c = all->place[from->entries[j].cluster];
+                if (c >= 0) run[c] = from->entries[j].value;
+            }
+            to->spans[all->rare[i]] = (SPAN){(int32_t)i, 0};
+        }
+    if (first == last || to->rare_runs) return;
+    /* The lists stand close together, as nobody is to join them. */
+    int32_t written = from->spans[all->rare[first]].start;
+    for (int64_t i = first; i < last; ++i) {
+        const SPAN span = from->spans[all->rare[i]];
+        const int32_t start = written;
+        for (int32_t j = span.start; j < span.start + span.length; ++j) {
+            const int32_t c = all->place[from->entries[j].cluster];
+            to->entries[written] = (ENTRY){c, from->entries[j].value};
+            written += c >= 0;
+        }
+        to->spans[all->rare[i]] = (SPAN){start, written - start};
+    }
+}
+
+/* Some clusters' sums: those `chosen`, where `place` says of each which it is, or -1. `rare` are the
+ * features of lists, as they stand one after the other. */
+void NAMED(choose)(
+    int64_t threads, int64_t n_bands, int64_t n_places, int64_t n_rare, const int32_t* rare,
+    const int32_t* chosen, const int32_t* place, const SUMS* from, const SUMS* to)
+{
+    const CHOOSING all = {n_places, n_rare, n_bands, rare, chosen, place, from, to};
+    share_out(threads, n_bands, NAMED(choose_band), &all);
+}
+
 /* Two sums of the same features: see `shift`. */
 typedef struct {
     int64_t n_features, height;
@@ -973,6 +1019,7 @@ void NAMED(shift)(
 #undef SUMS
 #undef SEARCH
 #undef BEST
+#undef CHOOSING
 #undef CENTROIDS
 #undef SPREADING
 #undef MEASURING

@@ -113,12 +113,11 @@ class GpuBackend:
         k: int,
         weight: NDArray[np.float64] | None = None,
         into: Clusters | None = None,
-        only: NDArray[np.intp] | None = None,
-        before: NDArray[np.int32] | None = None,
+        exact: bool = False,
     ) -> Clusters:
         from gpu_kmeans.cuda import rows as verbs
 
-        return verbs.cluster_sums(rows, labels, k, weight, into, only)
+        return verbs.cluster_sums(rows, labels, k, weight, into, exact)
 
     def assign(
         self,
@@ -132,6 +131,13 @@ class GpuBackend:
         from gpu_kmeans.cuda import rows as verbs
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms, second)
+
+    def select(
+        self, clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None
+    ) -> Clusters:
+        from gpu_kmeans.cuda import rows as verbs
+
+        return verbs.select(clusters, which, into)
 
     def move(
         self,

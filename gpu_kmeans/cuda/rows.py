@@ -39,6 +39,7 @@ __all__ = [
     "matrix",
     "move",
     "project",
+    "select",
     "squared_norms",
     "to_host",
 ]
@@ -119,12 +120,8 @@ def cluster_sums(
     k: int,
     weight: NDArray[np.float64] | None = None,
     into: Clusters | None = None,
-    only: NDArray[np.intp] | None = None,
+    exact: bool = False,  # they are always formed anew: in fixed point they are not kept
 ) -> Clusters:
-    if only is not None:
-        every = cluster_sums(rows, labels, k, weight, into)
-        sums = cp.take(every.sums, _device(only, np.intp), axis=1)
-        return Clusters(sums, every.weight[only], every.squared_norms[only])
     totals = np.bincount(labels, weights=weight, minlength=k).astype(np.float64)
     if _is_csr(rows):
         return _sparse_cluster_sums(rows, labels, weight, totals, into)
@@ -262,6 +259,11 @@ def _assign_dense(
             more[start:stop] = scores.min(axis=1)
 
     each_block(rows.shape[0], 4 * sums.shape[1] * sums.dtype.itemsize, work)
+
+
+def select(clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None) -> Clusters:
+    sums = cp.take(clusters.sums, _device(which, np.intp), axis=1)
+    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
 
 
 def move(
