@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -308,6 +312,67 @@ def test_the_number_of_threads_does_not_matter(monkeypatch, count):
     assert (again.sums.dense() == one.sums.dense()).all()
     assert (again.squared_norms == one.squared_norms).all()
     assert (with_library("assign", rows, again).cost == nearest.cost).all()
+
+
+def sums_and_nearest(rows: Any, labels: np.ndarray, k: int) -> tuple[Any, Any]:
+    clusters = with_library("cluster_sums", rows, labels, k)
+    return clusters.sums.dense(), with_library("assign", rows, clusters).cost
+
+
+@needs_library
+def test_the_crew_serves_one_caller_and_the_others_help_themselves(monkeypatch):
+    """Several Python threads at once: who finds the crew at work does without."""
+    monkeypatch.setattr(threads, "count", lambda: 4)
+    monkeypatch.setattr(csr, "PRODUCTS_PER_CALL", 1000)
+    monkeypatch.setattr(csr, "SUMS_PER_BAND", 1)
+    rows = [CpuBackend().matrix(rows_of(2000, 40, seed, np.float32)) for seed in range(4)]
+    labels = np.random.default_rng(0).integers(0, 70, 2000).astype(np.int32)
+    expected = [sums_and_nearest(each, labels, 70) for each in rows]
+    found: dict[int, list[Any]] = {i: [] for i in range(4)}
+
+    def work(i: int) -> None:
+        for _ in range(20):
+            found[i].append(sums_and_nearest(rows[i], labels, 70))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    for i, (sums, cost) in enumerate(expected):
+        assert len(found[i]) == 20
+        assert all((one[0] == sums).all() and (one[1] == cost).all() for one in found[i])
+
+
+@needs_library
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_hires_a_crew_of_its_own():
+    """The parent's threads are not there: to wait for them would be to wait for ever."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED],
+        env=os.environ | {"OMP_NUM_THREADS": "3"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    parent, child = done.stdout.split()
+    assert parent == child
+
+
+FORKED = """
+import os, sys
+import numpy as np
+from scipy import sparse
+from gpu_kmeans import KMeans
+rows = sparse.random_array((3000, 400), density=0.05, rng=0, format="csr", dtype=np.float32)
+def fit():
+    kmeans = KMeans(70, init="random", n_init=1, random_state=0, backend="cpu", max_iter=5)
+    print(kmeans.fit(rows).inertia_, flush=True)
+fit()
+child = os.fork()
+if child == 0:
+    fit()
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
 
 
 @needs_library

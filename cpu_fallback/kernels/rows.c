@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "crew.h"
+#include "names.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define LOOPS_AS_VECTORS __attribute__((optimize("O3")))

@@ -1,9 +1,5 @@
 /* Included by rows.c for each width of vectors: all functions, for float and for double. */
 
-#define JOINED(name, suffix, bytes) name##_##suffix##_##bytes
-#define WITH(name, suffix, bytes) JOINED(name, suffix, bytes)
-#define NAMED(name) WITH(name, SUFFIX, VECTOR_BYTES)
-
 #define REAL float
 #define LARGEST FLT_MAX
 #define WHOLE int32_t
@@ -28,9 +24,6 @@
 #undef SUFFIX
 #undef EACH_PART
 
-#undef JOINED
-#undef WITH
-#undef NAMED
 #undef VECTOR_BYTES
 #undef MOST_VECTORS
 #undef EACH_TILE

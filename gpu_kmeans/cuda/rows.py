@@ -127,15 +127,15 @@ def cluster_sums(
         return _sparse_cluster_sums(rows, labels, weight, totals, into)
     n, n_features = rows.shape
     w = np.ones(n) if weight is None else weight
-    exact = cp.zeros((k, n_features))
+    wide = cp.zeros((k, n_features))
 
     def work(start: int, stop: int) -> None:
         members = _one_hot(labels[start:stop], w[start:stop], k)
-        exact[:] += members @ rows[start:stop].astype(np.float64)
+        wide[:] += members @ rows[start:stop].astype(np.float64)
 
     each_block(n, 8 * (k + n_features), work)
-    norms = _host(cp.square(exact).sum(axis=1))
-    return Clusters(cp.ascontiguousarray(exact.T.astype(rows.dtype)), totals, norms)
+    norms = _host(cp.square(wide).sum(axis=1))
+    return Clusters(cp.ascontiguousarray(wide.T.astype(rows.dtype)), totals, norms)
 
 
 def _sparse_cluster_sums(

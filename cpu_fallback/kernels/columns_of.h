@@ -1,0 +1,119 @@
+/* Included by rows_of.h: what looks once at each non-zero of sparse rows. */
+
+/* Part the rows' non-zeros into those of frequent features, with the place of each, and those of
+ * rare ones. */
+void NAMED(part)(
+    int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
+    const int32_t* place, int32_t* restrict frequent_indptr, int32_t* restrict places,
+    REAL* restrict frequent_values, int32_t* restrict rare_indptr, int32_t* restrict rare,
+    REAL* restrict rare_values)
+{
+    int32_t frequent = 0, rares = 0;
+    frequent_indptr[0] = rare_indptr[0] = 0;
+    for (int64_t row = 0; row < n; ++row) {
+        for (int64_t j = indptr[row]; j < indptr[row + 1]; ++j) {
+            /* Written to both, and kept in one: nothing to guess. */
+            const int32_t at = place[indices[j]], is_rare = at < 0;
+            places[frequent] = at;
+            frequent_values[frequent] = values[j];
+            frequent += !is_rare;
+            rare[rares] = indices[j];
+            rare_values[rares] = values[j];
+            rares += is_rare;
+        }
+        frequent_indptr[row + 1] = frequent;
+        rare_indptr[row + 1] = rares;
+    }
+}
+
+/* Rows to be measured: see `square` and `distances`. */
+typedef struct {
+    int64_t n, n_features;
+    const int32_t *indptr, *indices;
+    const REAL *values, *centroids;
+    const int32_t* labels;
+    double* out;
+} MEASURING;
+
+static void NAMED(square_rows)(const void* about, int64_t task, int who)
+{
+    (void)who;
+    const MEASURING* all = about;
+    const int64_t first = task * ROWS_OF_A_TASK, left = all->n - first;
+    const int64_t last = first + (left < ROWS_OF_A_TASK ? left : ROWS_OF_A_TASK);
+    for (int64_t row = first; row < last; ++row) {
+        double square = 0;
+        for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j)
+            square += (double)all->values[j] * all->values[j];
+        all->out[row] = square;
+    }
+}
+
+/* The squared norm of each row, in double. */
+void NAMED(square)(
+    int64_t threads, int64_t n, const int32_t* indptr, const REAL* values, double* out)
+{
+    const MEASURING all = {.n = n, .indptr = indptr, .values = values, .out = out};
+    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(square_rows), &all);
+}
+
+static void NAMED(multiply_rows)(const void* about, int64_t task, int who)
+{
+    (void)who;
+    const MEASURING* all = about;
+    const int64_t first = task * ROWS_OF_A_TASK, left = all->n - first;
+    const int64_t last = first + (left < ROWS_OF_A_TASK ? left : ROWS_OF_A_TASK);
+    for (int64_t row = first; row < last; ++row) {
+        const REAL* centroid = all->centroids + all->labels[row] * all->n_features;
+        double product = 0;
+        for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j)
+            product += (double)all->values[j] * centroid[all->indices[j]];
+        all->out[row] = product;
+    }
+}
+
+/* The product of each row with the centroid of its label, in double. */
+void NAMED(multiply)(
+    int64_t threads, int64_t n, int64_t n_features, const int32_t* indptr, const int32_t* indices,
+    const REAL* values, const REAL* centroids, const int32_t* labels, double* out)
+{
+    const MEASURING all = {n, n_features, indptr, indices, values, centroids, labels, out};
+    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(multiply_rows), &all);
+}
+
+/* Rows to be turned into columns: see `turn`. */
+typedef struct {
+    int64_t n;
+    const int64_t* cuts;
+    const int32_t *indptr, *indices;
+    const REAL* values;
+    const int32_t* column;
+    int32_t *next, *rows;
+    REAL* turned;
+} TURNING;
+
+static void NAMED(turn_band)(const void* about, int64_t band, int who)
+{
+    (void)who;
+    const TURNING* all = about;
+    const int64_t first = all->cuts[band], last = all->cuts[band + 1];
+    for (int64_t row = 0; row < all->n; ++row)
+        for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j) {
+            const int32_t column = all->column[all->indices[j]];
+            if (column < first || column >= last) continue;
+            const int32_t at = all->next[column]++;
+            all->rows[at] = (int32_t)row;
+            all->turned[at] = all->values[j];
+        }
+}
+
+/* Turn rows into columns, in bands of columns that `cuts` parts; `column` says which is a feature's,
+ * and `next` where each begins: afterwards it is where each ends. */
+void NAMED(turn)(
+    int64_t threads, int64_t n, int64_t n_bands, const int64_t* cuts, const int32_t* indptr,
+    const int32_t* indices, const REAL* values, const int32_t* column, int32_t* next,
+    int32_t* rows, REAL* turned)
+{
+    const TURNING all = {n, cuts, indptr, indices, values, column, next, rows, turned};
+    share_out(threads, n_bands, NAMED(turn_band), &all);
+}
