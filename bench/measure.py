@@ -13,7 +13,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["enough", "judge", "machine", "peak_bytes", "repeat", "sizes", "summary", "write"]
+__all__ = [
+    "enough",
+    "judge",
+    "machine",
+    "often",
+    "peak_bytes",
+    "repeat",
+    "sizes",
+    "summary",
+    "write",
+]
 
 PEERS = (
     "scikit-learn",
@@ -26,7 +36,10 @@ PEERS = (
 )
 
 SLOW, SLOWER = 4.0, 20.0
-"""A run that takes longer than so many seconds is repeated three times, or not at all."""
+"""A whole fit that takes longer than so many seconds is repeated three times, or not at all."""
+MOST_REPEATS, TOGETHER = 101, 2.0
+"""Short runs are repeated more often than asked for, as their times scatter more: so often at
+most, or for so many seconds."""
 
 
 def machine() -> dict[str, Any]:
@@ -74,16 +87,18 @@ def repeat(call: Callable[[], Any], times: int, warm_up: int = 1) -> dict[str, f
     return summary(seconds) | {"repeats": times, "warm_up": warm_up}
 
 
-def enough(seconds: float, wanted: int) -> tuple[int, str | None]:
-    """How often to repeat a run that takes so many seconds, and why fewer times than wanted.
+def often(seconds: float, wanted: int) -> int:
+    """How often to repeat a run that takes so many seconds: as wanted, short ones more often."""
+    return max(wanted, min(MOST_REPEATS, int(TOGETHER / max(seconds, 1e-3))))
 
-    Short runs are repeated more often, up to 25 times or one second, as their times scatter more.
-    """
+
+def enough(seconds: float, wanted: int) -> tuple[int, str | None]:
+    """How often to repeat a whole fit, and why fewer times than wanted."""
     if seconds > SLOWER and wanted > 1:
         return 1, f"one run takes {seconds:.0f} s; above {SLOWER:g} s there is only one"
     if seconds > SLOW and wanted > 3:
         return 3, f"one run takes {seconds:.1f} s; above {SLOW:g} s there are three"
-    return max(wanted, min(25, int(1 / max(seconds, 1e-3)))), None
+    return often(seconds, wanted), None
 
 
 def peak_bytes() -> int:

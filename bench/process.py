@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,37 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 """One number for all of them: a library left to itself takes all cores, or half of them."""
+KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""They would make a library's BLAS another one than its users have."""
 
 
-def apart(spec: dict[str, Any], folder: Path, *, timeout: float, memory: float) -> dict[str, Any]:
+def apart(
+    spec: dict[str, Any],
+    folder: Path,
+    *,
+    timeout: float,
+    memory: float,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Answer a spec in a process of its own; at most so many seconds and so many GiB.
 
-    The memory is that of the process as Linux reports it, looked at twenty times a second; other
-    systems set no limit.
+    ``environment`` is added to this one's. The memory is that of the process as Linux reports it,
+    looked at twenty times a second; other systems set no limit.
     """
     folder.mkdir()
     (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-    environment = os.environ | {name: str(spec["threads"]) for name in THREAD_VARIABLES}
+    inherited = {name: each for name, each in os.environ.items() if name not in KERNEL_VARIABLES}
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    variables = inherited | {name: str(spec["threads"]) for name in THREAD_VARIABLES}
+    variables |= {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    variables |= environment or {}
     with (folder / "printed").open("wb") as printed:
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
-            env=environment,
+            env=variables,
         )
         try:
             stopped = _watch(process, timeout, memory)

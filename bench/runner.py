@@ -109,6 +109,7 @@ class Runner:
             "size": case.size or None,
             "threads": threads,
             "machine": self.machine | {"threads": threads},
+            "environment": task.contestant.environment,
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:
@@ -180,7 +181,13 @@ class Runner:
                 return {"targets": targets.reached(own, wanted, []), "attempts": []}
         folder = self.store.folder / "task"
         shutil.rmtree(folder, ignore_errors=True)
-        answer = apart(spec, folder.resolve(), timeout=case.timeout, memory=case.memory)
+        answer = apart(
+            spec,
+            folder.resolve(),
+            timeout=case.timeout,
+            memory=case.memory,
+            environment=task.contestant.environment,
+        )
         if {"skipped", "failed"} & set(answer):
             return answer
         try:

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from bench import targets
+from bench import pruning, targets
 from bench.cases import CASES, QUESTIONS, TIERS, corpora, select
 from bench.compare import compare
 from bench.contestants import CONTESTANTS, Contestant
 from bench.contestants.base import CannotRun
 from bench.growth import Line, fitted
-from bench.measure import enough, judge, sizes
+from bench.measure import enough, judge, often, sizes
 from bench.process import apart
 from bench.records import read
 from bench.report import write_report
@@ -289,11 +289,39 @@ def test_sizes_count_empty_clusters() -> None:
 
 def test_long_runs_are_repeated_less_and_say_why() -> None:
     assert enough(2.0, 5) == (5, None)
-    assert enough(0.1, 5) == (10, None)  # a second's worth
+    assert enough(0.1, 5) == (20, None)  # two seconds' worth
     few, because = enough(5.0, 5)
     assert few == 3 and because is not None and "5.0 s" in because
     one, because = enough(60.0, 5)
     assert one == 1 and because is not None and "60 s" in because
+
+
+def test_iterations_are_repeated_as_asked_however_long_and_short_ones_more_often() -> None:
+    assert often(100.0, 5) == 5
+    assert often(0.1, 5) == 20
+    assert often(1e-6, 5) == 101
+
+
+@pytest.mark.parametrize("name", ["faiss-dense", "scikit-learn"])
+def test_processes_have_the_kernels_that_users_have(name: str, tmp_path: Path, monkeypatch) -> None:
+    """Whatever is set here; FAISS has those of this processor, which it would not find."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_text('#!/bin/sh\necho "of $OPENBLAS_CORETYPE" >&2; exit 3\n')
+    (tmp_path / "python").chmod(0o755)
+    environment = CONTESTANTS[name].environment
+    spec = {"threads": 1}
+    answer = apart(spec, tmp_path / "task", timeout=20, memory=4, environment=environment)
+    said = {"faiss-dense": "of Haswell", "scikit-learn": "of"}[name]
+    assert answer["failed"].endswith(f": {said}")
+
+
+def test_loops_are_compared_with_and_without_what_saves_work() -> None:
+    found = pruning.loops("zipf-2k", k=70, seed=0, pairs=1)
+    assert found["iterations"] > 3
+    assert set(found["seconds"]) == set(pruning.WAYS)
+    assert found["same_labels"]
+    assert found["ratio"]["median"] > 0
 
 
 # -- targets -----------------------------------------------------------------------------------
@@ -369,7 +397,7 @@ def test_cases_have_names_of_their_own_and_name_what_exists() -> None:
 def test_cases_are_chosen_by_tier_name_or_corpus() -> None:
     assert {case.tier for case in select("standard", [])} == {"standard"}
     assert [case.name for case in select(None, ["zipf-63k-100"])] == ["zipf-63k-100"]
-    assert [case.k for case in select(None, ["tmdb"])] == [10, 50, 100]
+    assert [case.k for case in select(None, ["tmdb"])] == [10, 50, 100, 2, 3, 5]
     with pytest.raises(ValueError, match="no case is named nonsense"):
         select(None, ["nonsense"])
 

@@ -47,6 +47,8 @@ class Contestant:
         How it stops before it has converged; empty where it goes on.
     remark : str
         What else a reader of its figures should know.
+    environment : dict
+        Variables of its process.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,7 @@ class Contestant:
     subsamples: ClassVar[str] = ""
     stops: ClassVar[str] = ""
     remark: ClassVar[str] = ""
+    environment: ClassVar[dict[str, str]] = {}
     stops_at_target: ClassVar[bool] = False
     """Whether ``converge`` can be told an inertia to stop at."""
 
