@@ -37,7 +37,7 @@ def _way(name: str) -> Iterator[None]:
 
     without: list[tuple[Any, str, Any]] = []
     if name != "pruned":
-        without += [(unchanged, "WORTH_IT", NEVER), (lloyd, "FEW", np.inf)]
+        without += [(unchanged, "WORTH_IT", NEVER), (lloyd, "SETTLING", np.inf)]
     if name == "unpruned":
         without += [(each, "rare_at_most", lambda k: 0) for each in (csr, sums)]
     before = [(where, what, getattr(where, what)) for where, what, _ in without]

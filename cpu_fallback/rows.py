@@ -114,9 +114,9 @@ def cluster_sums(
     if _is_csr(rows) and compiled.can_take(rows):
         spare = None if into is None else into.sums
         # In float64 the last bits of what comes and goes would remain.
-        follows = exact and k > 1 and rows.dtype == np.float32
-        found, squares = compiled.sum_rows(rows, labels, k, weight, spare, follows)
-        return Clusters(found, totals, squares, follows)
+        kept = exact and k > 1 and rows.dtype == np.float32
+        found, squares = compiled.sum_rows(rows, labels, k, weight, spare, kept)
+        return Clusters(found, totals, squares, found.follows)
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
     if not _is_csr(rows) and compiled.can_take(rows):

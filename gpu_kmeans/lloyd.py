@@ -20,8 +20,8 @@ from gpu_kmeans.unchanged import are_few, may_pay, nearest_again
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
 
-FEW = 64
-"""Sums follow the rows that moved while these are at most one in so many."""
+SETTLING = 8
+"""Where at most one row in so many moved, sums are formed so that they can follow what comes."""
 
 Report = Callable[[str, float, int], bool]
 """Told the stage, the inertia and the number of rows that moved; true means stop."""
@@ -128,7 +128,8 @@ class _Means:
             return self._form(found, shifted)
         moved = np.flatnonzero(before != labels)
         if shifted or not self._follow(moved, before, labels):
-            shift = self._form(found, shifted)
+            settling = len(moved) * SETTLING <= len(labels)
+            shift = self._form(found, shifted, exact=settling and not shifted)
         if self._pruned and self._labels is not None:
             self._changed[:] = False
             self._changed[before[moved]] = self._changed[labels[moved]] = True
@@ -142,7 +143,7 @@ class _Means:
         self, moved: NDArray[np.intp], before: NDArray[np.int32], labels: NDArray[np.int32]
     ) -> bool:
         """Bring the sums up to date, where that is as good as to form them anew, and less."""
-        if not self.all.follows or len(moved) * FEW > len(labels):
+        if not self.all.follows or len(moved) * self.all.follows > len(labels):
             return False
         rows = self.rows
         weight = np.bincount(labels, rows.weight, minlength=len(self._changed))
@@ -153,12 +154,12 @@ class _Means:
         self._labels = labels
         return True
 
-    def _form(self, found: Assignment, shifted: bool) -> float:
+    def _form(self, found: Assignment, shifted: bool, exact: bool = False) -> float:
         """Form the sums anew, over the last ones unless their shift is asked for."""
         rows, labels, old = self.rows, found.nearest, self.all
         into, self._spare = (self._spare, old) if shifted else (old, None)
         self.all = self.backend.cluster_sums(
-            rows.matrix, labels, len(self._changed), rows.weight, into, exact=not shifted
+            rows.matrix, labels, len(self._changed), rows.weight, into, exact=exact
         )
         relocated = relocate_empty(self.backend, rows, self.all, found)
         self._labels = None if relocated else labels

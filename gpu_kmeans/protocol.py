@@ -130,15 +130,16 @@ class Clusters:
         Total weight of each cluster; 0 for an empty one.
     squared_norms : ndarray of shape (k,), float64
         Squared Euclidean norm of each column of ``sums``.
-    follows : bool
-        Whether :meth:`Backend.move` leaves the sums as they would be if they were formed anew, but
-        for rounding in float64.
+    follows : int
+        Where :meth:`Backend.move` leaves the sums as they would be if they were formed anew, but
+        for rounding in float64: of how many rows at most one may move before that takes longer.
+        Else 0.
     """
 
     sums: Matrix
     weight: NDArray[np.float64]
     squared_norms: NDArray[np.float64]
-    follows: bool = False
+    follows: int = 0
 
     def sizes_and_spreads(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights, and ``|sum|^2 / weight``: what :meth:`Backend.assign` reckons with.

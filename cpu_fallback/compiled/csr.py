@@ -26,8 +26,9 @@ WAYS = 4
 """Sums of one feature that are formed in turns, as in kernels/rows.c."""
 EFFORT = 4
 """Of a column beside its non-zeros, in non-zeros."""
-TURNED_AT_ONCE, LEAST_TURNED = 4, 1 << 15
-"""Bands of columns that are made at a time, as each looks at all rows, and non-zeros of one."""
+MOST_BLOCKS, LEAST_OF_BLOCK = 16, 1 << 15
+"""Blocks of rows that are looked through at a time, each with numbers of its own for all features,
+and non-zeros of one."""
 BANDS, SUMS_PER_BAND, SHIFTS_PER_BAND = 64, 1 << 18, 1 << 19
 """Bands of features whose squares are added up apart, whatever the number of threads: few enough
 to outweigh waking a thread."""
@@ -160,6 +161,7 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> list[int | None]:
         values = np.ascontiguousarray(rows.data, dtype=dtype)
         parts: tuple[NDArray[Any] | None, ...]
         if layout.room:
+            # Each non-zero is written to both, so that one more than there are has a place.
             n, room = rows.shape[0], rows.nnz + 1
             sizes = (n + 1, np.int32), (room, np.int32), (room, dtype)
             parts = tuple(np.empty(*size) for size in (*sizes, *sizes))
@@ -173,6 +175,14 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> list[int | None]:
     return found
 
 
+def _blocks(rows: Matrix) -> tuple[int, int]:
+    """How many blocks of rows to look through at a time, and their height."""
+    n = rows.shape[0]
+    blocks = max(1, min(threads.count(), MOST_BLOCKS, rows.nnz // LEAST_OF_BLOCK))
+    height = -(-n // blocks)
+    return -(-n // height), height
+
+
 class _Columns:
     """The same rows as CSC, the columns as the layout of their sums has them.
 
@@ -180,22 +190,30 @@ class _Columns:
     as for the one before, and a processor guesses it.
     """
 
-    def __init__(self, rows: Matrix, layout: Layout, counts: IntArray) -> None:
-        feature = np.concatenate((layout.frequent, layout.rare))
-        column = np.zeros(len(counts), np.int32)
-        column[feature] = np.arange(len(feature), dtype=np.int32)
+    def __init__(self, rows: Matrix, k: int) -> None:
+        (n, n_features), (blocks, height) = rows.shape, _blocks(rows)
+        crew = threads.count()
+        counts = np.zeros((blocks, n_features), np.int32)
+        given = (rows.indptr, rows.indices)
+        count = plain_function("count_features")
+        count(crew, n, n_features, height, *addresses((*given, counts)))
+        total = counts.sum(axis=0, dtype=np.int32)
+        self.layout = layout = Layout.of(total, k)
+        feature = np.concatenate((layout.frequent, layout.rare)).astype(np.int32)
         colptr = np.zeros(len(feature) + 1, np.int32)
-        np.cumsum(counts[feature], out=colptr[1:])
+        np.cumsum(total[feature], out=colptr[1:])
+        begin = np.zeros(n_features, np.int32)
+        begin[feature] = colptr[:-1]
+        # Where the non-zeros of each block and feature begin.
+        begins = begin + np.cumsum(counts, axis=0, dtype=np.int32) - counts
         turned = np.empty(rows.nnz, np.int32), np.empty(rows.nnz, rows.dtype)
-        self.layout = layout
-        self.arrays = (feature.astype(np.int32), colptr, *turned)
+        kernel = function("turn", 1, rows.dtype)
+        values = np.ascontiguousarray(rows.data)
+        kernel(crew, n, n_features, height, *addresses((*given, values, begins, *turned)))
+        self.arrays = (feature, colptr, *turned)
         self.addresses = addresses(self.arrays)
         self.effort = colptr + EFFORT * np.arange(len(colptr))
         self.cut: dict[int, NDArray[np.int64]] = {}
-        crew = threads.count()
-        bands, cuts = self.bands(max(1, min(crew, TURNED_AT_ONCE, rows.nnz // LEAST_TURNED)))
-        given = (rows.indptr, rows.indices, rows.data, column, colptr[:-1].copy(), *turned)
-        function("turn", 1, rows.dtype)(crew, rows.shape[0], bands, *cuts, *addresses(given))
 
     def bands(self, count: int) -> tuple[int, list[int | None]]:
         """Cut the columns into at most so many bands of about equal effort: how many, and where."""
@@ -211,7 +229,5 @@ def _by_column(rows: Matrix, k: int) -> _Columns:
     most = rare_at_most(k)
     if kept is None or kept[0] != most:
         rows._columns = None  # not two of them at a time
-        counts = np.zeros(rows.shape[1], np.int32)
-        plain_function("count_features")(rows.nnz, *addresses((rows.indices, counts)))
-        kept = rows._columns = (most, _Columns(rows, Layout.of(counts, k), counts))
+        kept = rows._columns = (most, _Columns(rows, k))
     return kept[1]

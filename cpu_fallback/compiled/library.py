@@ -31,11 +31,11 @@ PARAMETERS = {
     "square": (2, 3),
     "sum_dense": (5, 4),
     "sum_features": (2, 11),
-    "turn": (3, 8),
+    "turn": (4, 6),
 }
 """Of each function of ``kernels/rows_of.h``: how many integers, and then how many pointers."""
 PLAIN_PARAMETERS = {
-    "count_features": (1, 2),
+    "count_features": (4, 3),
     "find_words": (3, 5),
     "free_words": (0, 1),
     "join_words": (1, 2),

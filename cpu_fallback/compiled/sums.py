@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ RARE = 4
 FEWEST_CLUSTERS = 64
 """and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
 NUMBERS_AT_ONCE, BANDS = 1 << 16, 64
-FEW_VECTORS = 2
+FEW_VECTORS = 1
+IN_CACHE, BEYOND_CACHE = 8, 64
+"""Of how many rows at most one may move before it takes less time to form the sums anew."""
 SMALL = 1 << 20
 """Of so few sums there is a run for each feature, whether it has any or not."""
 
@@ -118,7 +120,7 @@ class Sums:
     exact, exact_entries : ndarray of float64, or None
         Runs and what is listed, before they were rounded: where rows come and go.
     rare_runs : ndarray, or None
-        Runs of the rare features, too, in the place of lists.
+        Runs of the rare features, too, in the place of lists; the last is of zeros.
     """
 
     layout: Layout
@@ -141,11 +143,8 @@ class Sums:
         spans = np.zeros((len(layout.place), 2), np.int32)
         spans[:, 0] = layout.start
         whole = k if whole is None else whole
-        lanes = vector_bytes(whole, dtype) // int(np.dtype(dtype).itemsize)
-        width = -(-k // lanes) * lanes
-        # No power of two from run to run, or all runs would compete for the same cache.
-        width += lanes if width * np.dtype(dtype).itemsize % 1024 == 0 else 0
-        shape, room = (len(layout.frequent) + 1, width), layout.room
+        shape = len(layout.frequent) + 1, _width(k, whole, dtype)
+        room = layout.room
         return cls(
             layout,
             k,
@@ -161,13 +160,17 @@ class Sums:
     @classmethod
     def over(cls, spare: Any, layout: Layout, k: int, dtype: Any, exact: bool) -> Sums:
         """Take sums that are not needed any more, where they are alike, or make room."""
-        alike = isinstance(spare, Sums) and spare.layout is layout
-        if alike and (spare.k, spare.whole, spare.dtype, spare.exact is not None) == (
-            *(k, k, dtype),
-            exact,
-        ):
-            return cast(Sums, spare)
-        return cls.empty(layout, k, dtype, exact=exact)
+        if not isinstance(spare, Sums) or spare.layout is not layout:
+            return cls.empty(layout, k, dtype, exact=exact)
+        if (spare.k, spare.whole, spare.dtype) != (k, k, dtype):
+            return cls.empty(layout, k, dtype, exact=exact)
+        if exact == (spare.exact is not None):
+            return spare
+        return replace(
+            spare,
+            exact=np.zeros(spare.runs.shape) if exact else None,
+            exact_entries=np.zeros(layout.room) if exact else None,
+        )
 
     @classmethod
     def of(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
@@ -202,6 +205,13 @@ class Sums:
     def length(self) -> NDArray[np.int32]:
         """Of each feature's list."""
         return self.spans[:, 1]
+
+    @property
+    def follows(self) -> int:
+        """See :class:`gpu_kmeans.protocol.Clusters`."""
+        if self.exact is None:
+            return 0
+        return IN_CACHE if self.runs.size <= SMALL and not self.layout.room else BEYOND_CACHE
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -260,17 +270,21 @@ class Sums:
     def _chosen(self, k: int, spare: Any) -> Sums:
         """Room for some clusters.
 
-        Where they are few, rare features have runs, too: of one vector or two, they are read faster
-        than lists. Zeros in them, and sums of clusters that are not chosen, change no digit.
+        Where they are few, rare features have runs, too: of one vector, they are read faster than
+        lists. Zeros in them, and sums of clusters that are not chosen, change no digit.
         """
-        new = Sums.empty(self.layout, k, self.dtype, whole=self.whole)
-        alike = isinstance(spare, Sums) and spare.layout is self.layout
-        if alike and spare.whole == self.whole and spare._vectors == new._vectors:
-            return replace(cast(Sums, spare), k=k)
-        if new._vectors > FEW_VECTORS or not self.layout.room:
-            return new
-        shape = len(self.layout.rare), new.runs.shape[1]
-        return replace(new, rare_runs=aligned(np.empty, shape, self.dtype))
+        room = Sums.empty(self.layout, 0, self.dtype, whole=self.whole)
+        if isinstance(spare, Sums) and spare.layout is self.layout and spare.whole == self.whole:
+            room = spare
+        new = replace(room, k=k)
+        width = _width(k, self.whole, self.dtype)
+        runs = _shaped(room.runs, (len(self.layout.frequent) + 1, width), self.dtype)
+        rare_runs = None
+        if new._vectors <= FEW_VECTORS and self.layout.room:
+            shape = len(self.layout.rare) + 1, width
+            rare_runs = _shaped(room.rare_runs, shape, self.dtype)
+            rare_runs[-1] = 0
+        return replace(new, runs=runs, rare_runs=rare_runs)
 
     @cached_property
     def filled(self) -> int:
@@ -305,3 +319,18 @@ def nonzeros(centroids: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.flo
 def rare_at_most(k: int) -> int:
     """How many rows have a rare feature at most, for k clusters."""
     return k // RARE if k >= FEWEST_CLUSTERS else 0
+
+
+def _width(k: int, whole: int, dtype: Any) -> int:
+    """Numbers from run to run: no power of two, or all runs would compete for the same cache."""
+    lanes: int = vector_bytes(whole, dtype) // np.dtype(dtype).itemsize
+    width = -(-k // lanes) * lanes
+    return width + (lanes if width and width * np.dtype(dtype).itemsize % 1024 == 0 else 0)
+
+
+def _shaped(room: NDArray[Any] | None, shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
+    """An array of a shape in the room of another one, where that is large enough."""
+    size = shape[0] * shape[1]
+    if room is None or room.size < size:
+        return aligned(np.zeros, shape, dtype)
+    return room.reshape(-1)[:size].reshape(shape)

@@ -1,7 +1,7 @@
 /* Included by rows_of.h: what looks once at each non-zero of sparse rows. */
 
 /* Part the rows' non-zeros into those of frequent features, with the place of each, and those of
- * rare ones. */
+ * rare ones. (Shared out among threads it takes longer: they would wait for new pages.) */
 void NAMED(part)(
     int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
     const int32_t* place, int32_t* restrict frequent_indptr, int32_t* restrict places,
@@ -83,37 +83,34 @@ void NAMED(multiply)(
 
 /* Rows to be turned into columns: see `turn`. */
 typedef struct {
-    int64_t n;
-    const int64_t* cuts;
+    int64_t n, n_features, height;
     const int32_t *indptr, *indices;
     const REAL* values;
-    const int32_t* column;
     int32_t *next, *rows;
     REAL* turned;
 } TURNING;
 
-static void NAMED(turn_band)(const void* about, int64_t band, int who)
+static void NAMED(turn_block)(const void* about, int64_t block, int who)
 {
     (void)who;
     const TURNING* all = about;
-    const int64_t first = all->cuts[band], last = all->cuts[band + 1];
-    for (int64_t row = 0; row < all->n; ++row)
+    const int64_t first = block * all->height, left = all->n - first;
+    const int64_t last = first + (left < all->height ? left : all->height);
+    int32_t* next = all->next + block * all->n_features;
+    for (int64_t row = first; row < last; ++row)
         for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j) {
-            const int32_t column = all->column[all->indices[j]];
-            if (column < first || column >= last) continue;
-            const int32_t at = all->next[column]++;
+            const int32_t at = next[all->indices[j]]++;
             all->rows[at] = (int32_t)row;
             all->turned[at] = all->values[j];
         }
 }
 
-/* Turn rows into columns, in bands of columns that `cuts` parts; `column` says which is a feature's,
- * and `next` where each begins: afterwards it is where each ends. */
+/* Turn rows into columns, in blocks of `height` rows; `next` says for each block and feature where
+ * its non-zeros begin, and afterwards where they end. */
 void NAMED(turn)(
-    int64_t threads, int64_t n, int64_t n_bands, const int64_t* cuts, const int32_t* indptr,
-    const int32_t* indices, const REAL* values, const int32_t* column, int32_t* next,
-    int32_t* rows, REAL* turned)
+    int64_t threads, int64_t n, int64_t n_features, int64_t height, const int32_t* indptr,
+    const int32_t* indices, const REAL* values, int32_t* next, int32_t* rows, REAL* turned)
 {
-    const TURNING all = {n, cuts, indptr, indices, values, column, next, rows, turned};
-    share_out(threads, n_bands, NAMED(turn_band), &all);
+    const TURNING all = {n, n_features, height, indptr, indices, values, next, rows, turned};
+    share_out(threads, (n + height - 1) / height, NAMED(turn_block), &all);
 }

@@ -62,10 +62,30 @@
     CASE(11) CASE(12)
 #define EACH_OF_16(CASE) EACH_OF_12(CASE) CASE(13) CASE(14) CASE(15) CASE(16)
 
-/* How many rows have each feature; counts are zeros before. */
-void count_features(int64_t nnz, const int32_t* indices, int32_t* counts)
+/* Rows whose features are to be counted: see `count_features`. */
+typedef struct {
+    int64_t n, n_features, height;
+    const int32_t *indptr, *indices;
+    int32_t* counts;
+} counting;
+
+static void count_block(const void* about, int64_t block, int who)
 {
-    for (int64_t j = 0; j < nnz; ++j) ++counts[indices[j]];
+    (void)who;
+    const counting* all = about;
+    const int64_t first = block * all->height, left = all->n - first;
+    const int64_t last = first + (left < all->height ? left : all->height);
+    int32_t* counts = all->counts + block * all->n_features;
+    for (int64_t j = all->indptr[first]; j < all->indptr[last]; ++j) ++counts[all->indices[j]];
+}
+
+/* How many rows of each block of `height` have each feature; counts are zeros before. */
+void count_features(
+    int64_t threads, int64_t n, int64_t n_features, int64_t height, const int32_t* indptr,
+    const int32_t* indices, int32_t* counts)
+{
+    const counting all = {n, n_features, height, indptr, indices, counts};
+    share_out(threads, (n + height - 1) / height, count_block, &all);
 }
 
 #define VECTOR_BYTES 16

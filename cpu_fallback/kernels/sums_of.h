@@ -21,7 +21,7 @@ typedef struct {
     ENTRY* entries;
     int32_t* members;
     double *exact, *exact_entries; /* before they were rounded; or null */
-    REAL* rare_runs;               /* in the place of lists, a span's start its place; or null */
+    REAL* rare_runs; /* in the place of lists, a span's start its place; or null */
 } SUMS;
 
 /* What is to be summed, and where: see `sum_features`. */
@@ -288,18 +288,23 @@ static void NAMED(choose_band)(const void* about, int64_t band, int who)
     }
     const int64_t first = band * all->n_rare / all->n_bands;
     const int64_t last = (band + 1) * all->n_rare / all->n_bands;
-    if (to->rare_runs)
+    if (first == last) return;
+    if (to->rare_runs) {
+        int64_t written = first;
         for (int64_t i = first; i < last; ++i) {
             const SPAN span = from->spans[all->rare[i]];
-            REAL* run = to->rare_runs + i * to->width;
-            memset(run, 0, to->width * sizeof(REAL));
+            REAL* run = to->rare_runs + written * to->width;
+            int found = 0;
             for (int32_t j = span.start; j < span.start + span.length; ++j) {
                 const int32_t c = all->place[from->entries[j].cluster];
-                if (c >= 0) run[c] = from->entries[j].value;
+                if (c < 0) continue;
+                if (!found++) memset(run, 0, to->width * sizeof(REAL));
+                run[c] = from->entries[j].value;
             }
-            to->spans[all->rare[i]] = (SPAN){(int32_t)i, 0};
+            to->spans[all->rare[i]] = (SPAN){(int32_t)(found ? written++ : all->n_rare), 0};
         }
-    if (first == last || to->rare_runs) return;
+        return;
+    }
     /* The lists stand close together, as nobody is to join them. */
     int32_t written = from->spans[all->rare[first]].start;
     for (int64_t i = first; i < last; ++i) {
@@ -315,7 +320,8 @@ static void NAMED(choose_band)(const void* about, int64_t band, int who)
 }
 
 /* Some clusters' sums: those `chosen`, where `place` says of each which it is, or -1. `rare` are the
- * features of lists, as they stand one after the other. */
+ * features of lists, as they stand one after the other. Of rare features that have runs, the last one,
+ * of zeros, is for those that none of the chosen clusters has. */
 void NAMED(choose)(
     int64_t threads, int64_t n_bands, int64_t n_places, int64_t n_rare, const int32_t* rare,
     const int32_t* chosen, const int32_t* place, const SUMS* from, const SUMS* to)
