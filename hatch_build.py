@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sysconfig
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class CompileKernels(BuildHookInterface):
             return True
         partial = root / f"{LIBRARY}.{os.getpid()}"
         command = [os.environ.get("CC", "cc"), "-O2", "-std=gnu11", "-shared", "-fPIC", "-pthread"]
-        command += ["-Wno-psabi", *map(str, sorted((root / KERNELS).glob("*.c")))]
-        command += ["-o", str(partial), "-lm"]
+        command += ["-Wno-psabi", f"-DSOURCES={self._checksum(root)}u"]
+        command += [*map(str, sorted((root / KERNELS).glob("*.c"))), "-o", str(partial), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as problem:
@@ -48,6 +49,13 @@ class CompileKernels(BuildHookInterface):
             return False
         partial.replace(root / LIBRARY)
         return True
+
+    def _checksum(self, root: Path) -> int:
+        """Of the sources; cpu_fallback/compiled/library.py takes no library of others."""
+        checksum = 0
+        for source in sorted((root / KERNELS).glob("*.[ch]")):
+            checksum = zlib.crc32(source.read_bytes(), checksum)
+        return checksum
 
     def _platform(self) -> str:
         return sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -155,7 +155,7 @@ CASES: tuple[Case, ...] = (
             k,
             CLUSTERING + (ONE_JOB if k == 10 else ()),
             iterations=20,
-            patience=10.0,
+            patience=60.0,
         )
         for k in (10, 50, 100)
     ),
@@ -167,7 +167,7 @@ CASES: tuple[Case, ...] = (
             k,
             CLUSTERING + (("text", "queries") if k == 10 else ()),
             iterations=20,
-            patience=10.0,
+            patience=60.0,
         )
         for k in (10, 100)
     ),

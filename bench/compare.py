@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.measure import spread
 from bench.records import Record, key
 from bench.report import machine_of, table, title_of
 
@@ -11,7 +12,7 @@ __all__ = ["compare"]
 def compare(old: list[Record], new: list[Record]) -> str:
     """Return Markdown: one row for each thing that both files measured.
 
-    "faster" and "slower" are said where the two spreads, lowest to highest, do not overlap.
+    "faster" and "slower" are said where the two spreads do not overlap.
     """
     before = {key(record): record for record in old}
     after = {key(record): record for record in new}
@@ -68,9 +69,10 @@ def _pair(a: float, b: float) -> list[str]:
 
 
 def _verdict(a: dict[str, float], b: dict[str, float]) -> str:
-    if b["max"] < a["min"]:
+    (low, high), (lower, higher) = spread(a), spread(b)
+    if higher < low:
         return "faster"
-    return "slower" if b["min"] > a["max"] else ""
+    return "slower" if lower > high else ""
 
 
 def _inertia(was: Record, now: Record) -> str:

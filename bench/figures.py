@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from bench.contestants import CONTESTANTS
 from bench.growth import MEASURES, SERIES, Line, fitted, points
+from bench.measure import spread
 from bench.records import Record
 from gpu_kmeans.plots import save
 from gpu_kmeans.plots.card import (
@@ -108,10 +109,13 @@ def iteration(records: list[Record]) -> Figure:
         bottom = height - top - 0.3 - size
         axes = add_axes(figure, NAMES, right=1.0, top=top + 0.3, bottom=bottom)
         _dots(axes, sorted(panel, key=lambda record: record["seconds"]["median"]))
-        low, high = min(map(_low, seconds)), max(each["max"] for each in seconds)
+        lows, highs = zip(*map(_spread, seconds), strict=True)
+        low, high = min(lows), max(highs)
         axes.set_xlim(low / 1.3, high * 1.3)
         _decades(axes, "x")
-        number_axis(axes, "x", "seconds an iteration (median, lowest to highest)")
+        number_axis(
+            axes, "x", "seconds an iteration (median; lowest to highest, of many the middle half)"
+        )
         asked = panel[0]["iterations"]
         _heading(axes, f"k = {panel[0]['k']:,}, {asked} iterations from one start")
         top += PANEL + size
@@ -122,9 +126,10 @@ def _dots(axes: Axes, records: list[Record]) -> None:
     for row, record in enumerate(records):
         seconds = record["seconds"]
         color = BLUE if _ours(record["contestant"]) else QUIET
-        axes.plot([_low(seconds), seconds["max"]], [row, row], color=color, linewidth=2)
+        low, high = _spread(seconds)
+        axes.plot([low, high], [row, row], color=color, linewidth=2)
         axes.plot(seconds["median"], row, "o", color=color, markersize=7)
-        write(axes, _short(seconds["median"]), (seconds["max"], row), (9, 0), 9)
+        write(axes, _short(seconds["median"]), (high, row), (9, 0), 9)
     axes.set_xscale("log")
     axes.set_ylim(len(records) - 0.5, -0.5)
     titles = [CONTESTANTS[record["contestant"]].title for record in records]
@@ -132,9 +137,10 @@ def _dots(axes: Axes, records: list[Record]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _low(seconds: dict[str, float]) -> float:
-    """The lowest, as far as it can be drawn: a difference of two fits can fall below zero."""
-    return max(seconds["min"], seconds["median"] / 10)
+def _spread(seconds: dict[str, float]) -> tuple[float, float]:
+    """As far as it can be drawn: a difference of two fits can fall below zero."""
+    low, high = spread(seconds)
+    return max(low, seconds["median"] / 10), high
 
 
 def _short(seconds: float) -> str:

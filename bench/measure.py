@@ -21,6 +21,7 @@ __all__ = [
     "peak_bytes",
     "repeat",
     "sizes",
+    "spread",
     "summary",
     "write",
 ]
@@ -37,6 +38,8 @@ PEERS = (
 
 SLOW, SLOWER = 4.0, 20.0
 """A whole fit that takes longer than so many seconds is repeated three times, or not at all."""
+MANY = 9
+"""From so many values on, extremes say more of the machine than of what is measured."""
 MOST_REPEATS, TOGETHER = 101, 2.0
 """Short runs are repeated more often than asked for, as their times scatter more: so often at
 most, or for so many seconds."""
@@ -119,12 +122,18 @@ def peak_bytes() -> int:
 
 
 def summary(values: list[float]) -> dict[str, float]:
-    """Median and extremes, rounded to what the measurement can tell."""
-    return {
-        "median": float(f"{statistics.median(values):.4g}"),
-        "min": float(f"{min(values):.4g}"),
-        "max": float(f"{max(values):.4g}"),
-    }
+    """Median and extremes, of many values the quartiles, rounded to what can be told."""
+    found = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    if len(values) >= MANY:
+        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+        found |= {"first_quartile": first, "third_quartile": third}
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
+
+
+def spread(seconds: dict[str, float]) -> tuple[float, float]:
+    """From where to where values lie: of many the middle half, of few all."""
+    low = seconds.get("first_quartile", seconds["min"])
+    return low, seconds.get("third_quartile", seconds["max"])
 
 
 def judge(rows: Any, labels: Any, k: int) -> float:

@@ -323,7 +323,7 @@ def queries(job: Job) -> dict[str, Any]:
 
 
 def _measured(found: dict[str, float]) -> dict[str, Any]:
-    seconds = {name: found[name] for name in ("median", "min", "max")}
+    seconds = {name: each for name, each in found.items() if name not in ("repeats", "warm_up")}
     return {
         "seconds": seconds,
         "repeats": found["repeats"],

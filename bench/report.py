@@ -13,6 +13,7 @@ from typing import Any
 from bench.cases import QUESTIONS
 from bench.contestants import CONTESTANTS, OURS, REFERENCE
 from bench.growth import SERIES, fitted, points
+from bench.measure import spread
 from bench.questions import DIFFERENCE
 from bench.records import Record
 from bench.targets import FACTORS
@@ -125,7 +126,7 @@ def _machines(records: list[Record]) -> str:
     lines.append(
         f"{len(records)} records from {first} to {last}. Each figure comes from a fresh process; "
         "peak memory is that of the whole process, libraries and rows included. Times are "
-        "medians (lowest to highest).\n"
+        "medians (lowest to highest; of nine and more, quartiles).\n"
     )
     return "\n".join(lines)
 
@@ -184,9 +185,10 @@ def _unit(values: Iterable[float]) -> tuple[str, Callable[[float], str]]:
 
 
 def _range(seconds: dict[str, float], show: Callable[[float], str]) -> str:
-    if seconds["min"] == seconds["max"]:
+    low, high = spread(seconds)
+    if low == high:
         return show(seconds["median"])
-    return f"{show(seconds['median'])} ({show(seconds['min'])} to {show(seconds['max'])})"
+    return f"{show(seconds['median'])} ({show(low)} to {show(high)})"
 
 
 def _ratio(record: Record, records: list[Record]) -> str:

@@ -6,13 +6,19 @@ chunk writes only its own rows: results are the same for any number of threads.
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from pathlib import Path
 from threading import Lock
 
 __all__ = ["count", "each"]
+
+
+CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
 
 def count() -> int:
@@ -21,8 +27,18 @@ def count() -> int:
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return min(len(os.sched_getaffinity(0)), _allowed())
     return os.cpu_count() or 1
+
+
+@cache
+def _allowed() -> int:
+    """Cores whose time a container grants; more threads would spend it sooner."""
+    try:
+        quota, period = CGROUP.read_text(encoding="ascii").split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no limit is a word
+        return sys.maxsize
 
 
 @cache
@@ -55,14 +71,28 @@ def each(work: Callable[[int], None], starts: Iterable[int]) -> None:
             while (start := take()) is not None:
                 work(start)
         except BaseException:
-            while take() is not None:
-                pass  # nobody is to go on
+            drop()  # nobody is to go on
             raise
 
+    def drop() -> None:
+        while take() is not None:
+            pass
+
+    failures: list[BaseException] = []
     helping = [_pool(helpers).submit(take_turns) for _ in range(helpers)]
     try:
         take_turns()
-    finally:
-        for one in helping:
-            if not one.cancel():
-                one.result()
+    except BaseException as failure:
+        failures.append(failure)
+    # Whatever happens, nobody is still at work afterwards: what it works on may be gone then.
+    for one in helping:
+        while not (one.cancel() or one.done()):
+            try:
+                wait([one])
+            except KeyboardInterrupt as interrupt:
+                failures.append(interrupt)
+                drop()
+        if not one.cancelled() and (theirs := one.exception()) is not None:
+            failures.append(theirs)
+    if failures:
+        raise failures[0]

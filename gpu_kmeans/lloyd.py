@@ -20,8 +20,8 @@ from gpu_kmeans.unchanged import are_few, may_pay, nearest_again
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
 
-SETTLING = 8
-"""Where at most one row in so many moved, sums are formed so that they can follow what comes."""
+SOON = 4
+"""Where so many times as many rows moved as sums can follow, they are formed for the next moves."""
 
 Report = Callable[[str, float, int], bool]
 """Told the stage, the inertia and the number of rows that moved; true means stop."""
@@ -111,6 +111,8 @@ class _Means:
         """Those that changed, where these are few."""
         self._last_some: Clusters | None = None
         self._changed = np.zeros(len(start.weight), dtype=bool)
+        self._followed = np.zeros(len(start.weight), dtype=bool)
+        """Whose sums followed moves: once they are formed anew, their last bits may be others."""
         self._spare: Clusters | None = None
 
     def nearest(self, before: Assignment | None) -> Assignment:
@@ -124,14 +126,14 @@ class _Means:
         """Form the means of what was found; return the sum of their squared shifts, if asked."""
         labels, before, shift = found.nearest, self._labels, np.inf
         self._some = None
+        self._changed[:] = False
         if before is None:
             return self._form(found, shifted)
         moved = np.flatnonzero(before != labels)
         if shifted or not self._follow(moved, before, labels):
-            settling = len(moved) * SETTLING <= len(labels)
-            shift = self._form(found, shifted, exact=settling and not shifted)
+            settles = len(moved) * self.all.follows <= SOON * len(labels)
+            shift = self._form(found, shifted, exact=settles and not shifted)
         if self._pruned and self._labels is not None:
-            self._changed[:] = False
             self._changed[before[moved]] = self._changed[labels[moved]] = True
             if are_few(self._changed):
                 which = np.flatnonzero(self._changed)
@@ -143,7 +145,7 @@ class _Means:
         self, moved: NDArray[np.intp], before: NDArray[np.int32], labels: NDArray[np.int32]
     ) -> bool:
         """Bring the sums up to date, where that is as good as to form them anew, and less."""
-        if not self.all.follows or len(moved) * self.all.follows > len(labels):
+        if not self.all.exact or len(moved) * self.all.follows > len(labels):
             return False
         rows = self.rows
         weight = np.bincount(labels, rows.weight, minlength=len(self._changed))
@@ -152,6 +154,7 @@ class _Means:
         self.backend.move(self.all, rows.matrix, moved, before[moved], labels[moved], rows.weight)
         self.all.weight[:] = weight
         self._labels = labels
+        self._followed[before[moved]] = self._followed[labels[moved]] = True
         return True
 
     def _form(self, found: Assignment, shifted: bool, exact: bool = False) -> float:
@@ -161,6 +164,8 @@ class _Means:
         self.all = self.backend.cluster_sums(
             rows.matrix, labels, len(self._changed), rows.weight, into, exact=exact
         )
+        self._changed |= self._followed
+        self._followed[:] = False
         relocated = relocate_empty(self.backend, rows, self.all, found)
         self._labels = None if relocated else labels
         return self.backend.centroid_shift(old, self.all) if shifted else np.inf

@@ -130,15 +130,18 @@ class Clusters:
         Total weight of each cluster; 0 for an empty one.
     squared_norms : ndarray of shape (k,), float64
         Squared Euclidean norm of each column of ``sums``.
+    exact : bool
+        Whether :meth:`Backend.move` leaves the sums as they would be if they were formed anew, but
+        for rounding in float64.
     follows : int
-        Where :meth:`Backend.move` leaves the sums as they would be if they were formed anew, but
-        for rounding in float64: of how many rows at most one may move before that takes longer.
-        Else 0.
+        Of how many rows at most one may move before that takes longer than to form such sums
+        anew; 0 where they cannot be exact.
     """
 
     sums: Matrix
     weight: NDArray[np.float64]
     squared_norms: NDArray[np.float64]
+    exact: bool = False
     follows: int = 0
 
     def sizes_and_spreads(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -285,7 +288,7 @@ class Backend(Protocol):
 
         ``into``: clusters of as many features and of the rows' dtype that are not needed any
         more; the new sums may be written over theirs. ``exact``: keep the sums in float64, too,
-        where that is possible and serves: they then follow moves, see :class:`Clusters`.
+        where that is possible: moves then leave them exact, see :class:`Clusters`.
         """
         ...
 
@@ -309,7 +312,8 @@ class Backend(Protocol):
         where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
         lowest index. A row of label -1 is in none of these clusters: none is left out for it,
-        and its ``own`` is 0. With ``second``, and without labels, the next best's cost is kept.
+        and its ``own`` is 0. With ``second``, asked without labels alone, the next best's
+        cost is kept.
         """
         ...
 

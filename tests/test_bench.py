@@ -24,7 +24,7 @@ from bench.compare import compare
 from bench.contestants import CONTESTANTS, Contestant
 from bench.contestants.base import CannotRun
 from bench.growth import Line, fitted
-from bench.measure import enough, judge, often, sizes
+from bench.measure import enough, judge, often, sizes, spread, summary
 from bench.process import apart
 from bench.records import read
 from bench.report import write_report
@@ -322,6 +322,14 @@ def test_loops_are_compared_with_and_without_what_saves_work() -> None:
     assert set(found["seconds"]) == set(pruning.WAYS)
     assert found["same_labels"]
     assert found["ratio"]["median"] > 0
+
+
+def test_of_many_values_the_middle_half_is_told() -> None:
+    few = summary([1.0, 2.0, 9.0])
+    assert few == {"median": 2.0, "min": 1.0, "max": 9.0}
+    assert spread(few) == (1.0, 9.0)
+    many = summary([float(value) for value in range(1, 10)])
+    assert (many["median"], spread(many)) == (5.0, (3.0, 7.0))
 
 
 # -- targets -----------------------------------------------------------------------------------

@@ -184,6 +184,71 @@ def test_some_of_many_clusters_are_those_among_all_bit_for_bit(k, dtype, share):
 
 
 @needs_library
+def test_selected_clusters_take_rows_with_features_that_no_row_had():
+    """Wherever their runs would be: their sums are zeros."""
+    backend = CpuBackend()
+    rows = sparse.random_array((3000, 500), density=0.01, rng=0, format="csr", dtype=np.float32)
+    rows = sparse.csr_array(sparse.hstack([rows, sparse.csr_array((3000, 1500), dtype=np.float32)]))
+    others = sparse.random_array((50, 2000), density=0.05, rng=1, format="csr", dtype=np.float32)
+    labels = np.random.default_rng(0).integers(0, 90, 3000).astype(np.int32)
+    every = with_library("cluster_sums", backend.matrix(rows), labels, 90)
+    assert len(every.sums.layout.frequent) > 0 < every.sums.layout.room
+    some = None
+    for chosen in (range(80), range(0, 90, 9), range(3)):  # over wider ones, and as runs
+        which = np.array(chosen)
+        some = with_library("select", every, which, some)
+        hidden = np.where(np.isin(np.arange(90), which), every.weight, 0.0)
+        found = with_library("assign", backend.matrix(others), some)
+        expected = with_library("assign", backend.matrix(others), replace(every, weight=hidden))
+        assert (found.cost == expected.cost).all()
+        assert (which[found.nearest] == expected.nearest).all()
+        assert (some.sums.dense() == every.sums.dense()[:, which]).all()
+
+
+@needs_library
+@pytest.mark.parametrize("dense", [False, True])
+def test_no_rows_have_no_sums_and_no_clusters(dense):
+    backend = CpuBackend()
+    rows = backend.matrix(np.zeros((0, 5)) if dense else sparse.csr_array((0, 5)))
+    clusters = with_library("cluster_sums", rows, np.zeros(0, np.int32), 3)
+    assert (backend.to_host(clusters.sums) == 0).all()
+    assert len(with_library("assign", rows, clusters).nearest) == 0
+
+
+@needs_library
+def test_clusters_that_followed_moves_count_as_changed_once_they_are_formed_anew(monkeypatch):
+    """Their last bits may be others then."""
+    monkeypatch.setattr(compiled, "can_take", lambda rows: True)
+    monkeypatch.setattr(unchanged, "WORTH_IT", 1.0)
+    backend, rng = CpuBackend(), np.random.default_rng(0)
+    matrix = backend.matrix(
+        sparse.random_array((4000, 300), density=0.05, rng=rng, format="csr", dtype=np.float32)
+    )
+    rows = lloyd.Rows(matrix, backend.squared_norms(matrix), None)
+    start = (np.arange(4000) % 70).astype(np.int32)
+    means = lloyd._Means(backend, rows, backend.cluster_sums(matrix, start, 70))
+    found = backend.assign(matrix, means.all, second=True)
+
+    def update(**moves: int) -> set[int]:
+        labels = start.copy()
+        for name, count in moves.items():
+            source, target = map(int, name.removeprefix("from_").split("_to_"))
+            labels[np.flatnonzero(start == source)[:count]] = target
+        means.update(replace(found, nearest=labels), shifted=False)
+        return set(np.flatnonzero(means._changed).tolist())
+
+    update()
+    assert update(from_1_to_2=1) == {1, 2}  # formed so that it can follow
+    assert update(from_1_to_2=1, from_3_to_4=2) == {3, 4}
+    assert set(np.flatnonzero(means._followed)) == {3, 4}
+    # Too many to follow: formed anew.
+    many = {f"from_{c}_to_{c + 1}": 50 for c in range(10, 60, 2)}
+    expected = {1, 2, 3, 4} | {c for at in range(10, 60, 2) for c in (at, at + 1)}
+    assert update(**many) == expected
+    assert not means._followed.any()
+
+
+@needs_library
 @pytest.mark.parametrize("k", [70, 150])
 def test_pruned_or_not_every_iteration_labels_the_same(monkeypatch, k):
     """Neither lists of rare features nor clusters at rest change a label."""
@@ -302,7 +367,7 @@ def test_rare_features_take_no_more_room_than_their_non_zeros():
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_the_number_of_threads_does_not_matter(monkeypatch, count):
     rows = CpuBackend().matrix(rows_of(3000, 40, 1, np.float32))
-    monkeypatch.setattr(csr, "PRODUCTS_PER_CALL", 1000)
+    monkeypatch.setattr(csr, "PRODUCTS_PER_TASK", 1000)
     monkeypatch.setattr(csr, "SUMS_PER_BAND", 1)
     labels = np.random.default_rng(0).integers(0, 9, 3000).astype(np.int32)
     one = with_library("cluster_sums", rows, labels, 9)
@@ -323,7 +388,7 @@ def sums_and_nearest(rows: Any, labels: np.ndarray, k: int) -> tuple[Any, Any]:
 def test_the_crew_serves_one_caller_and_the_others_help_themselves(monkeypatch):
     """Several Python threads at once: who finds the crew at work does without."""
     monkeypatch.setattr(threads, "count", lambda: 4)
-    monkeypatch.setattr(csr, "PRODUCTS_PER_CALL", 1000)
+    monkeypatch.setattr(csr, "PRODUCTS_PER_TASK", 1000)
     monkeypatch.setattr(csr, "SUMS_PER_BAND", 1)
     rows = [CpuBackend().matrix(rows_of(2000, 40, seed, np.float32)) for seed in range(4)]
     labels = np.random.default_rng(0).integers(0, 70, 2000).astype(np.int32)

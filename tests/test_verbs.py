@@ -60,9 +60,9 @@ def test_sums_that_follow_moves_are_those_formed_anew(backend, kind, case, weigh
         backend.move(clusters, rows, moved, before[moved], labels[moved], weight)
         anew = backend.cluster_sums(rows, labels, k, weight)
         sums, expected = (backend.to_host(each.sums) for each in (clusters, anew))
-        close = {"rtol": 2e-7, "atol": 1e-13} if clusters.follows else {"atol": 1e-5}
+        close = {"rtol": 2e-7, "atol": 1e-13} if clusters.exact else {"atol": 1e-5}
         np.testing.assert_allclose(sums, expected, **close)
-        atol = 1e-11 if clusters.follows else 1e-3
+        atol = 1e-11 if clusters.exact else 1e-3
         np.testing.assert_allclose(clusters.squared_norms, anew.squared_norms, atol=atol)
         np.testing.assert_allclose(clusters.weight, anew.weight, atol=1e-12)
         before = labels

@@ -15,11 +15,11 @@ from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
 
 __all__ = ["move", "multiply", "nearest", "shift", "square", "sum_rows"]
 
-PRODUCTS_PER_CALL = 1 << 23
+PRODUCTS_PER_TASK = 1 << 23
 LEAST_PRODUCTS = 1 << 16
-FEW_CALLS = 8
-"""Enough products to outweigh a call, few enough for a core's cache and, where there are fewer,
-for threads to share them out."""
+FEW_TASKS = 8
+"""Few enough products for a core's cache and, where there are fewer, for threads to share them
+out; enough to outweigh the sharing."""
 MOST_VECTORS = 12
 """Of clusters, for which rows need no room, whatever the vectors' width: see kernels/rows.c."""
 WAYS = 4
@@ -42,10 +42,10 @@ def nearest(
     width = sums.runs.shape[1]
     asked = Asked.of(n, width, dtype, q, size, *of_rows)
     kernel, of_c = function("nearest", sums.whole, dtype), sums.of_c
-    parts = _parts(rows, sums.layout, dtype)
+    parts, _arrays = _parts(rows, sums.layout, dtype)  # which another thread may replace
     products = rows.nnz * k
-    calls = max(products // PRODUCTS_PER_CALL, min(FEW_CALLS, products // LEAST_PRODUCTS), 1)
-    step = max(1, -(-n // calls))
+    tasks = max(products // PRODUCTS_PER_TASK, min(FEW_TASKS, products // LEAST_PRODUCTS), 1)
+    step = max(1, -(-n // tasks))
     crew = threads.count()
     lanes = vector_bytes(sums.whole, dtype) // dtype.itemsize
     room = None
@@ -154,8 +154,11 @@ def multiply(
     return out
 
 
-def _parts(rows: Matrix, layout: Layout, dtype: Any) -> list[int | None]:
-    """Addresses of the non-zeros of frequent features, with places, and of rare ones: kept."""
+def _parts(rows: Matrix, layout: Layout, dtype: Any) -> tuple[list[int | None], Any]:
+    """Addresses of the non-zeros of frequent features, with places, and of rare ones: kept.
+
+    And the arrays themselves, to be held as long as these are used.
+    """
     kept = getattr(rows, "_parts", None)
     if kept is None or kept[0] is not layout or kept[1] != dtype:
         values = np.ascontiguousarray(rows.data, dtype=dtype)
@@ -171,16 +174,15 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> list[int | None]:
             places = rows.indices if layout.plain else layout.place[rows.indices]
             parts = (rows.indptr, places, values, None, None, None)
         kept = rows._parts = (layout, dtype, addresses(parts), parts)
-    found: list[int | None] = kept[2]
-    return found
+    return kept[2], kept[3]
 
 
 def _blocks(rows: Matrix) -> tuple[int, int]:
     """How many blocks of rows to look through at a time, and their height."""
     n = rows.shape[0]
     blocks = max(1, min(threads.count(), MOST_BLOCKS, rows.nnz // LEAST_OF_BLOCK))
-    height = -(-n // blocks)
-    return -(-n // height), height
+    height = max(1, -(-n // blocks))
+    return max(1, -(-n // height)), height
 
 
 class _Columns:
@@ -199,7 +201,7 @@ class _Columns:
         count(crew, n, n_features, height, *addresses((*given, counts)))
         total = counts.sum(axis=0, dtype=np.int32)
         self.layout = layout = Layout.of(total, k)
-        feature = np.concatenate((layout.frequent, layout.rare)).astype(np.int32)
+        feature = layout.columns.astype(np.int32)
         colptr = np.zeros(len(feature) + 1, np.int32)
         np.cumsum(total[feature], out=colptr[1:])
         begin = np.zeros(n_features, np.int32)

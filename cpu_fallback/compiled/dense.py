@@ -18,8 +18,8 @@ from gpu_kmeans.protocol import Assignment, Matrix
 
 __all__ = ["nearest_dense", "sum_dense"]
 
-CALLS, PRODUCTS_PER_CALL = 64, 1 << 24
-"""At most so many calls, of at least so many products where there are fewer rows."""
+TASKS, PRODUCTS_PER_TASK = 64, 1 << 24
+"""At most so many tasks, of at least so many products where there are fewer rows."""
 NUMBERS_IN_CACHE = 1 << 15
 ROWS_AT_ONCE, MOST_ROWS = 6, 192
 """As in kernels/rows.c; all clusters go by as many times as many rows as the cache keeps."""
@@ -43,8 +43,8 @@ def nearest_dense(
     asked = Asked.of(n, n_vectors * lanes, dtype, q, size, *of_rows)
     kernel = function("nearest_dense", k, dtype)
     height = max(1, min(MOST_ROWS, NUMBERS_IN_CACHE // n_features) // ROWS_AT_ONCE) * ROWS_AT_ONCE
-    calls = max(1, min(CALLS, n * n_features * k // PRODUCTS_PER_CALL))
-    step = height * max(1, -(-n // (height * calls)))
+    tasks = max(1, min(TASKS, n * n_features * k // PRODUCTS_PER_TASK))
+    step = height * max(1, -(-n // (height * tasks)))
     kernel(
         *(threads.count(), n, step, n_features, n_vectors, height, *addresses((rows, columns))),
         *(*asked.questions(), *asked.answers()),
@@ -58,8 +58,8 @@ def sum_dense(
     """Sums of dense rows by cluster, of shape (k, n_features), float64."""
     n, n_features = rows.shape
     parts = max(1, min(PARTS, n // (8 * k), SUMS_APART // (k * n_features)))
-    height = -(-n // parts)
-    parts = -(-n // height)
+    height = max(1, -(-n // parts))
+    parts = max(1, -(-n // height))
     sums = np.zeros((parts, k, n_features))
     w = None if weight is None else np.ascontiguousarray(weight)
     given = (rows, np.ascontiguousarray(labels, np.int32), w, sums)

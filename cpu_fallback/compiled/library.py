@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import math
+import warnings
+import zlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,7 @@ import cpu_fallback.kernels
 __all__ = ["addresses", "aligned", "function", "kernels", "plain_function", "vector_bytes"]
 
 LIBRARY = "librows.so"
+BY_HAND = 0
 PARAMETERS = {
     "choose": (4, 5),
     "find": (3, 3),
@@ -33,7 +36,8 @@ PARAMETERS = {
     "sum_features": (2, 11),
     "turn": (4, 6),
 }
-"""Of each function of ``kernels/rows_of.h``: how many integers, and then how many pointers."""
+"""Of each function that there is for each kind of number and width of vectors: how many integers,
+and then how many pointers."""
 PLAIN_PARAMETERS = {
     "count_features": (4, 3),
     "find_words": (3, 5),
@@ -51,11 +55,31 @@ NARROW_BYTES = (16, 32)
 
 @cache
 def kernels() -> ctypes.CDLL | None:
-    """The kernels; None where there was no compiler, or another machine's built them."""
+    """The kernels; None where there was no compiler, or another machine's built them.
+
+    A library of other sources than those beside it is not taken: its functions may want other
+    arguments.
+    """
+    folder = Path(cpu_fallback.kernels.__file__).parent
     try:
-        return ctypes.CDLL(str(Path(cpu_fallback.kernels.__file__).parent / LIBRARY))
+        library = ctypes.CDLL(str(folder / LIBRARY))
     except OSError:
         return None
+    checksum = 0
+    for source in sorted(folder.glob("*.[ch]")):
+        checksum = zlib.crc32(source.read_bytes(), checksum)
+    made_of = library.sources if hasattr(library, "sources") else None
+    if made_of is not None:
+        made_of.restype = ctypes.c_uint32
+    if made_of is None or made_of() not in (BY_HAND, checksum):
+        warnings.warn(
+            "the compiled kernels are older than their sources and left out, which is slower: "
+            "install the package again",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return library
 
 
 @cache

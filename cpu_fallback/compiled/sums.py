@@ -29,15 +29,15 @@ FEWEST_CLUSTERS = 64
 """and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
 NUMBERS_AT_ONCE, BANDS = 1 << 16, 64
 FEW_VECTORS = 1
-IN_CACHE, BEYOND_CACHE = 8, 64
-"""Of how many rows at most one may move before it takes less time to form the sums anew."""
+PLAIN = 1 << 18
+"""So few sums stay in the order of the features, as there is no place to be looked up then."""
 SMALL = 1 << 20
 """Of so few sums there is a run for each feature, whether it has any or not."""
 
 
 class _SumsOfC(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "lists", "whole")),
+        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "whole")),
         *(
             (name, ctypes.c_void_p)
             for name in (
@@ -68,6 +68,8 @@ class Layout:
     frequent, rare : ndarray of int
         The frequent features by place, and the rare ones that any row has by start, the most
         frequent first: what is often read is together.
+    columns : ndarray of int
+        All of them, those of as many rows together.
     room : int
         Of all lists.
     plain : bool
@@ -78,6 +80,7 @@ class Layout:
     start: NDArray[np.int32]
     frequent: NDArray[np.intp]
     rare: NDArray[np.int32]
+    columns: NDArray[np.intp]
     room: int
     plain: bool = False
 
@@ -85,7 +88,7 @@ class Layout:
     def plainly(cls, n_features: int) -> Layout:
         """Each feature's run in its own place."""
         every, none = np.arange(n_features), np.zeros(n_features, np.int32)
-        return cls(every.astype(np.int32), none, every, none[:0], 0, plain=True)
+        return cls(every.astype(np.int32), none, every, none[:0], every, 0, plain=True)
 
     @classmethod
     def of(cls, counts: IntArray, k: int) -> Layout:
@@ -94,6 +97,8 @@ class Layout:
         less = counts.max(initial=0) - counts
         narrow = np.uint16 if less.max(initial=0) <= np.iinfo(np.uint16).max else np.int64
         order = np.argsort(less.astype(narrow), kind="stable")
+        if not rare_at_most(k) and len(counts) * k <= PLAIN:
+            return replace(cls.plainly(len(counts)), columns=order)
         n_frequent = int(np.count_nonzero(counts > rare_at_most(k)))
         frequent, rare = order[:n_frequent], order[n_frequent:]
         room = counts[rare]
@@ -101,7 +106,9 @@ class Layout:
         place[frequent] = np.arange(n_frequent, dtype=np.int32)
         start = np.zeros(len(counts), np.int32)
         start[rare] = np.cumsum(room) - room
-        return cls(place, start, frequent, rare[room > 0].astype(np.int32), int(room.sum()))
+        rare = rare[room > 0]
+        columns = np.concatenate((frequent, rare))
+        return cls(place, start, frequent, rare.astype(np.int32), columns, int(room.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,13 +214,6 @@ class Sums:
         return self.spans[:, 1]
 
     @property
-    def follows(self) -> int:
-        """See :class:`gpu_kmeans.protocol.Clusters`."""
-        if self.exact is None:
-            return 0
-        return IN_CACHE if self.runs.size <= SMALL and not self.layout.room else BEYOND_CACHE
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         return self.runs.dtype
 
@@ -283,7 +283,10 @@ class Sums:
         if new._vectors <= FEW_VECTORS and self.layout.room:
             shape = len(self.layout.rare) + 1, width
             rare_runs = _shaped(room.rare_runs, shape, self.dtype)
+            # Of features that no row has here, as of those that no chosen cluster has.
             rare_runs[-1] = 0
+            new.spans[:, 0] = len(self.layout.rare)
+        runs[-1] = 0
         return replace(new, runs=runs, rare_runs=rare_runs)
 
     @cached_property
@@ -304,7 +307,7 @@ class Sums:
     def _struct(self) -> _SumsOfC:
         arrays = (self.layout.place, self.runs, self.spans, self.entries, self.members)
         pointers = addresses((*arrays, self.exact, self.exact_entries, self.rare_runs))
-        numbers = (self.k, self._vectors, self.runs.shape[1], self.layout.room, self.whole)
+        numbers = (self.k, self._vectors, self.runs.shape[1], self.whole)
         return _SumsOfC(*numbers, *pointers)
 
 

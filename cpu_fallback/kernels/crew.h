@@ -97,7 +97,8 @@ static void* help(void* number)
             --crew.asleep;
         }
         seen = atomic_load(&crew.jobs);
-        const int joins = crew.open && mine < crew.wanted;
+        if (mine >= crew.wanted) continue; /* and sleeps */
+        const int joins = crew.open;
         const work_fn work = crew.work;
         const void* about = crew.about;
         const int64_t n_tasks = crew.n_tasks;

@@ -75,11 +75,18 @@ static inline uint64_t part(const uint8_t* at, int64_t left)
     return left < 8 ? small & ((UINT64_C(1) << 8 * left) - 1) : small;
 }
 
-/* Times a number that nobody knows beforehand: no texts can be made of words with one hash. */
+/* Times a number that nobody knows beforehand, both halves of the product: each bit of the bytes
+ * meets each of the number, and no texts can be made of words that have one hash. */
 static inline uint64_t mixed(uint64_t hash, uint64_t bytes, uint64_t key)
 {
-    hash = (hash ^ bytes) * key;
-    return hash ^ hash >> 32;
+#ifdef __SIZEOF_INT128__
+    const unsigned __int128 product = (unsigned __int128)(hash ^ bytes) * key;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    const uint64_t number = hash ^ bytes, low = (uint32_t)number * (key >> 32);
+    const uint64_t high = (number >> 32) * (uint32_t)key;
+    return number * key ^ (number >> 32) * (key >> 32) ^ low >> 32 ^ high >> 32;
+#endif
 }
 
 /* The slot where a hash belongs: its upper bits, as the lower ones are of few letters. */

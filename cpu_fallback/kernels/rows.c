@@ -1,7 +1,7 @@
 /* Assigning rows to clusters and summing them, for the CPU: see cpu_fallback/compiled.
  *
- * The functions stand in rows_of.h, and are made for each kind of number and each width of
- * vectors: a compiler takes vectors that are wider than the machine's apart and keeps none of them
+ * The functions stand in the files that rows_of.h includes, and are made for each kind of number and
+ * each width of vectors: a compiler takes vectors that are wider than the machine's apart and keeps none of them
  * in a register, which is five times slower. Which width serves is asked at run time. */
 
 #include <float.h>
@@ -132,3 +132,10 @@ int32_t widest_vectors(void)
 int32_t widest_vectors(void) { return 16; }
 
 #endif
+
+#ifndef SOURCES
+#define SOURCES 0 /* compiled by hand */
+#endif
+
+/* The checksum of what this was made of. */
+uint32_t sources(void) { return SOURCES; }

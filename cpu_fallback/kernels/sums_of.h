@@ -14,7 +14,7 @@ typedef struct {
 /* The sums of k clusters of `whole`: see Sums in compiled/sums.py. How a sum or a product is formed
  * depends on how many clusters there are in all, and not on which of them are here. */
 typedef struct {
-    int64_t k, n_vectors, width, lists, whole;
+    int64_t k, n_vectors, width, whole;
     const int32_t* place;
     REAL* runs;
     SPAN* spans;
