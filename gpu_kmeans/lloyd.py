@@ -147,8 +147,12 @@ class _Means:
         """Bring the sums up to date, where that is as good as to form them anew, and less."""
         if not self.all.exact or len(moved) * self.all.follows > len(labels):
             return False
-        rows = self.rows
-        weight = np.bincount(labels, rows.weight, minlength=len(self._changed))
+        rows, k = self.rows, len(self._changed)
+        if rows.weight is None:
+            come, go = (np.bincount(of[moved], minlength=k) for of in (labels, before))
+            weight = self.all.weight + (come - go)
+        else:  # anew, as what comes and goes would leave its rounding
+            weight = np.bincount(labels, rows.weight, minlength=k)
         if (weight == 0).any():  # what is left of a cluster without rows would be rounding
             return False
         self.backend.move(self.all, rows.matrix, moved, before[moved], labels[moved], rows.weight)

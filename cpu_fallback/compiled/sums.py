@@ -160,7 +160,7 @@ class Sums:
             spans,
             np.zeros(room, entry),
             np.zeros(room, np.int32),
-            np.zeros(shape) if exact else None,
+            np.zeros((shape[0], k)) if exact else None,
             np.zeros(room) if exact else None,
         )
 
@@ -175,7 +175,7 @@ class Sums:
             return spare
         return replace(
             spare,
-            exact=np.zeros(spare.runs.shape) if exact else None,
+            exact=np.zeros((len(spare.runs), k)) if exact else None,
             exact_entries=np.zeros(layout.room) if exact else None,
         )
 

@@ -28,10 +28,10 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t called;
     atomic_uint jobs;         /* called so far */
-    atomic_int_fast64_t next; /* task of the present job that nobody has begun */
+    atomic_int_fast64_t begun, last; /* tasks of the present job, and of those of helpers the last */
     atomic_int inside;        /* helpers that have begun */
     /* Under the lock: */
-    int hired, asleep, wanted, open;
+    int hired, asleep, wanted, open, core; /* the caller's */
     work_fn work;
     const void* about;
     int64_t n_tasks;
@@ -57,13 +57,12 @@ static void enter(void)
 
 static void leave(void) { pthread_mutex_unlock(&crew.lock); }
 
+/* The caller begins with the first task and helpers with the last one: so each has, job for job,
+ * mostly the same tasks, and what these are about in its core's cache. */
 static void take_turns(work_fn work, const void* about, int64_t n_tasks, int who)
 {
-    for (;;) {
-        const int64_t task = atomic_fetch_add(&crew.next, 1);
-        if (task >= n_tasks) return;
-        work(about, task, who);
-    }
+    for (int64_t first = 0; atomic_fetch_add(&crew.begun, 1) < n_tasks;)
+        work(about, who ? atomic_fetch_sub(&crew.last, 1) : first++, who);
 }
 
 static int64_t now(void)
@@ -72,6 +71,24 @@ static int64_t now(void)
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
+
+#ifdef __linux__
+static int core(void) { return sched_getcpu(); }
+
+/* To a core other than the caller's, if this thread may use one. */
+static void step_aside(int from)
+{
+    cpu_set_t all, others;
+    if (from < 0 || sched_getaffinity(0, sizeof all, &all) || !CPU_ISSET(from, &all)) return;
+    others = all;
+    CPU_CLR(from, &others);
+    if (!CPU_COUNT(&others) || sched_setaffinity(0, sizeof others, &others)) return;
+    sched_setaffinity(0, sizeof all, &all);
+}
+#else
+static int core(void) { return -1; }
+static void step_aside(int from) { (void)from; }
+#endif
 
 /* Look out for a job after the one `seen`. */
 static void look_out(unsigned seen)
@@ -98,17 +115,18 @@ static void* help(void* number)
         }
         seen = atomic_load(&crew.jobs);
         if (mine >= crew.wanted) continue; /* and sleeps */
-        const int joins = crew.open;
+        const int joins = crew.open, taken = crew.core;
         const work_fn work = crew.work;
         const void* about = crew.about;
         const int64_t n_tasks = crew.n_tasks;
         if (joins) atomic_fetch_add(&crew.inside, 1);
         leave();
+        if (core() == taken) step_aside(taken);
         if (joins) {
             take_turns(work, about, n_tasks, mine + 1);
             atomic_fetch_sub(&crew.inside, 1);
         }
-        look_out(seen);
+        if (taken < 0 || core() != taken) look_out(seen);
         enter();
     }
     return NULL;
@@ -162,7 +180,9 @@ static void share_out(int64_t n_threads, int64_t n_tasks, work_fn work, const vo
     crew.about = about;
     crew.n_tasks = n_tasks;
     crew.open = 1;
-    atomic_store(&crew.next, 0);
+    crew.core = core();
+    atomic_store(&crew.begun, 0);
+    atomic_store(&crew.last, n_tasks - 1);
     atomic_fetch_add(&crew.jobs, 1);
     hire(crew.wanted);
     if (crew.asleep) pthread_cond_broadcast(&crew.called);

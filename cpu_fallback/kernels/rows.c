@@ -4,6 +4,7 @@
  * each width of vectors: a compiler takes vectors that are wider than the machine's apart and keeps none of them
  * in a register, which is five times slower. Which width serves is asked at run time. */
 
+#define _GNU_SOURCE /* sched.h has what tells cores apart */
 #include <float.h>
 #include <math.h>
 #include <stdint.h>

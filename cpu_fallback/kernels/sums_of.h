@@ -20,7 +20,7 @@ typedef struct {
     SPAN* spans;
     ENTRY* entries;
     int32_t* members;
-    double *exact, *exact_entries; /* before they were rounded; or null */
+    double *exact, *exact_entries; /* runs of k and entries before they were rounded; or null */
     REAL* rare_runs; /* in the place of lists, a span's start its place; or null */
 } SUMS;
 
@@ -71,16 +71,17 @@ INLINED void NAMED(sum_few)(
         }
         for (; j < end; ++j) ADD(0);
 #undef ADD
-        const int64_t place = all->sums->place[all->feature[column]] * all->sums->width;
+        const int64_t place = all->sums->place[all->feature[column]];
         UNROLLED
         for (int part = 0; part < n_parts; ++part) {
             const DOUBLE whole = (sum[0][part] + sum[1][part]) + (sum[2][part] + sum[3][part]);
             square[part] += whole * whole;
             UNROLLED
             for (int i = 0; i < DOUBLES; ++i) {
-                const int64_t at = place + part * DOUBLES + i;
-                all->sums->runs[at] = (REAL)whole[i];
-                if (all->sums->exact) all->sums->exact[at] = whole[i];
+                const int64_t c = part * DOUBLES + i;
+                all->sums->runs[place * all->sums->width + c] = (REAL)whole[i];
+                if (all->sums->exact && c < all->sums->k)
+                    all->sums->exact[place * all->sums->k + c] = whole[i];
             }
         }
     }
@@ -151,7 +152,7 @@ LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, in
                 }
         REAL* restrict run = sums->runs + sums->place[f] * sums->width;
         if (sums->exact)
-            memcpy(sums->exact + sums->place[f] * sums->width, exact, width * sizeof(double));
+            memcpy(sums->exact + sums->place[f] * sums->k, exact, sums->k * sizeof(double));
         for (int64_t first = 0; first < width; first += LANES)
             for (int64_t c = first; c < first + LANES; ++c) {
                 run[c] = (REAL)exact[c];
@@ -185,9 +186,8 @@ static double NAMED(add)(const SUMS* sums, int32_t f, int32_t cluster, double ch
     REAL* sum;
     double* exact = NULL;
     if (sums->place[f] >= 0) {
-        const int64_t at = sums->place[f] * sums->width + cluster;
-        sum = sums->runs + at;
-        if (sums->exact) exact = sums->exact + at;
+        sum = sums->runs + sums->place[f] * sums->width + cluster;
+        if (sums->exact) exact = sums->exact + sums->place[f] * sums->k + cluster;
     } else {
         SPAN* span = sums->spans + f;
         ENTRY* entries = sums->entries + span->start;
