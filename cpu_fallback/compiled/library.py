@@ -113,11 +113,11 @@ def _declared(name: str, integers: int, pointers: int) -> Any:
     return kernel
 
 
-def addresses(arrays: Iterable[NDArray[Any] | None]) -> list[int | None]:
-    """Where each array begins, as long as the arrays live."""
+def addresses(arrays: Iterable[NDArray[Any] | None], start: int = 0) -> list[int | None]:
+    """Where row ``start`` of each array begins, as long as the arrays live."""
     return [
         # `.ctypes` takes longer.
-        None if array is None else array.__array_interface__["data"][0]
+        None if array is None else array.__array_interface__["data"][0] + start * array.strides[0]
         for array in arrays
     ]
 
