@@ -68,6 +68,8 @@ def draw(records: list[Record], folder: Path) -> dict[str, list[str]]:
         mine = [r for r in done if r["question"] == question and not r["series"]]
         for corpus in dict.fromkeys(record["corpus"]["name"] for record in mine):
             of_corpus = [record for record in mine if record["corpus"]["name"] == corpus]
+            if len({record["contestant"] for record in of_corpus}) < 2:
+                continue  # nothing to compare
             keep(question, f"{question}-{corpus}", picture(of_corpus))
     for series in SERIES:
         lines = points(records, series)

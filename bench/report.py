@@ -105,12 +105,12 @@ def table(header: list[str], rows: Iterable[list[str]], texts: int = 1) -> str:
 
 
 def _machines(records: list[Record]) -> str:
-    seen: dict[str, Record] = {}
+    seen: dict[str, list[int]] = {}
     for record in records:
-        seen.setdefault(machine_of(record), record)
-    lines = ["## Machine\n"]
-    for name, record in seen.items():
+        if record["status"] == "skipped":
+            continue
         machine = record["machine"]
+        gpu = f", {machine['gpu']}" if machine["gpu"] else ""
         memory = machine["memory_bytes"]
         held = f", {memory / 2**30:.0f} GiB of memory" if memory else ""
         installed = ", ".join(
@@ -118,10 +118,16 @@ def _machines(records: list[Record]) -> str:
             for library, version in sorted(machine["versions"].items())
             if version != "not installed" and library != "python"
         )
-        lines.append(
-            f"{name}; {machine['cores']} usable cores{held}, {machine['system']}, "
-            f"Python {machine['python']}; {installed}.\n"
+        what = (
+            f"{machine['processor']}{gpu}; {machine['cores']} usable cores{held}, "
+            f"{machine['system']}, Python {machine['python']}; {installed}"
         )
+        threads = seen.setdefault(what, [])
+        if record["threads"] not in threads:
+            threads.append(record["threads"])
+    lines = ["## Machine\n"]
+    for what, threads in seen.items():
+        lines.append(f"{what}. Threads: {' or '.join(map(str, sorted(threads)))}.\n")
     first, last = (pick(record["when"] for record in records) for pick in (min, max))
     lines.append(
         f"{len(records)} records from {first} to {last}. Each figure comes from a fresh process; "
