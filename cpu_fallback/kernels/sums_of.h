@@ -232,6 +232,13 @@ void NAMED(move)(
     for (int64_t i = 0; i < n; ++i)
         for (int64_t j = indptr[which[i]]; j < indptr[which[i] + 1]; ++j) {
             const double change = weight[i] * values[j];
+            if (j + FAR_AHEAD < indptr[which[i] + 1]) {
+                const int64_t place = sums->place[indices[j + FAR_AHEAD]];
+                if (place >= 0) {
+                    __builtin_prefetch(sums->runs + place * sums->width + source[i]);
+                    if (sums->exact) __builtin_prefetch(sums->exact + place * sums->k + source[i]);
+                }
+            }
             squared_norms[source[i]] += NAMED(add)(sums, indices[j], source[i], -change, 0);
             squared_norms[target[i]] += NAMED(add)(sums, indices[j], target[i], change, 1);
         }
