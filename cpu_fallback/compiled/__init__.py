@@ -3,35 +3,30 @@
 ``kernels`` are compiled when the package is installed, where there is a C compiler; where there is
 none, :mod:`cpu_fallback.rows` does the same with SciPy, and :mod:`cpu_fallback.terms` with NumPy
 and Arrow. Both are exact, and tests hold them equal. What the compiler buys, in turns on two cores
-with AVX-512, for 63,956 package descriptions of 79,522 terms and 1.9 million non-zeros, and for a
-synthetic corpus of that shape with more rare terms, as the share of SciPy's time (medians of
-seven):
+with AVX-512, for 63,000 synthetic texts of 79,000 terms and 1.9 million non-zeros, as the share of
+SciPy's time (medians of seven):
 
-==================  ======  =======  ========
-..                  k = 10  k = 100  k = 1000
-==================  ======  =======  ========
-assign              0.39    0.37     0.26
-assign, synthetic   0.41    0.33     0.15
-sums                0.09    0.10     0.10
-sums, synthetic     0.06    0.11     0.10
-==================  ======  =======  ========
+=======  ======  =======  ========
+..       k = 10  k = 100  k = 1000
+=======  ======  =======  ========
+assign   0.34    0.29     0.09
+sums     0.04    0.09     0.04
+=======  ======  =======  ========
 
 SciPy writes all scores and reads them three times again, and reads a number of each cluster for
 each term. Compiled, a row's products with frequent features stay in registers, and those with
-rare ones are read from lists (see :mod:`cpu_fallback.compiled.sums`): at k = 1000 that takes 0.5
-of the time with runs for all, and 0.2 on the synthetic corpus. Frequent features come first, so
-that what is read most lies together. Tried without gain: rows in the order of their clusters.
-Marking in each run the vectors that hold anything gained far less than lists. Numba would compile
-in the first run, and a library of sparse products such as MKL would still write the scores.
+rare ones are read from lists (see :mod:`cpu_fallback.compiled.sums`). Frequent features come first,
+so that what is read most lies together. Numba would compile in the first run, and a library of
+sparse products such as MKL would still write the scores; what else was tried stands with its
+figures in ``bench/results/tried.md``.
 
 Dense rows have their products in registers, too, several rows at once; what BLAS would write and
-have read again is never written. At 63,000 x 256 an assignment takes 0.9 of the time of BLAS's
-product alone, at k = 100 and at k = 1000, where NumPy takes 2.6 and 2.9 times as long as that.
+have read again is never written. At 63,000 x 256 an iteration takes 0.75 of scikit-learn's time at
+k = 100, and 0.67 at k = 1000.
 
 Words are found, hashed and counted in one pass over the texts, and the counts go straight into
-their rows. A TF-IDF fit takes 0.37 of the time that it takes with NumPy and Arrow for 63,000
-synthetic texts, 0.30 for 5,000, and 0.40 for the 4,803 TMDB overviews: 1/9.9, 1/9.6 and 1/6.6 of
-scikit-learn's (two cores, in turns).
+their rows. A TF-IDF fit takes 0.39 of the time that it takes with NumPy and Arrow for the same
+63,000 texts, 0.37 for 5,000, and 0.39 for the 4,803 TMDB overviews.
 
 A compiler takes vectors that are wider than the machine's apart and keeps none of them in a
 register. So GCC makes code for 16, 32 and 64 bytes on x86-64, and the library says which the
