@@ -105,7 +105,8 @@ def test_upload_fit_search_map_and_roll_back(
             tab.click('button:text-is("Start")')
             # What the first fit said stands there until the second one begins.
             tab.wait_for_selector(f"text=hostile-films, {clusters} clusters: done")
-            assert "inertia" in tab.inner_text("#panel-build")
+            # The panel is filled anew at a fit's end.
+            tab.wait_for_selector(r"#panel-build >> text=/Iteration \d+ · inertia/")
         assert [each["active"] for each in server.get("/v1/models/hostile-films")["versions"]] == [
             True,
             False,
