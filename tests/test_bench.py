@@ -159,7 +159,12 @@ def test_a_stopped_run_keeps_what_it_has(tmp_path: Path) -> None:
     out = tmp_path / "stopped.jsonl"
     command = ["-m", "bench", "run", "--tier", "tiny", "--out", str(out)]
     with subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, *command],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell has the commands of its background ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as run:
         deadline = time.monotonic() + 60
         while not (out.exists() and out.stat().st_size) and time.monotonic() < deadline:
