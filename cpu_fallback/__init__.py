@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gpu_kmeans.protocol import (
     Assignment,
     Clusters,
+    Drift,
     FloatArray,
     Frame,
     IntArray,
@@ -112,17 +113,18 @@ class CpuBackend:
         weight: NDArray[np.float64] | None = None,
         squared_norms: NDArray[np.float64] | None = None,
         second: bool = False,
+        which: NDArray[np.int64] | None = None,
     ) -> Assignment:
         from cpu_fallback import rows as verbs
 
-        return verbs.assign(rows, clusters, labels, weight, squared_norms, second)
+        return verbs.assign(rows, clusters, labels, weight, squared_norms, second, which)
 
-    def select(
-        self, clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None
-    ) -> Clusters:
+    def loosen(
+        self, rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
         from cpu_fallback import rows as verbs
 
-        return verbs.select(clusters, which, into)
+        return verbs.loosen(rows, found, drift, doubt)
 
     def move(
         self,

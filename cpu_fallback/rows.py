@@ -16,6 +16,7 @@ formed.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ from scipy import sparse
 
 from cpu_fallback import compiled, threads
 from cpu_fallback.compiled import Sums
+from gpu_kmeans.drift import loosen_by_products
 from gpu_kmeans.errors import InvalidParam
-from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
+from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
 __all__ = [
     "assign",
@@ -34,10 +36,10 @@ __all__ = [
     "cluster_sums",
     "clusters_from",
     "distances",
+    "loosen",
     "matrix",
     "move",
     "project",
-    "select",
     "squared_norms",
 ]
 
@@ -177,14 +179,17 @@ def assign(
     weight: NDArray[np.float64] | None = None,
     squared_norms: NDArray[np.float64] | None = None,
     second: bool = False,
+    which: NDArray[np.int64] | None = None,
 ) -> Assignment:
-    n, k = rows.shape[0], clusters.sums.shape[1]
-    dtype = clusters.sums.dtype
+    dtype, k = clusters.sums.dtype, clusters.sums.shape[1]
     size, q = clusters.sizes_and_spreads()
     if _is_csr(rows) and compiled.can_take(rows):
         sums = clusters.sums
         sums = sums if isinstance(sums, Sums) else Sums.of(sums.T, dtype)
-        return compiled.nearest(rows, sums, q, size, labels, weight, squared_norms, second)
+        asked = (q, size, labels, weight, squared_norms, second)
+        return compiled.nearest(rows, sums, *asked, which=which)
+    rows = rows if which is None else rows[which]
+    n = rows.shape[0]
     dense = _dense(clusters.sums)
     if not _is_csr(rows) and compiled.can_take(rows) and rows.dtype == dtype:
         return compiled.nearest_dense(rows, dense, q, size, labels, weight, squared_norms, second)
@@ -227,13 +232,12 @@ def assign(
     return Assignment(nearest, cost, next_best, own)
 
 
-def select(clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None) -> Clusters:
-    sums: Matrix = clusters.sums
-    if isinstance(sums, Sums):
-        sums = sums.select(which, None if into is None else into.sums)
-    else:
-        sums = np.ascontiguousarray(sums[:, which])
-    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
+def loosen(
+    rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    if compiled.can_take(rows):
+        return compiled.loosen(rows, found, drift, doubt)
+    return loosen_by_products(found, drift, doubt, rows, lambda which: rows[which], operator.matmul)
 
 
 def distances(

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.drift import doubts, drifted, few_move, may_pay, nearest_again
 from gpu_kmeans.errors import UnsupportedOnBackend
-from gpu_kmeans.protocol import Assignment, Backend, Clusters, Matrix
-from gpu_kmeans.unchanged import are_few, may_pay, nearest_again
+from gpu_kmeans.protocol import Assignment, Backend, Clusters, Drift, Matrix
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
 
-SOON = 4
+SOON = 2
 """Where so many times as many rows moved as sums can follow, they are formed for the next moves."""
 
 Report = Callable[[str, float, int], bool]
@@ -87,17 +87,15 @@ def lloyd(
         before, found = found, means.nearest(found)
         labels = found.nearest
         moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
-        stopped = report("lloyd", norms + rows.weighted(found.cost), int(moved))
-        if moved == 0:
-            break
-        shift = means.update(found, shifted=tol > 0)
+        shift = means.update(found, shifted=tol > 0) if moved else 0.0
+        stopped = report("lloyd", norms - means.all.explained(), int(moved))
         if stopped or shift <= tol:
             break
     return Settled(labels, means.all, n_iter, stopped)
 
 
 class _Means:
-    """Clusters that the next assignment meets: all, or those that changed where these are few."""
+    """Means of the labels, and what they make of the next assignment."""
 
     def __init__(self, backend: Backend, rows: Rows, start: Clusters) -> None:
         self.backend = backend
@@ -107,38 +105,36 @@ class _Means:
         """Whose means they are. None for the start, and where rows stand for empty clusters,
         which is so for one iteration."""
         self._pruned = may_pay(rows.matrix, len(start.weight))
-        self._some: Clusters | None = None
-        """Those that changed, where these are few."""
-        self._last_some: Clusters | None = None
-        self._changed = np.zeros(len(start.weight), dtype=bool)
-        self._followed = np.zeros(len(start.weight), dtype=bool)
-        """Whose sums followed moves: once they are formed anew, their last bits may be others."""
+        self._doubt: NDArray[np.float64] | None = None
+        self._drift: Drift | None = None
+        """What became of the clusters that rows were last assigned to, where that bounds costs."""
         self._spare: Clusters | None = None
 
     def nearest(self, before: Assignment | None) -> Assignment:
         """Assign the rows, given what they were assigned to before the last update."""
         matrix = self.rows.matrix
-        if before is None or self._some is None:
+        if before is None or self._drift is None:
             return self.backend.assign(matrix, self.all, second=self._pruned)
-        return nearest_again(self.backend, matrix, before, self._changed, self._some, self.all)
+        if self._doubt is None:
+            self._doubt = doubts(self.backend, matrix, self.rows.squared_norms)
+        return nearest_again(self.backend, matrix, before, self._drift, self.all, self._doubt)
 
     def update(self, found: Assignment, shifted: bool) -> float:
         """Form the means of what was found; return the sum of their squared shifts, if asked."""
         labels, before, shift = found.nearest, self._labels, np.inf
-        self._some = None
-        self._changed[:] = False
+        self._drift = None
         if before is None:
             return self._form(found, shifted)
         moved = np.flatnonzero(before != labels)
+        old = replace(
+            self.all, weight=self.all.weight.copy(), squared_norms=self.all.squared_norms.copy()
+        )
         if shifted or not self._follow(moved, before, labels):
             settles = len(moved) * self.all.follows <= SOON * len(labels)
             shift = self._form(found, shifted, exact=settles and not shifted)
-        if self._pruned and self._labels is not None:
-            self._changed[before[moved]] = self._changed[labels[moved]] = True
-            if are_few(self._changed):
-                which = np.flatnonzero(self._changed)
-                self._some = self.backend.select(self.all, which, self._last_some)
-                self._last_some = self._some
+        if self._pruned and self._labels is not None and few_move(len(moved), len(labels)):
+            weight = self.rows.weight
+            self._drift = drifted(old, self.all, found, moved, before[moved], weight)
         return shift
 
     def _follow(
@@ -147,7 +143,7 @@ class _Means:
         """Bring the sums up to date, where that is as good as to form them anew, and less."""
         if not self.all.exact or len(moved) * self.all.follows > len(labels):
             return False
-        rows, k = self.rows, len(self._changed)
+        rows, k = self.rows, len(self.all.weight)
         if rows.weight is None:
             come, go = (np.bincount(of[moved], minlength=k) for of in (labels, before))
             weight = self.all.weight + (come - go)
@@ -158,7 +154,6 @@ class _Means:
         self.backend.move(self.all, rows.matrix, moved, before[moved], labels[moved], rows.weight)
         self.all.weight[:] = weight
         self._labels = labels
-        self._followed[before[moved]] = self._followed[labels[moved]] = True
         return True
 
     def _form(self, found: Assignment, shifted: bool, exact: bool = False) -> float:
@@ -166,10 +161,8 @@ class _Means:
         rows, labels, old = self.rows, found.nearest, self.all
         into, self._spare = (self._spare, old) if shifted else (old, None)
         self.all = self.backend.cluster_sums(
-            rows.matrix, labels, len(self._changed), rows.weight, into, exact=exact
+            rows.matrix, labels, len(self.all.weight), rows.weight, into, exact=exact
         )
-        self._changed |= self._followed
-        self._followed[:] = False
         relocated = relocate_empty(self.backend, rows, self.all, found)
         self._labels = None if relocated else labels
         return self.backend.centroid_shift(old, self.all) if shifted else np.inf

@@ -29,6 +29,7 @@ __all__ = [
     "Backend",
     "Callback",
     "Clusters",
+    "Drift",
     "FloatArray",
     "Frame",
     "IntArray",
@@ -196,6 +197,41 @@ class Assignment:
     own: NDArray[np.float64] | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Drift:
+    """What became of clusters since rows were assigned to them: some rows moved.
+
+    With ``D_b`` the sum of ``w x`` over the rows ``x`` that came to cluster ``b``, less that over
+    those that left, a cost ``c`` of a row ``x`` in it has become
+    ``offset_b + factor_b c - 2 x . D_b / weight_b``.
+
+    Attributes
+    ----------
+    which : ndarray of shape (n_moved,), int64
+        The rows that moved, from cluster ``source`` to ``target``, int32.
+    weight : ndarray of shape (n,), float64, or None
+        Of all rows; None when every row counts once.
+    changed : ndarray of int
+        The clusters that changed, in rising order, without single ones.
+    inverse_weight, offset, factor : ndarray of shape (k,), float64
+        Where a cluster did not change, 0, 0 and 1.
+    singles : ndarray of int
+        The few other clusters that changed, of whose costs too little was known: rows meet their
+        means, which cost them ``single_cost``, float64, less twice the product.
+    """
+
+    which: NDArray[np.int64]
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    weight: NDArray[np.float64] | None
+    changed: NDArray[np.intp]
+    inverse_weight: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    singles: NDArray[np.intp]
+    single_cost: NDArray[np.float64]
+
+
 class Backend(Protocol):
     """Everything the package asks of a device's libraries."""
 
@@ -300,6 +336,7 @@ class Backend(Protocol):
         weight: NDArray[np.float64] | None = None,
         squared_norms: NDArray[np.float64] | None = None,
         second: bool = False,
+        which: NDArray[np.int64] | None = None,
     ) -> Assignment:
         """Find the cheapest cluster of every row, empty clusters left out.
 
@@ -312,18 +349,20 @@ class Backend(Protocol):
         where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
         lowest index. A row of label -1 is in none of these clusters: none is left out for it,
-        and its ``own`` is 0. With ``second``, asked without labels alone, the next best's
-        cost is kept.
+        and its ``own`` is 0. Asked without labels alone: with ``second``, the next best's cost
+        is kept; with ``which``, those rows alone are assigned, in that order.
         """
         ...
 
-    def select(
-        self, clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None
-    ) -> Clusters:
-        """Some of the clusters, in rising order; a copy, for :meth:`assign` alone.
+    def loosen(
+        self, rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+        """What the cluster of each sparse row costs at most, and any other at least, after moves.
 
-        They cost a sparse row the same as among all, bit for bit. ``into``: selected ones that are
-        not needed any more, which may be written over.
+        ``found`` says so before them: its ``cost`` of its ``nearest``, ``second`` of all others.
+        The bounds allow for the rounding of what they are made of, not for that of costs. Returned
+        with them are the rows, in rising order, whose bounds differ by no more than ``doubt``,
+        shape (n,).
         """
         ...
 

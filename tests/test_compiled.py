@@ -21,7 +21,7 @@ from shapes import values
 from cpu_fallback import CpuBackend, compiled, threads
 from cpu_fallback.compiled import Sums, csr, library
 from cpu_fallback.compiled import sums as sums_module
-from gpu_kmeans import KMeans, lloyd, unchanged
+from gpu_kmeans import KMeans, drift, lloyd
 from gpu_kmeans.protocol import Backend, Clusters
 
 # The contract of the verbs holds with SciPy alone, too.
@@ -161,48 +161,36 @@ def test_vectors_of_every_width_find_what_brute_force_finds(
 
 @needs_library
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("k", [65, 200, 300])
-@pytest.mark.parametrize("share", [0.01, 0.2, 0.6, 1.0])
-def test_some_of_many_clusters_are_those_among_all_bit_for_bit(k, dtype, share):
-    """With lists and in tiles, in any number of vectors."""
-    rng = np.random.default_rng(k)
-    given_rows = sparse.random_array((2000, 600), density=0.01, rng=rng, format="csr", dtype=dtype)
-    rows, backend = CpuBackend().matrix(given_rows), CpuBackend()
-    labels = rng.integers(0, k, 2000).astype(np.int32)
-    which = np.flatnonzero(rng.random(k) < share)
-    every = with_library("cluster_sums", rows, labels, k)
-    some = with_library("select", every, which)
-    assert every.sums.layout.room > 0
-    assert (backend.to_host(some.sums) == backend.to_host(every.sums)[:, which]).all()
-    assert (some.squared_norms == every.squared_norms[which]).all()
-    hidden = np.where(np.isin(np.arange(k), which), every.weight, 0.0)
-    expected = with_library("assign", rows, replace(every, weight=hidden), second=True)
-    found = with_library("assign", rows, some, second=True)
-    assert (which[found.nearest] == expected.nearest).all()
-    assert (found.cost == expected.cost).all()
-    assert (found.second == expected.second).all()
+@pytest.mark.parametrize("signed", [False, True])
+def test_vectors_of_every_width_bound_alike(monkeypatch, dtype, signed):
+    rng, k, backend = np.random.default_rng(0), 20, CpuBackend()
+    given_rows = sparse.random_array((800, 300), density=0.05, rng=rng, format="csr", dtype=dtype)
+    if signed:
+        given_rows.data *= rng.choice([-1, 1], given_rows.nnz).astype(dtype)
+    rows = backend.matrix(given_rows)
+    before = rng.integers(0, k, 800).astype(np.int32)
+    labels = np.where(np.arange(800) < 30, 3, before).astype(np.int32)
+    moved = np.flatnonzero(before != labels)
+    old, new = (with_library("cluster_sums", rows, of, k) for of in (before, labels))
+    found = replace(with_library("assign", rows, old, second=True), nearest=labels)
+    moves = drift.drifted(old, new, found, moved, before[moved], None)
+    assert len(moves.changed) > 3
+    assert len(moves.singles) > 0
+    doubt = np.full(800, 0.01)
+    monkeypatch.setattr(compiled, "can_take", lambda rows: False)
+    *expected, _ = backend.loosen(rows, found, moves, doubt)
+    widest = library.vector_bytes(2 * drift.GROUPS + drift.SINGLES, np.dtype(dtype))
+    for width in (each for each in (16, 32, 64) if each <= widest):
+        monkeypatch.setattr(csr, "function", of_width(width))
+        *bounds, _ = with_library("loosen", backend.matrix(given_rows.copy()), found, moves, doubt)
+        np.testing.assert_allclose(bounds, expected, atol=200 * float(np.finfo(dtype).eps))
 
 
-@needs_library
-def test_selected_clusters_take_rows_with_features_that_no_row_had():
-    """Wherever their runs would be: their sums are zeros."""
-    backend = CpuBackend()
-    rows = sparse.random_array((3000, 500), density=0.01, rng=0, format="csr", dtype=np.float32)
-    rows = sparse.csr_array(sparse.hstack([rows, sparse.csr_array((3000, 1500), dtype=np.float32)]))
-    others = sparse.random_array((50, 2000), density=0.05, rng=1, format="csr", dtype=np.float32)
-    labels = np.random.default_rng(0).integers(0, 90, 3000).astype(np.int32)
-    every = with_library("cluster_sums", backend.matrix(rows), labels, 90)
-    assert len(every.sums.layout.frequent) > 0 < every.sums.layout.room
-    some = None
-    for chosen in (range(80), range(0, 90, 9), range(3)):  # over wider ones, and as runs
-        which = np.array(chosen)
-        some = with_library("select", every, which, some)
-        hidden = np.where(np.isin(np.arange(90), which), every.weight, 0.0)
-        found = with_library("assign", backend.matrix(others), some)
-        expected = with_library("assign", backend.matrix(others), replace(every, weight=hidden))
-        assert (found.cost == expected.cost).all()
-        assert (which[found.nearest] == expected.nearest).all()
-        assert (some.sums.dense() == every.sums.dense()[:, which]).all()
+def of_width(width: int) -> Any:
+    """Kernels for vectors of so many bytes, however many numbers they are asked for."""
+    return lambda name, k, dtype: library._declared(
+        f"{name}_{np.dtype(dtype).name}_{width}", *library.PARAMETERS[name]
+    )
 
 
 @needs_library
@@ -216,42 +204,9 @@ def test_no_rows_have_no_sums_and_no_clusters(dense):
 
 
 @needs_library
-def test_clusters_that_followed_moves_count_as_changed_once_they_are_formed_anew(monkeypatch):
-    """Their last bits may be others then."""
-    monkeypatch.setattr(compiled, "can_take", lambda rows: True)
-    monkeypatch.setattr(unchanged, "WORTH_IT", 1.0)
-    backend, rng = CpuBackend(), np.random.default_rng(0)
-    matrix = backend.matrix(
-        sparse.random_array((4000, 300), density=0.05, rng=rng, format="csr", dtype=np.float32)
-    )
-    rows = lloyd.Rows(matrix, backend.squared_norms(matrix), None)
-    start = (np.arange(4000) % 70).astype(np.int32)
-    means = lloyd._Means(backend, rows, backend.cluster_sums(matrix, start, 70))
-    found = backend.assign(matrix, means.all, second=True)
-
-    def update(**moves: int) -> set[int]:
-        labels = start.copy()
-        for name, count in moves.items():
-            source, target = map(int, name.removeprefix("from_").split("_to_"))
-            labels[np.flatnonzero(start == source)[:count]] = target
-        means.update(replace(found, nearest=labels), shifted=False)
-        return set(np.flatnonzero(means._changed).tolist())
-
-    update()
-    assert update(from_1_to_2=1) == {1, 2}  # formed so that it can follow
-    assert update(from_1_to_2=1, from_3_to_4=2) == {3, 4}
-    assert set(np.flatnonzero(means._followed)) == {3, 4}
-    # Too many to follow: formed anew.
-    many = {f"from_{c}_to_{c + 1}": 50 for c in range(10, 60, 2)}
-    expected = {1, 2, 3, 4} | {c for at in range(10, 60, 2) for c in (at, at + 1)}
-    assert update(**many) == expected
-    assert not means._followed.any()
-
-
-@needs_library
 @pytest.mark.parametrize("k", [70, 150])
 def test_pruned_or_not_every_iteration_labels_the_same(monkeypatch, k):
-    """Neither lists of rare features nor clusters at rest change a label."""
+    """Neither lists of rare features nor rows that bounds leave alone change a label."""
     rows = CpuBackend().matrix(
         sparse.random_array((1500, 900), density=0.02, rng=0, format="csr", dtype=np.float32)
     )
@@ -269,7 +224,9 @@ def test_pruned_or_not_every_iteration_labels_the_same(monkeypatch, k):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(compiled, "can_take", lambda rows: True)
             patch.setattr(lloyd._Means, "nearest", noted)
-            patch.setattr(unchanged, "FEWEST_CLUSTERS", 0 if pruned else k + 1)
+            patch.setattr(drift, "FEWEST_CLUSTERS", 0 if pruned else k + 1)
+            patch.setattr(drift, "FEW", 1)
+            patch.setattr(sums_module, "PLAIN", 0)
             if not pruned:
                 patch.setattr(csr, "rare_at_most", lambda k: 0)
                 patch.setattr(sums_module, "rare_at_most", lambda k: 0)

@@ -126,11 +126,11 @@ def test_lloyd_equals_scikit_learn_from_the_same_start(backend, kind, seed, weig
     seed=st.integers(0, 10_000),
     repeated=st.booleans(),
 )
-def test_rows_that_meet_changed_clusters_alone_end_where_all_would(
+def test_rows_that_bounds_leave_alone_end_where_all_would(
     backend, n, n_features, k, seed, repeated
 ):
     """At every iteration: the same inertia, the same number of moves, and the same labels."""
-    from gpu_kmeans import unchanged
+    from gpu_kmeans import drift
 
     rows = as_kind(values(n, n_features, seed), "sparse")
     if repeated:  # ties, and clusters that empty
@@ -139,8 +139,9 @@ def test_rows_that_meet_changed_clusters_alone_end_where_all_would(
     for worth_it in (-1.0, 10.0):
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore", FewerClustersWarning)
-            patch.setattr(unchanged, "WORTH_IT", worth_it)
-            patch.setattr(unchanged, "FEWEST_CLUSTERS", 0)
+            patch.setattr(drift, "WORTH_IT", worth_it)
+            patch.setattr(drift, "FEW", 1)
+            patch.setattr(drift, "FEWEST_CLUSTERS", 0)
             model = KMeans(
                 min(k, n),
                 init="random",
@@ -157,35 +158,24 @@ def test_rows_that_meet_changed_clusters_alone_end_where_all_would(
     assert (one.cluster_centers_ == two.cluster_centers_).all()
 
 
-def test_clusters_at_rest_are_not_met_again(backend):
+def test_rows_that_cannot_have_changed_are_not_looked_at_again(backend):
     """So that the test above does not compare a full assignment with itself."""
-    from gpu_kmeans import unchanged
+    from gpu_kmeans import drift
 
-    met: list[int] = []
+    met: list[float] = []
 
     class Counting(type(backend)):
-        def assign(self, rows, clusters, *rest, **more):
-            met.append(rows.shape[0] * len(clusters.weight))
-            return super().assign(rows, clusters, *rest, **more)
+        def assign(self, rows, clusters, *rest, which=None, **more):
+            met.append(1.0 if which is None else len(which) / rows.shape[0])
+            return super().assign(rows, clusters, *rest, which=which, **more)
 
-    rows = as_kind(values(400, 30, 0), "sparse")
-    spent = []
-    for worth_it in (-1.0, 10.0):
-        met.clear()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(unchanged, "WORTH_IT", worth_it)
-            patch.setattr(unchanged, "FEWEST_CLUSTERS", 0)
-            KMeans(
-                40,
-                init="random",
-                n_init=1,
-                algorithm="lloyd",
-                tol=0,
-                random_state=0,
-                backend=Counting(),
-            ).fit(rows)
-        spent.append(sum(met))
-    assert spent[1] < 0.8 * spent[0]
+    rows = as_kind(values(1000, 200, 0, density=0.03), "sparse")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drift, "FEW", 10)
+        patch.setattr(drift, "FEWEST_CLUSTERS", 0)
+        model = KMeans(40, init="random", n_init=1, algorithm="lloyd", random_state=0, tol=0)
+        model.set_params(backend=Counting()).fit(rows)
+    assert min(met) < 0.1
 
 
 @kinds

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from shapes import KINDS, as_kind, values
+
+from gpu_kmeans.drift import drifted
+from gpu_kmeans.protocol import Assignment
 
 CASES = st.tuples(st.integers(2, 40), st.integers(1, 12), st.integers(2, 6), st.integers(0, 10_000))
 
@@ -226,38 +227,64 @@ def test_dense_kmeans_uses_all_rows_and_the_given_start(backend):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
 @given(case=CASES, weighted=st.booleans())
-def test_selected_clusters_cost_what_they_cost_among_all(backend, kind, case, weighted):
+def test_for_a_row_of_no_cluster_none_is_left_out(backend, kind, case, weighted):
     n, n_features, k, seed = case
     rng = np.random.default_rng(seed)
-    rows, labels = values(n, n_features, seed), labelled(n, k, seed)
+    labels = labelled(n, k, seed)
     weight = 0.5 + rng.random(n) if weighted else None
-    matrix = backend.matrix(as_kind(rows, kind))
+    matrix = backend.matrix(as_kind(values(n, n_features, seed), kind))
     norms = backend.squared_norms(matrix)
     clusters = backend.cluster_sums(matrix, labels, k, weight)
-    which = np.flatnonzero(rng.random(k) < rng.random())
-    which = which if len(which) else np.array([k - 1])
-    some = backend.select(clusters, which)
-    sums = backend.to_host(some.sums)
-    np.testing.assert_array_equal(sums, backend.to_host(clusters.sums)[:, which])
-    np.testing.assert_array_equal(some.weight, clusters.weight[which])
-    np.testing.assert_array_equal(some.squared_norms, clusters.squared_norms[which])
-    # Those without rows are never chosen.
-    among = np.isin(np.arange(k), which)
-    hidden = replace(clusters, weight=np.where(among, clusters.weight, 0.0))
-    expected = backend.assign(matrix, hidden, second=True)
-    found = backend.assign(matrix, some, second=True)
-    compare = np.testing.assert_array_equal if kind == "sparse" else np.testing.assert_allclose
-    compare(found.cost, expected.cost)
-    compare(found.second, expected.second)
-    if kind == "sparse":
-        full = np.isfinite(found.cost)
-        np.testing.assert_array_equal(which[found.nearest][full], expected.nearest[full])
-    # A row that is in none of them has none left out, and no product with its own.
-    place = np.full(k, -1, dtype=np.int32)
-    place[which] = np.arange(len(which))
-    others = backend.assign(matrix, some, place[labels], weight, norms)
+    some = np.where(rng.random(n) < 0.5, labels, -1).astype(np.int32)
+    inside = some >= 0
+    found = backend.assign(matrix, clusters, some, weight, norms)
     everything = backend.assign(matrix, clusters, labels, weight, norms)
-    inside = place[labels] >= 0
-    assert (others.own[~inside] == 0).all()
-    np.testing.assert_allclose(others.own[inside], everything.own[inside], atol=1e-10)
-    assert (others.cost >= everything.cost - 1e-10).all()
+    assert (found.own[~inside] == 0).all()
+    np.testing.assert_allclose(found.own[inside], everything.own[inside], atol=1e-10)
+    np.testing.assert_allclose(found.cost[inside], everything.cost[inside], atol=1e-10)
+    assert (found.cost <= everything.cost + 1e-10).all()
+
+
+def costs_by_force(rows: np.ndarray, labels: np.ndarray, weight: np.ndarray, k: int) -> np.ndarray:
+    """``|mean|^2 - 2 x . mean`` of every row and cluster, infinite where that is empty."""
+    centers = means(rows, labels, weight, k)
+    costs = np.square(centers).sum(axis=1) - 2 * rows @ centers.T
+    return np.where(np.bincount(labels, minlength=k) > 0, costs, np.inf)
+
+
+@settings(max_examples=100, deadline=None)
+@given(case=CASES, weighted=st.booleans(), signed=st.booleans(), moving=st.integers(1, 20))
+def test_bounds_of_costs_hold_after_moves(backend, case, weighted, signed, moving):
+    """Of a row's own cluster from above, of every other one from below."""
+    n, n_features, k, seed = case
+    rng = np.random.default_rng(seed)
+    rows = values(n, n_features, seed)
+    rows *= rng.choice([-1, 1], rows.shape) if signed else 1
+    weight = 0.5 + rng.random(n) if weighted else None
+    w = np.ones(n) if weight is None else weight
+    before = labelled(n, k, seed)
+    labels = before.copy()
+    labels[rng.choice(n, min(n, moving), replace=False)] = rng.integers(0, k)
+    moved, each = np.flatnonzero(before != labels), np.arange(n)
+    matrix = backend.matrix(as_kind(rows, "sparse"))
+    old, new = (backend.cluster_sums(matrix, of, k, weight) for of in (before, labels))
+    others = costs_by_force(rows, before, w, k)
+    own = others[each, labels].copy()
+    others[each, labels] = np.inf
+    found = Assignment(labels, own, others.min(axis=1), None)
+    if np.isinf(own).any() or np.isinf(found.second).any():
+        return  # somebody came to a cluster that was empty
+    drift = drifted(old, new, found, moved, before[moved], weight)
+    if drift is None:
+        assert (new.weight == 0).any()
+        return
+    doubt = rng.random(n)
+    most, least, left = backend.loosen(matrix, found, drift, doubt)
+    np.testing.assert_array_equal(left, np.flatnonzero(most + doubt >= least))
+    others = costs_by_force(rows, labels, w, k)
+    assert (most >= others[each, labels] - 1e-9).all()
+    others[each, labels] = np.inf
+    assert (least <= others.min(axis=1) + 1e-9).all()
+    # A row that has nothing of what moved is bounded by what it costs.
+    apart = (rows[:, (rows[moved] != 0).any(axis=0)] == 0).all(axis=1)
+    np.testing.assert_allclose(most[apart], costs_by_force(rows, labels, w, k)[each, labels][apart])

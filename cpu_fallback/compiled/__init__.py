@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpu_fallback.compiled.csr import move, multiply, nearest, shift, square, sum_rows
+from cpu_fallback.compiled.csr import loosen, move, multiply, nearest, shift, square, sum_rows
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
 from cpu_fallback.compiled.sums import Sums, nonzeros
@@ -50,6 +50,7 @@ __all__ = [
     "can_take",
     "count_words",
     "is_there",
+    "loosen",
     "move",
     "multiply",
     "nearest",

@@ -11,9 +11,10 @@ from cpu_fallback import threads
 from cpu_fallback.compiled.asked import Asked
 from cpu_fallback.compiled.library import addresses, aligned, function, plain_function, vector_bytes
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
-from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
+from gpu_kmeans.drift import GROUPS, SINGLES, Groups
+from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
-__all__ = ["move", "multiply", "nearest", "shift", "square", "sum_rows"]
+__all__ = ["loosen", "move", "multiply", "nearest", "shift", "square", "sum_rows"]
 
 PRODUCTS_PER_TASK = 1 << 23
 LEAST_PRODUCTS = 1 << 16
@@ -22,10 +23,14 @@ FEW_TASKS = 8
 out; enough to outweigh the sharing."""
 MOST_VECTORS = 12
 """Of clusters, for which rows need no room, whatever the vectors' width: see kernels/rows.c."""
+ROWS_OF_A_TASK = 2048
+"""Whose non-zeros are looked at once, as in kernels/rows.c."""
 WAYS = 4
 """Sums of one feature that are formed in turns, as in kernels/rows.c."""
 EFFORT = 4
 """Of a column beside its non-zeros, in non-zeros."""
+MOVE_BANDS, FEW_MOVES = 8, 16
+"""Bands of features of the rows that move, and fewer rows than are worth it."""
 MOST_BLOCKS, LEAST_OF_BLOCK = 16, 1 << 15
 """Blocks of rows that are looked through at a time, each with numbers of its own for all features,
 and non-zeros of one."""
@@ -35,24 +40,29 @@ to outweigh waking a thread."""
 
 
 def nearest(
-    rows: Matrix, sums: Sums, q: NDArray[Any], size: NDArray[Any], *of_rows: Any
+    rows: Matrix,
+    sums: Sums,
+    q: NDArray[Any],
+    size: NDArray[Any],
+    *of_rows: Any,
+    which: NDArray[np.int64] | None = None,
 ) -> Assignment:
-    """See :class:`~cpu_fallback.compiled.asked.Asked`."""
-    n, k, dtype = rows.shape[0], sums.k, sums.dtype
-    width = sums.runs.shape[1]
+    """Of all rows or of some, see :class:`~cpu_fallback.compiled.asked.Asked`."""
+    k, dtype, width = sums.k, sums.dtype, sums.runs.shape[1]
+    n = rows.shape[0] if which is None else len(which)
     asked = Asked.of(n, width, dtype, q, size, *of_rows)
-    kernel, of_c = function("nearest", sums.whole, dtype), sums.of_c
+    kernel, of_c = function("nearest", sums.k, dtype), sums.of_c
     parts, _arrays = _parts(rows, sums.layout, dtype)  # which another thread may replace
-    products = rows.nnz * k
+    products = rows.nnz * k * n // max(1, rows.shape[0])
     tasks = max(products // PRODUCTS_PER_TASK, min(FEW_TASKS, products // LEAST_PRODUCTS), 1)
     step = max(1, -(-n // tasks))
     crew = threads.count()
-    lanes = vector_bytes(sums.whole, dtype) // dtype.itemsize
+    lanes = vector_bytes(sums.k, dtype) // dtype.itemsize
     room = None
     if k > MOST_VECTORS * lanes:
         room = aligned(np.empty, (crew * -(-step // lanes) * lanes, width + 3 * lanes), dtype)
     kernel(
-        *(crew, n, step, *parts, of_c, *asked.questions()),
+        *(crew, rows.shape[0], n, step, *addresses((which,)), *parts, of_c, *asked.questions()),
         *(*addresses((room,)), *asked.answers()),
     )
     return asked.answer
@@ -103,23 +113,106 @@ def move(
     weight: NDArray[np.float64],
 ) -> None:
     """Take rows out of their clusters' sums and put them into others'."""
-    dtype = clusters.sums.dtype
-    of_c = clusters.sums.of_c
+    sums, dtype = clusters.sums, clusters.sums.dtype
     keep = (
         np.ascontiguousarray(which, np.int64),
         *(np.ascontiguousarray(labels, np.int32) for labels in (source, target)),
         *(np.ascontiguousarray(weight, np.float64), rows.indptr, rows.indices),
         np.ascontiguousarray(rows.data, dtype=dtype),
     )
-    function("move", clusters.sums.k, dtype)(
-        len(which),
-        *(*addresses(keep), of_c, *addresses((clusters.squared_norms,))),
+    bands = MOVE_BANDS if len(which) >= FEW_MOVES else 1
+    squares, height = np.zeros((bands, sums.k)), -(-rows.shape[1] // bands)
+    function("move", sums.k, dtype)(
+        *(threads.count(), bands, len(which), height),
+        *(*addresses(keep), sums.of_c, *addresses((squares,))),
     )
+    clusters.squared_norms += squares.sum(axis=0)
+
+
+def loosen(
+    rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    """See :mod:`gpu_kmeans.drift`."""
+    (n, n_features), dtype, crew = rows.shape, rows.dtype, threads.count()
+    given = (rows.indptr, rows.indices, np.ascontiguousarray(rows.data))
+    n_changed, n_single, width = len(drift.changed), len(drift.singles), 2 * GROUPS + SINGLES
+    # Kept with the rows between two calls, and no other thread's meanwhile.
+    sums, table = rows.__dict__.pop("_drift_room", (None, None))
+    if sums is None or len(sums) < crew:
+        sums = np.zeros((crew, n_features))
+        table = aligned(np.zeros, (n_features, width), dtype)
+    begins, which, weight = _changes(drift, found)
+    ends = np.zeros(len(which) + 1, np.int64)
+    np.cumsum(rows.indptr[which + 1] - rows.indptr[which] + 1, out=ends[1:])
+    room = ends[begins]
+    squares = np.empty(n_changed + n_single)
+    scale = drift.inverse_weight[np.concatenate((drift.changed, drift.singles))]
+    changes = (
+        *(np.empty(len(squares), np.int64), np.empty(ends[-1], np.int32)),
+        np.empty(ends[-1], dtype),
+    )
+    function("sum_changes", width, dtype)(
+        *(crew, len(squares), n_features),
+        *addresses((begins, which, room, weight, scale, *given, sums, *changes, squares)),
+    )
+    groups = Groups.of(drift, found, squares[:n_changed])
+    of_changed = groups.group[drift.changed]
+    spread = function("spread_changes", width, dtype)
+    spread(len(squares), n_single, *addresses((room, *changes, of_changed, table)))
+    single, single_cost = np.full(SINGLES, -1, np.int32), np.full(SINGLES, np.inf)
+    single[:n_single], single_cost[:n_single] = drift.singles, drift.single_cost
+    most, least, meets = np.empty(n), np.empty(n), np.empty(n, bool)
+    function("loosen", width, dtype)(
+        *(crew, n, len(groups.offset), _is_signed(rows)),
+        *addresses((*given, table, found.nearest, groups.group, drift.offset, drift.factor)),
+        *addresses((groups.range, groups.offset, groups.factor, single, single_cost)),
+        *addresses((doubt, found.cost, found.second, most, least, meets)),
+    )
+    clear = function("clear_changes", width, dtype)
+    clear(len(squares), *addresses((room, *changes[:2], table)))
+    rows._drift_room = sums, table
+    return most, least, np.flatnonzero(meets)
+
+
+def _changes(
+    drift: Drift, found: Assignment
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Rows to be added up, with their weights: where those of each cluster begin, and they.
+
+    Of clusters that changed those that came, and those that left with their weights taken away; of
+    single ones all that are there.
+    """
+    n_changed, n_single, n_moved = len(drift.changed), len(drift.singles), len(drift.which)
+    members = [np.flatnonzero(found.nearest == single) for single in drift.singles]
+    which = np.concatenate((drift.which, drift.which, *members))
+    weight = np.ones(len(which)) if drift.weight is None else drift.weight[which]
+    weight[n_moved : 2 * n_moved] *= -1
+    # What moved single clusters comes last, and is left out.
+    place = np.full(len(drift.offset), n_changed + n_single, np.int32)
+    place[drift.changed] = np.arange(n_changed, dtype=np.int32)
+    place = np.concatenate(
+        (
+            place[drift.target],
+            place[drift.source],
+            *(np.full(len(each), n_changed + i, np.int32) for i, each in enumerate(members)),
+        )
+    )
+    order = np.argsort(place, kind="stable")
+    begins = np.searchsorted(place[order], np.arange(n_changed + n_single + 1))
+    return begins, which[order], weight[order]
+
+
+def _is_signed(rows: Matrix) -> bool:
+    """Whether a value is negative: kept with the rows."""
+    kept: bool | None = getattr(rows, "_signed", None)
+    if kept is None:
+        kept = rows._signed = bool((rows.data < 0).any())
+    return kept
 
 
 def shift(old: Clusters, new: Clusters) -> float:
     """Sum of the squared distances between old and new means."""
-    kernel, crew = function("shift", old.sums.whole, old.sums.dtype), threads.count()
+    kernel, crew = function("shift", old.sums.k, old.sums.dtype), threads.count()
     n_features, k = old.sums.shape
     bands = min(BANDS, 1 + (old.sums.runs.size + new.sums.runs.size) // SHIFTS_PER_BAND)
     height = -(-n_features // bands)
@@ -164,14 +257,21 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> tuple[list[int | None], 
         values = np.ascontiguousarray(rows.data, dtype=dtype)
         parts: tuple[NDArray[Any] | None, ...]
         if layout.room:
-            # Each non-zero is written to both, so that one more than there are has a place.
-            n, room = rows.shape[0], rows.nnz + 1
-            sizes = (n + 1, np.int32), (room, np.int32), (room, dtype)
-            parts = tuple(np.empty(*size) for size in (*sizes, *sizes))
-            given = addresses((rows.indptr, rows.indices, values, layout.place))
-            function("part", 1, dtype)(n, *given, *addresses(parts))
+            n, crew = rows.shape[0], threads.count()
+            counts = np.zeros(-(-n // ROWS_OF_A_TASK) + 1, np.int32)
+            given = addresses((rows.indptr, rows.indices, layout.place, counts[1:]))
+            plain_function("count_rare")(crew, n, *given)
+            begins = np.cumsum(counts, dtype=np.int32)
+            rare = int(begins[-1])
+            parts = tuple(
+                np.empty(*size)
+                for room in (rows.nnz - rare, rare)
+                for size in ((n + 1, np.int32), (room, np.int32), (room, dtype))
+            )
+            given = addresses((rows.indptr, rows.indices, values, layout.place, begins))
+            function("part", 1, dtype)(crew, n, *given, *addresses(parts))
         else:
-            places = rows.indices if layout.plain else layout.place[rows.indices]
+            places = rows.indices if layout.plain else layout.place.take(rows.indices, mode="clip")
             parts = (rows.indptr, places, values, None, None, None)
         kept = rows._parts = (layout, dtype, addresses(parts), parts)
     return kept[2], kept[3]

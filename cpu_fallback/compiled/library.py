@@ -21,17 +21,20 @@ __all__ = ["addresses", "aligned", "function", "kernels", "plain_function", "vec
 LIBRARY = "librows.so"
 BY_HAND = 0
 PARAMETERS = {
-    "choose": (4, 5),
+    "clear_changes": (1, 4),
     "find": (3, 3),
     "gather": (3, 4),
-    "move": (1, 9),
+    "loosen": (4, 19),
+    "move": (4, 9),
     "multiply": (3, 6),
-    "nearest": (3, 17),
+    "nearest": (4, 18),
     "nearest_dense": (6, 11),
-    "part": (1, 10),
+    "part": (2, 11),
     "shift": (3, 6),
     "spread": (2, 3),
+    "spread_changes": (2, 6),
     "square": (2, 3),
+    "sum_changes": (3, 13),
     "sum_dense": (5, 4),
     "sum_features": (2, 11),
     "turn": (4, 6),
@@ -40,6 +43,7 @@ PARAMETERS = {
 and then how many pointers."""
 PLAIN_PARAMETERS = {
     "count_features": (4, 3),
+    "count_rare": (2, 4),
     "find_words": (3, 5),
     "free_words": (0, 1),
     "join_words": (1, 2),

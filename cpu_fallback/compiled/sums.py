@@ -27,8 +27,6 @@ RARE = 4
 """A feature is rare when at most one row for this many clusters has it,"""
 FEWEST_CLUSTERS = 64
 """and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
-NUMBERS_AT_ONCE, BANDS = 1 << 16, 64
-FEW_VECTORS = 1
 PLAIN = 1 << 18
 """So few sums stay in the order of the features, as there is no place to be looked up then."""
 SMALL = 1 << 20
@@ -37,7 +35,7 @@ SMALL = 1 << 20
 
 class _SumsOfC(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width", "whole")),
+        *((name, ctypes.c_int64) for name in ("k", "n_vectors", "width")),
         *(
             (name, ctypes.c_void_p)
             for name in (
@@ -48,7 +46,6 @@ class _SumsOfC(ctypes.Structure):
                 "members",
                 "exact",
                 "exact_entries",
-                "rare_runs",
             )
         ),
     )
@@ -65,11 +62,10 @@ class Layout:
         all, a feature that no row has has the place of a run of zeros, the last.
     start : ndarray of shape (n_features,), int32
         Of a rare feature, where its list starts.
-    frequent, rare : ndarray of int
-        The frequent features by place, and the rare ones that any row has by start, the most
-        frequent first: what is often read is together.
+    frequent : ndarray of int
+        The frequent features by place, the most frequent first: what is often read is together.
     columns : ndarray of int
-        All of them, those of as many rows together.
+        All features that any row has, those of as many rows together.
     room : int
         Of all lists.
     plain : bool
@@ -79,7 +75,6 @@ class Layout:
     place: NDArray[np.int32]
     start: NDArray[np.int32]
     frequent: NDArray[np.intp]
-    rare: NDArray[np.int32]
     columns: NDArray[np.intp]
     room: int
     plain: bool = False
@@ -88,7 +83,7 @@ class Layout:
     def plainly(cls, n_features: int) -> Layout:
         """Each feature's run in its own place."""
         every, none = np.arange(n_features), np.zeros(n_features, np.int32)
-        return cls(every.astype(np.int32), none, every, none[:0], every, 0, plain=True)
+        return cls(every.astype(np.int32), none, every, every, 0, plain=True)
 
     @classmethod
     def of(cls, counts: IntArray, k: int) -> Layout:
@@ -99,16 +94,17 @@ class Layout:
         order = np.argsort(less.astype(narrow), kind="stable")
         if not rare_at_most(k) and len(counts) * k <= PLAIN:
             return replace(cls.plainly(len(counts)), columns=order)
-        n_frequent = int(np.count_nonzero(counts > rare_at_most(k)))
+        # Lists would take as long to put rows in order for as they save.
+        few = np.count_nonzero(counts) * k <= PLAIN
+        n_frequent = int(np.count_nonzero(counts > (0 if few else rare_at_most(k))))
         frequent, rare = order[:n_frequent], order[n_frequent:]
         room = counts[rare]
         place = np.full(len(counts), -1 if room.any() else n_frequent, np.int32)
         place[frequent] = np.arange(n_frequent, dtype=np.int32)
         start = np.zeros(len(counts), np.int32)
         start[rare] = np.cumsum(room) - room
-        rare = rare[room > 0]
-        columns = np.concatenate((frequent, rare))
-        return cls(place, start, frequent, rare.astype(np.int32), columns, int(room.sum()))
+        columns = np.concatenate((frequent, rare[room > 0]))
+        return cls(place, start, frequent, columns, int(room.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,41 +117,30 @@ class Sums:
 
     Attributes
     ----------
-    k, whole : int
-        How many clusters are here, and how many there are in all: on that depends in what order
-        numbers are added.
     exact, exact_entries : ndarray of float64, or None
         Runs and what is listed, before they were rounded: where rows come and go.
-    rare_runs : ndarray, or None
-        Runs of the rare features, too, in the place of lists; the last is of zeros.
     """
 
     layout: Layout
     k: int
-    whole: int
     runs: NDArray[Any]
     spans: NDArray[np.int32]
     entries: NDArray[Any]
     members: NDArray[np.int32]
     exact: NDArray[np.float64] | None
     exact_entries: NDArray[np.float64] | None
-    rare_runs: NDArray[Any] | None = None
 
     @classmethod
-    def empty(
-        cls, layout: Layout, k: int, dtype: Any, whole: int | None = None, exact: bool = False
-    ) -> Sums:
+    def empty(cls, layout: Layout, k: int, dtype: Any, exact: bool = False) -> Sums:
         """Make room for sums of any value."""
         entry = np.dtype([("cluster", np.int32), ("value", dtype)], align=True)
         spans = np.zeros((len(layout.place), 2), np.int32)
         spans[:, 0] = layout.start
-        whole = k if whole is None else whole
-        shape = len(layout.frequent) + 1, _width(k, whole, dtype)
+        shape = len(layout.frequent) + 1, _width(k, dtype)
         room = layout.room
         return cls(
             layout,
             k,
-            whole,
             aligned(np.zeros, shape, dtype),
             spans,
             np.zeros(room, entry),
@@ -169,7 +154,7 @@ class Sums:
         """Take sums that are not needed any more, where they are alike, or make room."""
         if not isinstance(spare, Sums) or spare.layout is not layout:
             return cls.empty(layout, k, dtype, exact=exact)
-        if (spare.k, spare.whole, spare.dtype) != (k, k, dtype):
+        if (spare.k, spare.dtype) != (k, dtype):
             return cls.empty(layout, k, dtype, exact=exact)
         if exact == (spare.exact is not None):
             return spare
@@ -231,17 +216,13 @@ class Sums:
         feature, at = self._listed(self.spans[part, 0], length)
         listed = self.entries[at]
         out[feature, listed["cluster"]] = listed["value"]
-        if self.rare_runs is not None:
-            is_rare = np.zeros(len(self.spans), bool)
-            is_rare[self.layout.rare] = True
-            out[is_rare[part]] = self.rare_runs[self.spans[part, 0][is_rare[part]], : self.k]
         return out
 
     def scaled(self, scale: NDArray[Any]) -> NDArray[Any]:
         """One row a cluster, shape (k, n_features), each times a number."""
         out = np.zeros((self.k, len(self.layout.place)), self.dtype)
         factors = np.ascontiguousarray(scale, self.dtype)
-        spread = function("spread", self.whole, self.dtype)
+        spread = function("spread", self.k, self.dtype)
         spread(threads.count(), out.shape[1], self.of_c, *addresses((factors, out)))
         return out
 
@@ -254,49 +235,14 @@ class Sums:
         before = np.cumsum(length) - length
         return feature, np.repeat(start - before, length) + np.arange(len(feature))
 
-    def select(self, which: NDArray[np.intp], into: Any) -> Sums:
-        """Some clusters, in rising order, over those of ``into`` where these are alike."""
-        chosen = self._chosen(len(which), into)
-        place = np.full(self.k, -1, np.int32)
-        place[which] = np.arange(len(which), dtype=np.int32)
-        rare, numbers = self.layout.rare, which.astype(np.int32)
-        sizes = (len(self.layout.frequent), len(rare))
-        bands = max(1, min(BANDS, (sizes[0] * len(which) + self.layout.room) // NUMBERS_AT_ONCE))
-        kernel = function("choose", self.whole, self.dtype)
-        given = addresses((rare, numbers, place))
-        kernel(threads.count(), bands, *sizes, *given, self.of_c, chosen.of_c)
-        return chosen
-
-    def _chosen(self, k: int, spare: Any) -> Sums:
-        """Room for some clusters.
-
-        Where they are few, rare features have runs, too: of one vector, they are read faster than
-        lists. Zeros in them, and sums of clusters that are not chosen, change no digit.
-        """
-        room = Sums.empty(self.layout, 0, self.dtype, whole=self.whole)
-        if isinstance(spare, Sums) and spare.layout is self.layout and spare.whole == self.whole:
-            room = spare
-        new = replace(room, k=k)
-        width = _width(k, self.whole, self.dtype)
-        runs = _shaped(room.runs, (len(self.layout.frequent) + 1, width), self.dtype)
-        rare_runs = None
-        if new._vectors <= FEW_VECTORS and self.layout.room:
-            shape = len(self.layout.rare) + 1, width
-            rare_runs = _shaped(room.rare_runs, shape, self.dtype)
-            # Of features that no row has here, as of those that no chosen cluster has.
-            rare_runs[-1] = 0
-            new.spans[:, 0] = len(self.layout.rare)
-        runs[-1] = 0
-        return replace(new, runs=runs, rare_runs=rare_runs)
-
     @cached_property
     def filled(self) -> int:
         """Of a run, the numbers in whole vectors; more may stand between it and the next."""
-        return self._vectors * (vector_bytes(self.whole, self.dtype) // self.dtype.itemsize)
+        return self._vectors * (vector_bytes(self.k, self.dtype) // self.dtype.itemsize)
 
     @cached_property
     def _vectors(self) -> int:
-        return -(-self.k * self.dtype.itemsize // vector_bytes(self.whole, self.dtype))
+        return -(-self.k * self.dtype.itemsize // vector_bytes(self.k, self.dtype))
 
     @cached_property
     def of_c(self) -> int:
@@ -306,8 +252,8 @@ class Sums:
     @cached_property
     def _struct(self) -> _SumsOfC:
         arrays = (self.layout.place, self.runs, self.spans, self.entries, self.members)
-        pointers = addresses((*arrays, self.exact, self.exact_entries, self.rare_runs))
-        numbers = (self.k, self._vectors, self.runs.shape[1], self.whole)
+        pointers = addresses((*arrays, self.exact, self.exact_entries))
+        numbers = (self.k, self._vectors, self.runs.shape[1])
         return _SumsOfC(*numbers, *pointers)
 
 
@@ -324,16 +270,8 @@ def rare_at_most(k: int) -> int:
     return k // RARE if k >= FEWEST_CLUSTERS else 0
 
 
-def _width(k: int, whole: int, dtype: Any) -> int:
+def _width(k: int, dtype: Any) -> int:
     """Numbers from run to run: no power of two, or all runs would compete for the same cache."""
-    lanes: int = vector_bytes(whole, dtype) // np.dtype(dtype).itemsize
+    lanes: int = vector_bytes(k, dtype) // np.dtype(dtype).itemsize
     width = -(-k // lanes) * lanes
     return width + (lanes if width and width * np.dtype(dtype).itemsize % 1024 == 0 else 0)
-
-
-def _shaped(room: NDArray[Any] | None, shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
-    """An array of a shape in the room of another one, where that is large enough."""
-    size = shape[0] * shape[1]
-    if room is None or room.size < size:
-        return aligned(np.zeros, shape, dtype)
-    return room.reshape(-1)[:size].reshape(shape)

@@ -1,29 +1,52 @@
 /* Included by rows_of.h: what looks once at each non-zero of sparse rows. */
 
-/* Part the rows' non-zeros into those of frequent features, with the place of each, and those of
- * rare ones. (Shared out among threads it takes longer: they would wait for new pages.) */
-void NAMED(part)(
-    int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
-    const int32_t* place, int32_t* restrict frequent_indptr, int32_t* restrict places,
-    REAL* restrict frequent_values, int32_t* restrict rare_indptr, int32_t* restrict rare,
-    REAL* restrict rare_values)
+/* Rows to be parted: see `part`. */
+typedef struct {
+    int64_t n;
+    const int32_t *indptr, *indices;
+    const REAL* values;
+    const int32_t *place, *begins;
+    int32_t *frequent_indptr, *places;
+    REAL* frequent_values;
+    int32_t *rare_indptr, *rare;
+    REAL* rare_values;
+} PARTING;
+
+static void NAMED(part_rows)(const void* about, int64_t task, int who)
 {
-    int32_t frequent = 0, rares = 0;
-    frequent_indptr[0] = rare_indptr[0] = 0;
-    for (int64_t row = 0; row < n; ++row) {
-        for (int64_t j = indptr[row]; j < indptr[row + 1]; ++j) {
-            /* Written to both, and kept in one: nothing to guess. */
-            const int32_t at = place[indices[j]], is_rare = at < 0;
-            places[frequent] = at;
-            frequent_values[frequent] = values[j];
-            frequent += !is_rare;
-            rare[rares] = indices[j];
-            rare_values[rares] = values[j];
-            rares += is_rare;
+    (void)who;
+    const PARTING* all = about;
+    const int64_t first = task * ROWS_OF_A_TASK, left = all->n - first;
+    const int64_t last = first + (left < ROWS_OF_A_TASK ? left : ROWS_OF_A_TASK);
+    /* Where the next one is written, of frequent and of rare ones: nothing to guess. */
+    int32_t at[2] = {all->indptr[first] - all->begins[task], all->begins[task]};
+    int32_t* const to[2] = {all->places, all->rare};
+    REAL* const values[2] = {all->frequent_values, all->rare_values};
+    for (int64_t row = first; row < last; ++row) {
+        all->frequent_indptr[row] = at[0];
+        all->rare_indptr[row] = at[1];
+        for (int32_t j = all->indptr[row]; j < all->indptr[row + 1]; ++j) {
+            const int32_t place = all->place[all->indices[j]], is_rare = place < 0;
+            to[is_rare][at[is_rare]] = is_rare ? all->indices[j] : place;
+            values[is_rare][at[is_rare]++] = all->values[j];
         }
-        frequent_indptr[row + 1] = frequent;
-        rare_indptr[row + 1] = rares;
     }
+    if (last == all->n) {
+        all->frequent_indptr[last] = at[0];
+        all->rare_indptr[last] = at[1];
+    }
+}
+
+/* Part the rows' non-zeros into those of frequent features, with the place of each, and those of
+ * rare ones. `begins` says for each ROWS_OF_A_TASK rows how many rare ones there are before them. */
+void NAMED(part)(
+    int64_t threads, int64_t n, const int32_t* indptr, const int32_t* indices, const REAL* values,
+    const int32_t* place, const int32_t* begins, int32_t* frequent_indptr, int32_t* places,
+    REAL* frequent_values, int32_t* rare_indptr, int32_t* rare, REAL* rare_values)
+{
+    const PARTING all = {n, indptr, indices, values, place, begins, frequent_indptr,
+                         places, frequent_values, rare_indptr, rare, rare_values};
+    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(part_rows), &all);
 }
 
 /* Rows to be measured: see `square` and `distances`. */

@@ -6,7 +6,8 @@
 
 /* Rows to be assigned, and what is said of them and of the clusters: see `nearest`. */
 typedef struct {
-    int64_t n, step;
+    int64_t n, n_asked, step;
+    const int64_t* which;
     const int32_t *indptr, *places;
     const REAL* values;
     const int32_t *rare_indptr, *rare;
@@ -20,24 +21,43 @@ typedef struct {
     double *cost, *second, *own;
 } SEARCH;
 
+/* Call for the first sums of a row that is assigned next. */
+INLINED void NAMED(call_for)(const SEARCH* search, int64_t row)
+{
+    const SUMS* sums = search->sums;
+    const int32_t begin = search->indptr[row], left = search->indptr[row + 1] - begin;
+    for (int32_t j = begin; j < begin + (left < AHEAD ? left : AHEAD); ++j)
+        for (int64_t v = 0; v < sums->n_vectors; ++v)
+            __builtin_prefetch(sums->runs + search->places[j] * sums->width + v * LANES);
+}
+
+/* The row that stands at a place among those asked for. Those that are asked for next are called
+ * for, as nobody guesses which rows are left out. */
+INLINED int64_t NAMED(row_at)(const SEARCH* search, int64_t at)
+{
+    if (!search->which) return at;
+    if (at + 1 < search->n_asked && search->sums->n_vectors <= MOST_VECTORS)
+        NAMED(call_for)(search, search->which[at + 1]);
+    if (at + ROWS_AHEAD < search->n_asked) {
+        const int64_t soon = search->which[at + ROWS_AHEAD];
+        const int32_t begin = search->indptr[soon], end = search->indptr[soon + 1];
+        for (int32_t j = begin; j < end; j += LINE_OF_PLACES) {
+            __builtin_prefetch(search->places + j);
+            __builtin_prefetch(search->values + j);
+        }
+        if (search->rare) {
+            __builtin_prefetch(search->rare + search->rare_indptr[soon]);
+            __builtin_prefetch(search->rare_values + search->rare_indptr[soon]);
+        }
+    }
+    return search->which[at];
+}
+
 /* Add a row's products with rare features to its scores. */
 INLINED void NAMED(add_lists)(const SEARCH* search, int64_t row, REAL* scores)
 {
     const SUMS* sums = search->sums;
     const int32_t end = search->rare_indptr[row + 1], last = search->rare_indptr[search->n];
-    if (sums->rare_runs) {
-        for (int32_t j = search->rare_indptr[row]; j < end; ++j) {
-            if (j + FAR_AHEAD < last) {
-                const SPAN span = sums->spans[search->rare[j + FAR_AHEAD]];
-                __builtin_prefetch(sums->rare_runs + span.start * sums->width);
-            }
-            const SPAN span = sums->spans[search->rare[j]];
-            const VECTOR* run = (const VECTOR*)(sums->rare_runs + span.start * sums->width);
-            for (int64_t v = 0; v < sums->n_vectors; ++v)
-                ((VECTOR*)scores)[v] += search->rare_values[j] * run[v];
-        }
-        return;
-    }
     for (int32_t j = search->rare_indptr[row]; j < end; ++j) {
         if (j + FAR_AHEAD < last)
             __builtin_prefetch(sums->entries + sums->spans[search->rare[j + FAR_AHEAD]].start);
@@ -162,7 +182,7 @@ INLINED void NAMED(add_runs)(
     const int32_t* places = search->places;
     const int32_t end = search->indptr[row + 1], last = search->indptr[search->n];
     int32_t j = search->indptr[row];
-    if (n_vectors == 1 && search->sums->whole <= LANES) {
+    if (n_vectors == 1 && search->sums->k <= LANES) {
         VECTOR more[3] = {{0}};
         for (; j + 4 <= end; j += 4) {
             product[0] += search->values[j] * *(const VECTOR*)(runs + places[j] * width);
@@ -189,13 +209,14 @@ INLINED void NAMED(add_runs)(
     case n_vectors:                                                                               \
         for (int64_t i = 0; i < count; ++i) {                                                     \
             VECTOR scored[n_vectors] = {{0}}, product[n_vectors];                                 \
-            if (search->rare) NAMED(add_lists)(search, first + i, (REAL*)scored);                 \
+            const int64_t row = NAMED(row_at)(search, first + i);                                 \
+            if (search->rare) NAMED(add_lists)(search, row, (REAL*)scored);                       \
             UNROLLED                                                                              \
             for (int v = 0; v < n_vectors; ++v) product[v] = scored[v];                           \
-            NAMED(add_runs)(n_vectors, search, first + i, 0, product);                            \
+            NAMED(add_runs)(n_vectors, search, row, 0, product);                                  \
             UNROLLED                                                                              \
             for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];                           \
-            NAMED(settle)(n_vectors, search, first + i, 0, scored, best + i);                     \
+            NAMED(settle)(n_vectors, search, row, 0, scored, best + i);                           \
         }                                                                                         \
         break;
 
@@ -203,14 +224,15 @@ INLINED void NAMED(add_runs)(
 #define IN_A_TILE(n_vectors)                                                                      \
     case n_vectors:                                                                               \
         for (int64_t i = 0; i < count; ++i) {                                                     \
+            const int64_t row = NAMED(row_at)(search, first + i);                                 \
             VECTOR* scored = (VECTOR*)(scores + i * sums->width + begin);                         \
             VECTOR product[n_vectors];                                                            \
             UNROLLED                                                                              \
             for (int v = 0; v < n_vectors; ++v) product[v] = scored[v];                           \
-            NAMED(add_runs)(n_vectors, search, first + i, begin, product);                        \
+            NAMED(add_runs)(n_vectors, search, row, begin, product);                              \
             UNROLLED                                                                              \
             for (int v = 0; v < n_vectors; ++v) scored[v] = product[v];                           \
-            NAMED(settle)(n_vectors, search, first + i, begin, scored, best + i);                 \
+            NAMED(settle)(n_vectors, search, row, begin, scored, best + i);                       \
         }                                                                                         \
         break;
 
@@ -219,7 +241,7 @@ static void NAMED(search_rows)(const void* about, int64_t task, int who)
     const SEARCH* search = about;
     const SUMS* sums = search->sums;
     int64_t first = task * search->step;
-    const int64_t left = search->n - first, bottom = first + (left < search->step ? left : search->step);
+    const int64_t left = search->n_asked - first, bottom = first + (left < search->step ? left : search->step);
     const int64_t tiles = (sums->n_vectors + MOST_VECTORS - 1) / MOST_VECTORS;
     if (tiles == 1) {
         BEST best[LANES];
@@ -238,7 +260,8 @@ static void NAMED(search_rows)(const void* about, int64_t task, int who)
     memset(scores, 0, count * sums->width * sizeof(REAL));
     if (search->rare)
         for (int64_t i = 0; i < count; ++i)
-            NAMED(add_lists)(search, first + i, scores + i * sums->width);
+            NAMED(add_lists)(
+                search, NAMED(row_at)(search, first + i), scores + i * sums->width);
     /* Tiles on the outside: the runs of frequent features, cut to a tile, stay in the cache. */
     for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t first_vector = tile * sums->n_vectors / tiles, begin = first_vector * LANES;
@@ -248,20 +271,21 @@ static void NAMED(search_rows)(const void* about, int64_t task, int who)
         NAMED(conclude)(search, first + i, count - i < LANES ? count - i : LANES, best + i);
 }
 
-/* The cheapest cluster of each of n rows, the lowest of equal ones, and its cost; see `settle`.
+/* The cheapest cluster of each of n rows, or without labels of those of `which`, the lowest of equal
+ * ones, and its cost; see `settle`.
  * With labels the row's own cluster is left out and the product with its sum kept. `q` is infinite
  * for clusters that are not to be chosen, those beyond k among them. `weight` and `wx2`, what is
  * taken from a row's costs, may be null, and so may the rare features and `second`, the next best's
  * cost. Where there are more clusters
  * than a row keeps in registers, `room` is threads * step * (width + 3 * LANES), the step filled up to whole vectors. */
 void NAMED(nearest)(
-    int64_t threads, int64_t n, int64_t step, const int32_t* indptr, const int32_t* places,
-    const REAL* values, const int32_t* rare_indptr, const int32_t* rare, const REAL* rare_values,
+    int64_t threads, int64_t n, int64_t n_asked, int64_t step, const int64_t* which,
+    const int32_t* indptr, const int32_t* places, const REAL* values, const int32_t* rare_indptr, const int32_t* rare, const REAL* rare_values,
     const SUMS* sums, const REAL* q, const REAL* scale, const int32_t* labels, const REAL* weight,
     const REAL* wx2, REAL* room, int32_t* nearest, double* cost, double* second,
     double* own)
 {
-    const SEARCH search = {n, step, indptr, places, values, rare_indptr, rare, rare_values, sums,
+    const SEARCH search = {n, n_asked, step, which, indptr, places, values, rare_indptr, rare, rare_values, sums,
                            q, scale, labels, weight, wx2, room, nearest, cost, second, own};
-    share_out(threads, (n + step - 1) / step, NAMED(search_rows), &search);
+    share_out(threads, (n_asked + step - 1) / step, NAMED(search_rows), &search);
 }

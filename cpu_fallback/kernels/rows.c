@@ -41,11 +41,20 @@
  * a time. */
 #define MOST_DENSE_ROWS 192
 #define DENSE_BAND 256
+/* Rows that are asked for between one that is assigned and the one that is called for, and the
+ * non-zeros of a line of the cache. */
+#define ROWS_AHEAD 3
+#define LINE_OF_PLACES 16
 /* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */
 #define CALLED_FOR 2
 
-/* Rows of a task that looks once at each of their non-zeros. */
+/* Rows of a task that looks once at each of their non-zeros; also in csr.py. */
 #define ROWS_OF_A_TASK 2048
+
+/* Groups of clusters whose changes are bounded together, and clusters that are met by themselves;
+ * also in gpu_kmeans/drift.py. */
+#define GROUPS 3
+#define SINGLES 2
 
 /* Features whose sums are spread at a time. */
 #define SPREAD_BAND 512
@@ -87,6 +96,34 @@ void count_features(
 {
     const counting all = {n, n_features, height, indptr, indices, counts};
     share_out(threads, (n + height - 1) / height, count_block, &all);
+}
+
+/* Rows whose rare features are to be counted: see `count_rare`. */
+typedef struct {
+    int64_t n;
+    const int32_t *indptr, *indices, *place;
+    int32_t* counts;
+} counting_rare;
+
+static void count_rare_of(const void* about, int64_t task, int who)
+{
+    (void)who;
+    const counting_rare* all = about;
+    const int64_t first = task * ROWS_OF_A_TASK, left = all->n - first;
+    const int64_t last = first + (left < ROWS_OF_A_TASK ? left : ROWS_OF_A_TASK);
+    int32_t count = 0;
+    for (int64_t j = all->indptr[first]; j < all->indptr[last]; ++j)
+        count += all->place[all->indices[j]] < 0;
+    all->counts[task] = count;
+}
+
+/* How many non-zeros of each ROWS_OF_A_TASK rows are of rare features. */
+void count_rare(
+    int64_t threads, int64_t n, const int32_t* indptr, const int32_t* indices,
+    const int32_t* place, int32_t* counts)
+{
+    const counting_rare all = {n, indptr, indices, place, counts};
+    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, count_rare_of, &all);
 }
 
 #define VECTOR_BYTES 16

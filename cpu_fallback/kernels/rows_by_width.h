@@ -2,24 +2,28 @@
 
 #define REAL float
 #define LARGEST FLT_MAX
+#define ROUNDING FLT_EPSILON
 #define WHOLE int32_t
 #define SUFFIX float32
 #define EACH_PART EACH_OF_2
 #include "rows_of.h"
 #undef REAL
 #undef LARGEST
+#undef ROUNDING
 #undef WHOLE
 #undef SUFFIX
 #undef EACH_PART
 
 #define REAL double
 #define LARGEST DBL_MAX
+#define ROUNDING DBL_EPSILON
 #define WHOLE int64_t
 #define SUFFIX float64
 #define EACH_PART EACH_OF_1
 #include "rows_of.h"
 #undef REAL
 #undef LARGEST
+#undef ROUNDING
 #undef WHOLE
 #undef SUFFIX
 #undef EACH_PART

@@ -9,3 +9,4 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #include "columns_of.h"
 #include "nearest_of.h"
 #include "dense_of.h"
+#include "drift_of.h"

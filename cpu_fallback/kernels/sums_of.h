@@ -11,17 +11,15 @@ typedef struct {
     int32_t start, length;
 } SPAN;
 
-/* The sums of k clusters of `whole`: see Sums in compiled/sums.py. How a sum or a product is formed
- * depends on how many clusters there are in all, and not on which of them are here. */
+/* The sums of k clusters: see Sums in compiled/sums.py. */
 typedef struct {
-    int64_t k, n_vectors, width, whole;
+    int64_t k, n_vectors, width;
     const int32_t* place;
     REAL* runs;
     SPAN* spans;
     ENTRY* entries;
     int32_t* members;
     double *exact, *exact_entries; /* runs of k and entries before they were rounded; or null */
-    REAL* rare_runs; /* in the place of lists, a span's start its place; or null */
 } SUMS;
 
 /* What is to be summed, and where: see `sum_features`. */
@@ -102,7 +100,7 @@ LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, in
     const REAL* values = all->values;
     const double* weight = all->weight;
     double* restrict squares = all->squares + band * width;
-    if (sums->whole <= LANES)
+    if (sums->k <= LANES)
         switch ((sums->k + DOUBLES - 1) / DOUBLES) { EACH_PART(FEW) }
     double* restrict exact = all->exact + who * WAYS * width;
     int32_t* restrict seen = all->seen + who * width;
@@ -134,7 +132,7 @@ LOOPS_AS_VECTORS static void NAMED(sum_band)(const void* about, int64_t band, in
             sums->spans[f].length = found;
             continue;
         }
-        const int many = end - begin > WAYS * sums->whole;
+        const int many = end - begin > WAYS * sums->k;
         if (many && !weight)
             for (; j + WAYS <= end; j += WAYS)
                 UNROLLED
@@ -223,25 +221,69 @@ static double NAMED(add)(const SUMS* sums, int32_t f, int32_t cluster, double ch
     return (after - before) * (after + before);
 }
 
-/* Take rows out of their clusters' sums and put them into others'. */
-void NAMED(move)(
-    int64_t n, const int64_t* which, const int32_t* source, const int32_t* target,
-    const double* weight, const int32_t* indptr, const int32_t* indices, const REAL* values,
-    const SUMS* sums, double* squared_norms)
+/* Rows that are to be moved: see `move`. */
+typedef struct {
+    int64_t n, height;
+    const int64_t* which;
+    const int32_t *source, *target;
+    const double* weight;
+    const int32_t *indptr, *indices;
+    const REAL* values;
+    const SUMS* sums;
+    double* squares;
+} MOVING;
+
+/* Where a moved row's features from `low` on begin. Their sums up to `high` are called for. */
+static inline int64_t NAMED(find_moved)(const MOVING* all, int64_t i, int32_t low, int32_t high)
 {
-    for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = indptr[which[i]]; j < indptr[which[i] + 1]; ++j) {
-            const double change = weight[i] * values[j];
-            if (j + FAR_AHEAD < indptr[which[i] + 1]) {
-                const int64_t place = sums->place[indices[j + FAR_AHEAD]];
-                if (place >= 0) {
-                    __builtin_prefetch(sums->runs + place * sums->width + source[i]);
-                    if (sums->exact) __builtin_prefetch(sums->exact + place * sums->k + source[i]);
-                }
-            }
-            squared_norms[source[i]] += NAMED(add)(sums, indices[j], source[i], -change, 0);
-            squared_norms[target[i]] += NAMED(add)(sums, indices[j], target[i], change, 1);
+    const SUMS* sums = all->sums;
+    int64_t begin = all->indptr[all->which[i]];
+    const int64_t end = all->indptr[all->which[i] + 1];
+    while (begin < end && all->indices[begin] < low) ++begin;
+    for (int64_t j = begin; j < end && all->indices[j] < high; ++j) {
+        const int64_t place = sums->place[all->indices[j]];
+        if (place < 0) {
+            __builtin_prefetch(sums->entries + sums->spans[all->indices[j]].start);
+            continue;
         }
+        __builtin_prefetch(sums->runs + place * sums->width + all->source[i]);
+        __builtin_prefetch(sums->runs + place * sums->width + all->target[i]);
+        if (!sums->exact) continue;
+        __builtin_prefetch(sums->exact + place * sums->k + all->source[i]);
+        __builtin_prefetch(sums->exact + place * sums->k + all->target[i]);
+    }
+    return begin;
+}
+
+static void NAMED(move_band)(const void* about, int64_t band, int who)
+{
+    (void)who;
+    const MOVING* all = about;
+    const int32_t low = (int32_t)(band * all->height), high = (int32_t)(low + all->height);
+    double* squares = all->squares + band * all->sums->k;
+    int64_t next = NAMED(find_moved)(all, 0, low, high);
+    for (int64_t i = 0; i < all->n; ++i) {
+        int64_t j = next;
+        if (i + 1 < all->n) next = NAMED(find_moved)(all, i + 1, low, high);
+        const int32_t source = all->source[i], target = all->target[i];
+        for (; j < all->indptr[all->which[i] + 1] && all->indices[j] < high; ++j) {
+            const double change = all->weight[i] * all->values[j];
+            squares[source] += NAMED(add)(all->sums, all->indices[j], source, -change, 0);
+            squares[target] += NAMED(add)(all->sums, all->indices[j], target, change, 1);
+        }
+    }
+}
+
+/* Take rows out of their clusters' sums and put them into others', in bands of `height` features; by
+ * how much the squared norms grew is added to those of each band, `squares`. */
+void NAMED(move)(
+    int64_t threads, int64_t n_bands, int64_t n, int64_t height, const int64_t* which,
+    const int32_t* source, const int32_t* target, const double* weight, const int32_t* indptr,
+    const int32_t* indices, const REAL* values, const SUMS* sums, double* squares)
+{
+    const MOVING all = {n, height, which, source, target, weight, indptr, indices,
+                        values, sums, squares};
+    if (n > 0) share_out(threads, n_bands, NAMED(move_band), &all);
 }
 
 /* Add a feature's sums, times `scale`, to k numbers. */
@@ -274,67 +316,6 @@ static inline void NAMED(take_squares)(
             from[entry->cluster] = 0;
         }
     }
-}
-
-/* Sums of which some clusters are chosen: see `choose`. */
-typedef struct {
-    int64_t n_places, n_rare, n_bands;
-    const int32_t *rare, *chosen, *place;
-    const SUMS *from, *to;
-} CHOOSING;
-
-static void NAMED(choose_band)(const void* about, int64_t band, int who)
-{
-    (void)who;
-    const CHOOSING* all = about;
-    const SUMS *from = all->from, *to = all->to;
-    for (int64_t at = band * all->n_places / all->n_bands;
-         at < (band + 1) * all->n_places / all->n_bands; ++at) {
-        const REAL* run = from->runs + at * from->width;
-        for (int64_t c = 0; c < to->k; ++c) to->runs[at * to->width + c] = run[all->chosen[c]];
-    }
-    const int64_t first = band * all->n_rare / all->n_bands;
-    const int64_t last = (band + 1) * all->n_rare / all->n_bands;
-    if (first == last) return;
-    if (to->rare_runs) {
-        int64_t written = first;
-        for (int64_t i = first; i < last; ++i) {
-            const SPAN span = from->spans[all->rare[i]];
-            REAL* run = to->rare_runs + written * to->width;
-            int found = 0;
-            for (int32_t j = span.start; j < span.start + span.length; ++j) {
-                const int32_t c = all->place[from->entries[j].cluster];
-                if (c < 0) continue;
-                if (!found++) memset(run, 0, to->width * sizeof(REAL));
-                run[c] = from->entries[j].value;
-            }
-            to->spans[all->rare[i]] = (SPAN){(int32_t)(found ? written++ : all->n_rare), 0};
-        }
-        return;
-    }
-    /* The lists stand close together, as nobody is to join them. */
-    int32_t written = from->spans[all->rare[first]].start;
-    for (int64_t i = first; i < last; ++i) {
-        const SPAN span = from->spans[all->rare[i]];
-        const int32_t start = written;
-        for (int32_t j = span.start; j < span.start + span.length; ++j) {
-            const int32_t c = all->place[from->entries[j].cluster];
-            to->entries[written] = (ENTRY){c, from->entries[j].value};
-            written += c >= 0;
-        }
-        to->spans[all->rare[i]] = (SPAN){start, written - start};
-    }
-}
-
-/* Some clusters' sums: those `chosen`, where `place` says of each which it is, or -1. `rare` are the
- * features of lists, as they stand one after the other. Of rare features that have runs, the last one,
- * of zeros, is for those that none of the chosen clusters has. */
-void NAMED(choose)(
-    int64_t threads, int64_t n_bands, int64_t n_places, int64_t n_rare, const int32_t* rare,
-    const int32_t* chosen, const int32_t* place, const SUMS* from, const SUMS* to)
-{
-    const CHOOSING all = {n_places, n_rare, n_bands, rare, chosen, place, from, to};
-    share_out(threads, n_bands, NAMED(choose_band), &all);
 }
 
 /* Two sums of the same features: see `shift`. */

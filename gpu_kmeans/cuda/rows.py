@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.blocks import each_block
+from gpu_kmeans.drift import loosen_by_products
 from gpu_kmeans.errors import UnsupportedOnBackend
-from gpu_kmeans.protocol import Assignment, Clusters, IntArray, Matrix
+from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
 __all__ = [
     "assign",
@@ -36,10 +37,10 @@ __all__ = [
     "cluster_sums",
     "clusters_from",
     "distances",
+    "loosen",
     "matrix",
     "move",
     "project",
-    "select",
     "squared_norms",
     "to_host",
 ]
@@ -184,7 +185,10 @@ def assign(
     weight: NDArray[np.float64] | None = None,
     squared_norms: NDArray[np.float64] | None = None,
     second: bool = False,
+    which: NDArray[np.int64] | None = None,
 ) -> Assignment:
+    if which is not None:
+        rows = rows[_device(which, np.int64)]
     n, dtype = rows.shape[0], clusters.sums.dtype
     size, q = clusters.sizes_and_spreads()
     given = [_device(q, dtype), _device(size, dtype)]
@@ -261,9 +265,14 @@ def _assign_dense(
     each_block(rows.shape[0], 4 * sums.shape[1] * sums.dtype.itemsize, work)
 
 
-def select(clusters: Clusters, which: NDArray[np.intp], into: Clusters | None = None) -> Clusters:
-    sums = cp.take(clusters.sums, _device(which, np.intp), axis=1)
-    return Clusters(sums, clusters.weight[which], clusters.squared_norms[which])
+def loosen(
+    rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    return loosen_by_products(
+        *(found, drift, doubt, rows),
+        lambda which: to_host(rows[_device(which, np.int64)]),
+        lambda some, columns: _host(project(some, columns)),
+    )
 
 
 def move(
