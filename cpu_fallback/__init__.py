@@ -33,6 +33,7 @@ class CpuBackend:
     """Implements :class:`gpu_kmeans.protocol.Backend`; see there for each verb."""
 
     name = "cpu"
+    loosens = True
 
     def read_table(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
         from cpu_fallback import frames

@@ -11,7 +11,8 @@ Memory beside the rows themselves: ``n_features * k`` numbers for each ``Cluster
 copy of the rows by column and one with the places of their features, and for each ``Clusters`` no
 more than one copy for the rare features, and three times that where sums are kept in float64, too;
 with SciPy one chunk of scores for each thread, and a float64 copy of the non-zeros while sums are
-formed.
+formed. Where bounds are kept, three numbers for each row, and compiled eight for each feature and
+one for each feature and thread.
 """
 
 from __future__ import annotations
@@ -206,9 +207,8 @@ def assign(
             scores *= (-2 / size).astype(dtype)
             scores += (q / size).astype(dtype)
         else:
-            inside = np.flatnonzero(labels[chunk] >= 0)
-            mine = (inside, labels[chunk][inside])
-            own[chunk][inside] = scores[mine]
+            mine = (each, labels[chunk])
+            own[chunk] = scores[mine]
             if weight is None:
                 enter = 1 / (size + 1)
                 wx2 = squared_norms[chunk, None].astype(dtype) * enter.astype(dtype)

@@ -43,6 +43,7 @@ __all__ = [
     "loosen_by_products",
     "may_pay",
     "nearest_again",
+    "widened",
 ]
 
 GROUPS, SINGLES = 3, 2
@@ -51,8 +52,8 @@ kernels, which keep twice the ones and the others in a vector of eight numbers."
 SEGMENTS = 64
 """Of the range of costs, in each of which a line is below what clusters of a group cost."""
 SMALL, MATTERS = 16, 0.005
-"""Of so many rows at most one is in a cluster that is met by itself, as its rows are added up anew;
-and its costs went down by more than this share of what rows are farther from a second cluster."""
+"""Of so much weight at most one is in a cluster that is met by itself, as its rows are added up
+anew; and its costs went down by more than this share of what a second cluster costs more."""
 FEW = 16
 """Of so many rows at most one may have moved. Of more, hardly a row would be left out."""
 WORTH_IT = 0.75
@@ -61,9 +62,9 @@ FEWEST_CLUSTERS = 64
 """Fewer are as quickly looked at as the bounds."""
 
 
-def may_pay(matrix: Matrix, k: int) -> bool:
+def may_pay(backend: Backend, matrix: Matrix, k: int) -> bool:
     """Whether bounds can save anything for k clusters: of sparse rows alone."""
-    return k >= FEWEST_CLUSTERS and hasattr(matrix, "indptr")
+    return backend.loosens and k >= FEWEST_CLUSTERS and hasattr(matrix, "indptr")
 
 
 def few_move(moved: int, n: int) -> bool:
@@ -74,17 +75,22 @@ def few_move(moved: int, n: int) -> bool:
 def doubts(
     backend: Backend, matrix: Matrix, squared_norms: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """By how much bounds of a row must differ, shape (n,): more than costs are rounded off.
+    """By how much costs of each row may be rounded off, shape (n,).
 
-    A sum of products has a relative error of at most a unit roundoff for each non-zero, and no mean
-    of rows is longer than the longest row. Four costs are compared, two that were found before and
-    two that would be found now, and one was met by itself.
+    A sum of products has a relative error of at most a unit roundoff for each of them, and no mean
+    of rows is longer than the longest row. Sums of rows and squared norms are formed in float64.
     """
-    terms = np.diff(backend.to_host(matrix.indptr)) + 16
+    (n, n_features), eps = matrix.shape, float(np.finfo(matrix.dtype).eps)
+    terms = (np.diff(backend.to_host(matrix.indptr)) + 16) * eps
+    terms += 4 * (n + n_features) * float(np.finfo(np.float64).eps)
     longest = np.sqrt(squared_norms.max(initial=0))
-    eps = float(np.finfo(matrix.dtype).eps)
-    doubt: NDArray[np.float64] = 5 * eps * terms * longest * (np.sqrt(squared_norms) + longest)
+    doubt: NDArray[np.float64] = terms * longest * (np.sqrt(squared_norms) + longest)
     return doubt
+
+
+def widened(found: Assignment, doubt: NDArray[np.float64]) -> Assignment:
+    """Make bounds of costs: what is found is off by ``doubt`` at most."""
+    return replace(found, cost=found.cost + doubt, second=_second(found) - doubt)
 
 
 def drifted(
@@ -111,13 +117,19 @@ def drifted(
     size = np.bincount(target, minlength=k) + np.bincount(source, minlength=k)
     changed = np.flatnonzero(size)
     second = float(_second(found).mean())
-    if not np.isfinite(second) or (new.weight[changed] <= 0).any():
+    weights = old.weight[changed], new.weight[changed]
+    if not np.isfinite(second) or any((each <= 0).any() for each in weights):
         return None
     inverse, offset, factor = np.zeros(k), np.zeros(k), np.ones(k)
     inverse[changed] = 1 / new.weight[changed]
-    before, after = (each.squared_norms[changed] / each.weight[changed] ** 2 for each in (old, new))
+    before, after = (
+        each.squared_norms[changed] / each.weight[changed] / each.weight[changed]
+        for each in (old, new)
+    )
     factor[changed] = old.weight[changed] * inverse[changed]
     offset[changed] = after - factor[changed] * before
+    if not (np.isfinite(offset).all() and np.isfinite(factor).all()):
+        return None
     # Of a cluster that lost many of its rows, all that is known is that it was not nearer than a
     # row's second best; that is too little where its costs go down.
     fell = (1 - factor[changed]) * second - offset[changed]
@@ -125,7 +137,7 @@ def drifted(
     order = np.argsort(-fell, kind="stable")[:SINGLES]
     matters = MATTERS * (second - float(found.cost.mean()))
     singles = changed[order[fell[order] > matters]]
-    cost = new.squared_norms[singles] * inverse[singles] ** 2
+    cost = new.squared_norms[singles] * inverse[singles] * inverse[singles]
     in_group = np.ones(k, bool)
     in_group[singles] = False
     changed = changed[in_group[changed]]
@@ -140,15 +152,18 @@ class Groups:
     ----------
     group : ndarray of shape (k,), int32
         -1 where a cluster did not change.
-    range : ndarray of shape (3,), float64
-        The lowest of the costs, how many segments there are for a unit of cost, and what is
-        to be added to a cost where there are no clusters that did not change: infinity.
+    lowest, segments : float
+        The lowest of the costs, and how many segments there are for a unit of cost.
+    rest : float
+        To be added to a cost for the clusters that did not change: infinity if there is none.
     offset, factor : ndarray of shape (n_segments, n_groups), float64
         No cost ``c`` in the segment became less than ``offset + factor c``, but for products.
     """
 
     group: NDArray[np.int32]
-    range: NDArray[np.float64]
+    lowest: float
+    segments: float
+    rest: float
     offset: NDArray[np.float64]
     factor: NDArray[np.float64]
 
@@ -166,6 +181,7 @@ class Groups:
         # The least of several rising lines bends down: from one point to another it is not below
         # the line through both.
         at = np.linspace(lowest, highest, SEGMENTS + 1)
+        apart = bool((np.diff(at) > 0).all())
         costs = drift.offset[order, None] + drift.factor[order, None] * at
         begins = np.searchsorted(group[order], np.arange(GROUPS + 1))
         offset = np.full((SEGMENTS, GROUPS), np.inf)
@@ -174,12 +190,12 @@ class Groups:
             if begin == end:
                 continue
             least = costs[begin:end].min(axis=0)
-            if highest > lowest:
+            if apart:
                 factor[:, each] = np.diff(least) / np.diff(at)
-            offset[:, each] = least[:-1] - factor[:, each] * at[:-1]
-        per = SEGMENTS / (highest - lowest) if highest > lowest else 0.0
+            offset[:, each] = least[:-1] - factor[:, each] * at[:-1] if apart else least.min()
+        segments = SEGMENTS / float(highest - lowest) if apart else 0.0
         rest = np.inf if len(changed) + len(drift.singles) == k else 0.0
-        return cls(group, np.array([lowest, per, rest]), offset, factor)
+        return cls(group, float(lowest), segments, rest, offset, factor)
 
     def loosen(
         self,
@@ -200,14 +216,13 @@ class Groups:
         most = drift.offset[label] + drift.factor[label] * found.cost
         mine = np.flatnonzero(self.group[label] >= 0)
         most[mine] += 2 * fall[mine, self.group[label[mine]]]
-        lowest, per, rest = self.range
-        segment = np.minimum(((second - lowest) * per).astype(np.intp), SEGMENTS - 1)
+        segment = ((second - self.lowest) * self.segments).astype(np.intp).clip(0, SEGMENTS - 1)
         lines = self.offset[segment] + self.factor[segment] * second[:, None] - 2 * rise
-        least = np.minimum(lines.min(axis=1), rest + second)
+        least = np.minimum(lines.min(axis=1), self.rest + second)
         for single, cost, product in zip(drift.singles, drift.single_cost, products.T, strict=True):
-            np.minimum(least, cost - 2 * product, out=least, where=label != single)
-            np.copyto(most, cost - 2 * product, where=label == single)
-        return most, least, np.flatnonzero(~(most + doubt < least))
+            np.minimum(least, cost - 2 * product - doubt, out=least, where=label != single)
+            np.copyto(most, cost - 2 * product + doubt, where=label == single)
+        return most, least, np.flatnonzero(~(most + 2 * doubt < least))
 
 
 def loosen_by_products(
@@ -260,20 +275,20 @@ def nearest_again(
     clusters: Clusters,
     doubt: NDArray[np.float64],
 ) -> Assignment:
-    """Assign rows, given what they were assigned to before clusters drifted.
+    """Assign rows, given bounds of what they were assigned to before clusters drifted.
 
     Returns
     -------
     Assignment
-        Of rows that were looked at as :meth:`~gpu_kmeans.protocol.Backend.assign` finds it. Others
-        keep their cluster; ``cost`` is at least, and ``second`` at most what it would find.
+        ``nearest`` as :meth:`~gpu_kmeans.protocol.Backend.assign` would find it; ``cost`` is at
+        least, and ``second`` at most what they are.
     """
     cost, second, left = backend.loosen(matrix, before, drift, doubt)
     if len(left) > WORTH_IT * len(cost):
-        return backend.assign(matrix, clusters, second=True)
+        return widened(backend.assign(matrix, clusters, second=True), doubt)
     nearest = before.nearest.copy()
     if len(left):
-        again = backend.assign(matrix, clusters, second=True, which=left)
+        again = widened(backend.assign(matrix, clusters, second=True, which=left), doubt[left])
         nearest[left], cost[left], second[left] = again.nearest, again.cost, again.second
     return replace(before, nearest=nearest, cost=cost, second=second)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.drift import doubts, drifted, few_move, may_pay, nearest_again
+from gpu_kmeans.drift import doubts, drifted, few_move, may_pay, nearest_again, widened
 from gpu_kmeans.errors import UnsupportedOnBackend
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Drift, Matrix
 
@@ -24,7 +24,7 @@ SOON = 2
 """Where so many times as many rows moved as sums can follow, they are formed for the next moves."""
 
 Report = Callable[[str, float, int], bool]
-"""Told the stage, the inertia and the number of rows that moved; true means stop."""
+"""Told the stage, the inertia of the labels and the number of rows that moved; true means stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ def lloyd(
         labels = found.nearest
         moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
         shift = means.update(found, shifted=tol > 0) if moved else 0.0
-        stopped = report("lloyd", norms - means.all.explained(), int(moved))
+        stopped = report("lloyd", norms - means.clusters.explained(), int(moved))
         if stopped or shift <= tol:
             break
-    return Settled(labels, means.all, n_iter, stopped)
+    return Settled(labels, means.clusters, n_iter, stopped)
 
 
 class _Means:
@@ -100,24 +100,30 @@ class _Means:
     def __init__(self, backend: Backend, rows: Rows, start: Clusters) -> None:
         self.backend = backend
         self.rows = rows
-        self.all = start
+        self.clusters = start
         self._labels: NDArray[np.int32] | None = None
         """Whose means they are. None for the start, and where rows stand for empty clusters,
         which is so for one iteration."""
-        self._pruned = may_pay(rows.matrix, len(start.weight))
+        self._pruned = may_pay(backend, rows.matrix, len(start.weight))
         self._doubt: NDArray[np.float64] | None = None
         self._drift: Drift | None = None
         """What became of the clusters that rows were last assigned to, where that bounds costs."""
+        self._bounded = False
+        """Whether the last assignment's costs are bounds."""
         self._spare: Clusters | None = None
 
     def nearest(self, before: Assignment | None) -> Assignment:
         """Assign the rows, given what they were assigned to before the last update."""
         matrix = self.rows.matrix
         if before is None or self._drift is None:
-            return self.backend.assign(matrix, self.all, second=self._pruned)
+            self._bounded = False
+            return self.backend.assign(matrix, self.clusters, second=self._pruned)
         if self._doubt is None:
             self._doubt = doubts(self.backend, matrix, self.rows.squared_norms)
-        return nearest_again(self.backend, matrix, before, self._drift, self.all, self._doubt)
+        if not self._bounded:
+            before = widened(before, self._doubt)
+        self._bounded = True
+        return nearest_again(self.backend, matrix, before, self._drift, self.clusters, self._doubt)
 
     def update(self, found: Assignment, shifted: bool) -> float:
         """Form the means of what was found; return the sum of their squared shifts, if asked."""
@@ -126,46 +132,62 @@ class _Means:
         if before is None:
             return self._form(found, shifted)
         moved = np.flatnonzero(before != labels)
+        weight = self._weight(moved, before, labels)
+        if self._bounded and (weight == 0).any():
+            # What stands for an empty cluster is chosen by costs.
+            found = self.backend.assign(self.rows.matrix, self.clusters, second=True)
         old = replace(
-            self.all, weight=self.all.weight.copy(), squared_norms=self.all.squared_norms.copy()
+            self.clusters,
+            weight=self.clusters.weight.copy(),
+            squared_norms=self.clusters.squared_norms.copy(),
         )
-        if shifted or not self._follow(moved, before, labels):
-            settles = len(moved) * self.all.follows <= SOON * len(labels)
+        if shifted or not self._follow(moved, before, labels, weight):
+            settles = len(moved) * self.clusters.follows <= SOON * len(labels)
             shift = self._form(found, shifted, exact=settles and not shifted)
         if self._pruned and self._labels is not None and few_move(len(moved), len(labels)):
-            weight = self.rows.weight
-            self._drift = drifted(old, self.all, found, moved, before[moved], weight)
+            source, rows_weight = before[moved], self.rows.weight
+            self._drift = drifted(old, self.clusters, found, moved, source, rows_weight)
         return shift
 
-    def _follow(
+    def _weight(
         self, moved: NDArray[np.intp], before: NDArray[np.int32], labels: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """Of the clusters, once rows have moved."""
+        k = len(self.clusters.weight)
+        if self.rows.weight is None:
+            come, go = (np.bincount(of[moved], minlength=k) for of in (labels, before))
+            return self.clusters.weight + (come - go)
+        # Anew, as what comes and goes would leave its rounding.
+        return np.bincount(labels, self.rows.weight, minlength=k).astype(np.float64, copy=False)
+
+    def _follow(
+        self,
+        moved: NDArray[np.intp],
+        before: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        weight: NDArray[np.float64],
     ) -> bool:
         """Bring the sums up to date, where that is as good as to form them anew, and less."""
-        if not self.all.exact or len(moved) * self.all.follows > len(labels):
+        clusters, rows = self.clusters, self.rows
+        if not clusters.exact or len(moved) * clusters.follows > len(labels):
             return False
-        rows, k = self.rows, len(self.all.weight)
-        if rows.weight is None:
-            come, go = (np.bincount(of[moved], minlength=k) for of in (labels, before))
-            weight = self.all.weight + (come - go)
-        else:  # anew, as what comes and goes would leave its rounding
-            weight = np.bincount(labels, rows.weight, minlength=k)
         if (weight == 0).any():  # what is left of a cluster without rows would be rounding
             return False
-        self.backend.move(self.all, rows.matrix, moved, before[moved], labels[moved], rows.weight)
-        self.all.weight[:] = weight
+        self.backend.move(clusters, rows.matrix, moved, before[moved], labels[moved], rows.weight)
+        clusters.weight[:] = weight
         self._labels = labels
         return True
 
     def _form(self, found: Assignment, shifted: bool, exact: bool = False) -> float:
         """Form the sums anew, over the last ones unless their shift is asked for."""
-        rows, labels, old = self.rows, found.nearest, self.all
+        rows, labels, old = self.rows, found.nearest, self.clusters
         into, self._spare = (self._spare, old) if shifted else (old, None)
-        self.all = self.backend.cluster_sums(
-            rows.matrix, labels, len(self.all.weight), rows.weight, into, exact=exact
+        self.clusters = self.backend.cluster_sums(
+            rows.matrix, labels, len(self.clusters.weight), rows.weight, into, exact=exact
         )
-        relocated = relocate_empty(self.backend, rows, self.all, found)
+        relocated = relocate_empty(self.backend, rows, self.clusters, found)
         self._labels = None if relocated else labels
-        return self.backend.centroid_shift(old, self.all) if shifted else np.inf
+        return self.backend.centroid_shift(old, self.clusters) if shifted else np.inf
 
 
 def library_kmeans(

@@ -238,6 +238,9 @@ class Backend(Protocol):
     name: str
     """``"cpu"`` or ``"gpu"``."""
 
+    loosens: bool
+    """Whether it takes less time to :meth:`loosen` bounds than to assign the rows."""
+
     # -- tables ---------------------------------------------------------------------
 
     def read_table(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
@@ -348,9 +351,8 @@ class Backend(Protocol):
         centroid, as Lloyd needs it. With ``labels`` (and ``squared_norms``, and ``weight``
         where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
-        lowest index. A row of label -1 is in none of these clusters: none is left out for it,
-        and its ``own`` is 0. Asked without labels alone: with ``second``, the next best's cost
-        is kept; with ``which``, those rows alone are assigned, in that order.
+        lowest index. Asked without labels alone: with ``second``, the next best's cost is kept;
+        with ``which``, those rows alone are assigned, in that order.
         """
         ...
 
@@ -360,9 +362,8 @@ class Backend(Protocol):
         """What the cluster of each sparse row costs at most, and any other at least, after moves.
 
         ``found`` says so before them: its ``cost`` of its ``nearest``, ``second`` of all others.
-        The bounds allow for the rounding of what they are made of, not for that of costs. Returned
-        with them are the rows, in rising order, whose bounds differ by no more than ``doubt``,
-        shape (n,).
+        Costs are rounded off by ``doubt``, shape (n,), at most. Returned with the bounds are the
+        rows, in rising order, of which a full assignment might find another cluster.
         """
         ...
 
@@ -376,6 +377,8 @@ class Backend(Protocol):
         weight: NDArray[np.float64] | None = None,
     ) -> None:
         """Take ``rows[which]`` out of the sums of ``source`` and into those of ``target``.
+
+        Sparse rows have sorted indices, as :meth:`matrix` leaves them.
 
         Updates ``clusters`` in place, its weights and squared norms included.
         """

@@ -141,6 +141,7 @@ def test_rows_that_bounds_leave_alone_end_where_all_would(
             warnings.simplefilter("ignore", FewerClustersWarning)
             patch.setattr(drift, "WORTH_IT", worth_it)
             patch.setattr(drift, "FEW", 1)
+            patch.setattr(type(backend), "loosens", True)
             patch.setattr(drift, "FEWEST_CLUSTERS", 0)
             model = KMeans(
                 min(k, n),
@@ -165,6 +166,8 @@ def test_rows_that_cannot_have_changed_are_not_looked_at_again(backend):
     met: list[float] = []
 
     class Counting(type(backend)):
+        loosens = True
+
         def assign(self, rows, clusters, *rest, which=None, **more):
             met.append(1.0 if which is None else len(which) / rows.shape[0])
             return super().assign(rows, clusters, *rest, which=which, **more)
@@ -176,6 +179,45 @@ def test_rows_that_cannot_have_changed_are_not_looked_at_again(backend):
         model = KMeans(40, init="random", n_init=1, algorithm="lloyd", random_state=0, tol=0)
         model.set_params(backend=Counting()).fit(rows)
     assert min(met) < 0.1
+
+
+@pytest.mark.parametrize("case", [(60, 3, 30, 17149), (200, 3, 40, 165), (200, 3, 40, 294)])
+def test_what_stands_for_an_empty_cluster_is_not_chosen_by_bounds(backend, case):
+    """In the first case they would say another row than costs do."""
+    from gpu_kmeans import drift, lloyd
+
+    n, n_features, k, seed = case
+    rng = np.random.default_rng(seed)
+    rows = rng.random((n, n_features)) ** 3 * 10 * (rng.random((n, n_features)) < 0.9)
+    rows[:, 0] += 0.1
+    start = rng.random((k, n_features)) * 10
+    relocate, nearest = lloyd.relocate_empty, lloyd._Means.nearest
+    bounded, late = [False], []
+
+    def noted(*of):
+        found = nearest(*of)
+        bounded[0] = of[0]._bounded
+        return found
+
+    def noted_too(*of):
+        relocated = relocate(*of)
+        late.append(relocated and bounded[0])
+        return relocated
+
+    fits = []
+    for fewest in (k + 1, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(backend), "loosens", True)
+            patch.setattr(drift, "FEWEST_CLUSTERS", fewest)
+            patch.setattr(drift, "FEW", 1)
+            patch.setattr(lloyd, "relocate_empty", noted_too)
+            patch.setattr(lloyd._Means, "nearest", noted)
+            model = KMeans(k, init=start, algorithm="lloyd", tol=0, backend=backend)
+            fits.append(model.fit(as_kind(rows, "sparse")))
+    one, two = fits
+    assert any(late)
+    assert one.history_ == two.history_
+    assert (one.labels_ == two.labels_).all()
 
 
 @kinds

@@ -1,4 +1,4 @@
-"""Assigning sparse rows, summing and moving them, compiled."""
+"""Assigning sparse rows, bounding their costs, summing and moving them, compiled."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def nearest(
     asked = Asked.of(n, width, dtype, q, size, *of_rows)
     kernel, of_c = function("nearest", sums.k, dtype), sums.of_c
     parts, _arrays = _parts(rows, sums.layout, dtype)  # which another thread may replace
+    which = None if which is None else np.ascontiguousarray(which, np.int64)
     products = rows.nnz * k * n // max(1, rows.shape[0])
     tasks = max(products // PRODUCTS_PER_TASK, min(FEW_TASKS, products // LEAST_PRODUCTS), 1)
     step = max(1, -(-n // tasks))
@@ -140,10 +141,11 @@ def loosen(
     sums, table = rows.__dict__.pop("_drift_room", (None, None))
     if sums is None or len(sums) < crew:
         sums = np.zeros((crew, n_features))
-        table = aligned(np.zeros, (n_features, width), dtype)
+        lanes = vector_bytes(width, dtype) // dtype.itemsize
+        table = aligned(np.zeros, (n_features, -(-width // lanes) * lanes), dtype)
     begins, which, weight = _changes(drift, found)
     ends = np.zeros(len(which) + 1, np.int64)
-    np.cumsum(rows.indptr[which + 1] - rows.indptr[which] + 1, out=ends[1:])
+    np.cumsum(rows.indptr[which + 1] - rows.indptr[which], out=ends[1:])
     room = ends[begins]
     squares = np.empty(n_changed + n_single)
     scale = drift.inverse_weight[np.concatenate((drift.changed, drift.singles))]
@@ -161,11 +163,12 @@ def loosen(
     spread(len(squares), n_single, *addresses((room, *changes, of_changed, table)))
     single, single_cost = np.full(SINGLES, -1, np.int32), np.full(SINGLES, np.inf)
     single[:n_single], single_cost[:n_single] = drift.singles, drift.single_cost
+    range_ = np.array([groups.lowest, groups.segments, groups.rest])
     most, least, meets = np.empty(n), np.empty(n), np.empty(n, bool)
     function("loosen", width, dtype)(
         *(crew, n, len(groups.offset), _is_signed(rows)),
         *addresses((*given, table, found.nearest, groups.group, drift.offset, drift.factor)),
-        *addresses((groups.range, groups.offset, groups.factor, single, single_cost)),
+        *addresses((range_, groups.offset, groups.factor, single, single_cost)),
         *addresses((doubt, found.cost, found.second, most, least, meets)),
     )
     clear = function("clear_changes", width, dtype)
@@ -184,7 +187,7 @@ def _changes(
     """
     n_changed, n_single, n_moved = len(drift.changed), len(drift.singles), len(drift.which)
     members = [np.flatnonzero(found.nearest == single) for single in drift.singles]
-    which = np.concatenate((drift.which, drift.which, *members))
+    which = np.concatenate((drift.which, drift.which, *members), dtype=np.int64)
     weight = np.ones(len(which)) if drift.weight is None else drift.weight[which]
     weight[n_moved : 2 * n_moved] *= -1
     # What moved single clusters comes last, and is left out.
@@ -199,7 +202,7 @@ def _changes(
     )
     order = np.argsort(place, kind="stable")
     begins = np.searchsorted(place[order], np.arange(n_changed + n_single + 1))
-    return begins, which[order], weight[order]
+    return begins.astype(np.int64), which[order], weight[order]
 
 
 def _is_signed(rows: Matrix) -> bool:

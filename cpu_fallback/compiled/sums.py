@@ -86,24 +86,27 @@ class Layout:
         return cls(every.astype(np.int32), none, every, every, 0, plain=True)
 
     @classmethod
-    def of(cls, counts: IntArray, k: int) -> Layout:
-        """The layout for k clusters of rows, of which so many have each feature."""
+    def of(cls, counts: IntArray, k: int, rare: int | None = None) -> Layout:
+        """The layout for k clusters of rows, of which so many have each feature.
+
+        Features that ``rare`` rows have at most are rare, where that is not given as many as k
+        calls for.
+        """
+        rare_at = rare_at_most(k) if rare is None else rare
         # Of two bytes each, numbers are sorted several times as fast.
         less = counts.max(initial=0) - counts
         narrow = np.uint16 if less.max(initial=0) <= np.iinfo(np.uint16).max else np.int64
         order = np.argsort(less.astype(narrow), kind="stable")
-        if not rare_at_most(k) and len(counts) * k <= PLAIN:
+        if not rare_at and len(counts) * k <= PLAIN:
             return replace(cls.plainly(len(counts)), columns=order)
-        # Lists would take as long to put rows in order for as they save.
-        few = np.count_nonzero(counts) * k <= PLAIN
-        n_frequent = int(np.count_nonzero(counts > (0 if few else rare_at_most(k))))
-        frequent, rare = order[:n_frequent], order[n_frequent:]
-        room = counts[rare]
+        n_frequent = int(np.count_nonzero(counts > rare_at))
+        frequent, listed = order[:n_frequent], order[n_frequent:]
+        room = counts[listed]
         place = np.full(len(counts), -1 if room.any() else n_frequent, np.int32)
         place[frequent] = np.arange(n_frequent, dtype=np.int32)
         start = np.zeros(len(counts), np.int32)
-        start[rare] = np.cumsum(room) - room
-        columns = np.concatenate((frequent, rare[room > 0]))
+        start[listed] = np.cumsum(room) - room
+        columns = np.concatenate((frequent, listed[room > 0]))
         return cls(place, start, frequent, columns, int(room.sum()))
 
 
@@ -181,7 +184,10 @@ class Sums:
         function("gather", 1, centroids.dtype)(threads.count(), *centroids.shape, *given)
         columns = sparse.csr_array((values, features, ends), shape=centroids.shape).tocsc()
         counts = np.diff(columns.indptr)
-        layout = Layout.of(counts, k)
+        # A start is met once: of few sums, lists would take longer to part the rows for than
+        # they save.
+        few = np.count_nonzero(counts) * k <= PLAIN
+        layout = Layout.of(counts, k, 0 if few else None)
         sums = cls.empty(layout, k, dtype)
         place = np.repeat(layout.place, counts)
         in_run, listed = place >= 0, place < 0

@@ -44,11 +44,11 @@ static void NAMED(sum_changes_of)(const void* about, int64_t c, int who)
     all->squares[c] = square;
 }
 
-/* By how much the mean of each of n clusters changed, and the square of that. Its changes are those
- * from begins[c] to begins[c + 1], of which each added `weight` times a row of `which` to its sum, and
- * `scale` times that to its mean. Found are, from room[c] on, so many features, some maybe more than
- * once, and `by` how much each changed; there is room for one more than the non-zeros. `sums` is a
- * zero for each thread and feature, and so again afterwards. */
+/* By how much the mean of each of n clusters changed, and the square of that. Its changes are
+ * those from begins[c] to begins[c + 1], of which each added `weight` times a row of `which` to its
+ * sum, and `scale` times that to its mean. Found are, from room[c] on, so many features, some maybe
+ * more than once, and `by` how much each changed; there is room for as many as non-zeros. `sums`
+ * is a zero for each thread and feature, and so again afterwards. */
 void NAMED(sum_changes)(
     int64_t threads, int64_t n, int64_t n_features, const int64_t* begins, const int64_t* which,
     const int64_t* room, const double* weight, const double* scale, const int32_t* indptr,
@@ -61,15 +61,16 @@ void NAMED(sum_changes)(
 }
 
 /* For each feature, by how much its mean rose at most in a cluster of each group, by how much it
- * fell, and what it is in single means: a row of DRIFTS vectors in `table`, of zeros before. Of what
- * `sum_changes` found for n clusters, each of the first has a group, and the n_single last are means. */
+ * fell, and what it is in single means: a row of DRIFTS vectors in `table`, of zeros before. Of
+ * what `sum_changes` found for n clusters, each of the first has a group, and the n_single last are
+ * means. */
 void NAMED(spread_changes)(
     int64_t n, int64_t n_single, const int64_t* room, const int64_t* found,
     const int32_t* features, const REAL* by, const int32_t* group, REAL* table)
 {
     for (int64_t c = 0; c < n; ++c)
         for (int64_t at = room[c]; at < room[c] + found[c]; ++at) {
-            REAL* to = table + features[at] * DRIFTS * LANES;
+            REAL* to = table + (int64_t)features[at] * DRIFTS * LANES;
             if (c >= n - n_single)
                 to[2 * GROUPS + c - (n - n_single)] += by[at];
             else if (by[at] > to[group[c]])
@@ -85,13 +86,12 @@ void NAMED(clear_changes)(
 {
     for (int64_t c = 0; c < n; ++c)
         for (int64_t at = room[c]; at < room[c] + found[c]; ++at)
-            memset(table + features[at] * DRIFTS * LANES, 0, DRIFTS * VECTOR_BYTES);
+            memset(table + (int64_t)features[at] * DRIFTS * LANES, 0, DRIFTS * VECTOR_BYTES);
 }
 
 /* Rows, their bounds, and what became of the clusters: see `loosen`. */
 typedef struct {
-    int64_t n, n_segments;
-    int64_t is_signed;
+    int64_t n, n_segments, is_signed;
     const int32_t *indptr, *indices;
     const REAL *values, *table;
     const int32_t *labels, *group;
@@ -121,8 +121,9 @@ INLINED void NAMED(loosen_some)(
         const REAL *forth = (const REAL*)by, *back = (const REAL*)against;
         /* Twice that, and what may have been rounded off. */
         const double times = 2 * (1 + (end - begin + 4) * (double)ROUNDING);
-        const double second = all->second[row];
+        const double second = all->second[row], doubt = all->doubt[row];
         int64_t segment = (int64_t)((second - all->range[0]) * all->range[1]);
+        if (segment < 0) segment = 0;
         if (segment > all->n_segments - 1) segment = all->n_segments - 1;
         const double* offset = all->line_offset + segment * GROUPS;
         const double* factor = all->line_factor + segment * GROUPS;
@@ -140,13 +141,13 @@ INLINED void NAMED(loosen_some)(
             const int at = 2 * GROUPS + s;
             const double exact = all->single_cost[s] - 2 * (double)(forth[at] - back[at]);
             if (label == all->single[s])
-                most = exact;
+                most = exact + doubt;
             else
-                least = exact < least ? exact : least;
+                least = exact - doubt < least ? exact - doubt : least;
         }
         all->most[row] = most;
         all->least[row] = least;
-        all->meets[row] = !(most + all->doubt[row] < least);
+        all->meets[row] = !(most + 2 * doubt < least);
     }
 }
 
@@ -163,19 +164,25 @@ static void NAMED(loosen_rows)(const void* about, int64_t task, int who)
 }
 
 /* What the cluster of each of n rows costs at most, and any other at least, now that clusters have
- * changed, and whether the one meets the other but for the row's doubt: see gpu_kmeans/drift.py. `table` is that of `spread_changes`; a cluster that has not
- * changed has no group, -1. */
+ * changed, and whether the one meets the other but for what costs are rounded off by, `doubt`: see
+ * gpu_kmeans/drift.py. `table` is that of `spread_changes`; a cluster that has not changed has no
+ * group, -1. `range` holds the lowest cost, the segments of a unit of cost, and what is added for
+ * the clusters that have not changed. */
 void NAMED(loosen)(
     int64_t threads, int64_t n, int64_t n_segments, int64_t is_signed, const int32_t* indptr,
-    const int32_t* indices, const REAL* values, const REAL* table, const int32_t* labels, const int32_t* group,
-    const double* offset, const double* factor, const double* range, const double* line_offset,
-    const double* line_factor, const int32_t* single, const double* single_cost,
+    const int32_t* indices, const REAL* values, const REAL* table, const int32_t* labels,
+    const int32_t* group, const double* offset, const double* factor, const double* range,
+    const double* line_offset, const double* line_factor, const int32_t* single, const double* single_cost,
     const double* doubt, const double* cost, const double* second, double* most, double* least,
     uint8_t* meets)
 {
-    const LOOSENING all = {n, n_segments, is_signed, indptr, indices, values, table, labels, group,
-                           offset, factor, range, line_offset, line_factor, single, single_cost,
-                           doubt, cost, second, most, least, meets};
+    const LOOSENING all = {
+        .n = n, .n_segments = n_segments, .is_signed = is_signed, .indptr = indptr,
+        .indices = indices, .values = values, .table = table, .labels = labels, .group = group,
+        .offset = offset, .factor = factor, .range = range, .line_offset = line_offset,
+        .line_factor = line_factor, .single = single, .single_cost = single_cost,
+        .doubt = doubt, .cost = cost, .second = second, .most = most, .least = least,
+        .meets = meets};
     share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(loosen_rows), &all);
 }
 

@@ -2,7 +2,7 @@
  *
  * A row's products with the sums of rare features are added up first, then those with frequent
  * ones, each in the order of the row's non-zeros: neither how rows are shared out among threads
- * nor which other clusters there are makes a difference to a cost. */
+ * nor which other rows are asked for makes a difference to a cost. */
 
 /* Rows to be assigned, and what is said of them and of the clusters: see `nearest`. */
 typedef struct {
@@ -41,7 +41,7 @@ INLINED int64_t NAMED(row_at)(const SEARCH* search, int64_t at)
     if (at + ROWS_AHEAD < search->n_asked) {
         const int64_t soon = search->which[at + ROWS_AHEAD];
         const int32_t begin = search->indptr[soon], end = search->indptr[soon + 1];
-        for (int32_t j = begin; j < end; j += LINE_OF_PLACES) {
+        for (int32_t j = begin; j < end; j += (int32_t)LINE) {
             __builtin_prefetch(search->places + j);
             __builtin_prefetch(search->values + j);
         }
@@ -187,7 +187,9 @@ INLINED void NAMED(add_runs)(
         for (; j + 4 <= end; j += 4) {
             product[0] += search->values[j] * *(const VECTOR*)(runs + places[j] * width);
             UNROLLED
-            for (int i = 1; i < 4; ++i) more[i-1] += search->values[j+i] * *(const VECTOR*)(runs + places[j+i] * width);
+            for (int i = 1; i < 4; ++i)
+                more[i - 1] +=
+                    search->values[j + i] * *(const VECTOR*)(runs + places[j + i] * width);
         }
         product[0] += more[0] + (more[1] + more[2]);
     }
@@ -241,7 +243,8 @@ static void NAMED(search_rows)(const void* about, int64_t task, int who)
     const SEARCH* search = about;
     const SUMS* sums = search->sums;
     int64_t first = task * search->step;
-    const int64_t left = search->n_asked - first, bottom = first + (left < search->step ? left : search->step);
+    const int64_t left = search->n_asked - first;
+    const int64_t bottom = first + (left < search->step ? left : search->step);
     const int64_t tiles = (sums->n_vectors + MOST_VECTORS - 1) / MOST_VECTORS;
     if (tiles == 1) {
         BEST best[LANES];
@@ -271,21 +274,21 @@ static void NAMED(search_rows)(const void* about, int64_t task, int who)
         NAMED(conclude)(search, first + i, count - i < LANES ? count - i : LANES, best + i);
 }
 
-/* The cheapest cluster of each of n rows, or without labels of those of `which`, the lowest of equal
- * ones, and its cost; see `settle`.
- * With labels the row's own cluster is left out and the product with its sum kept. `q` is infinite
- * for clusters that are not to be chosen, those beyond k among them. `weight` and `wx2`, what is
- * taken from a row's costs, may be null, and so may the rare features and `second`, the next best's
- * cost. Where there are more clusters
- * than a row keeps in registers, `room` is threads * step * (width + 3 * LANES), the step filled up to whole vectors. */
+/* The cheapest cluster of each of n rows, or without labels of those of `which`, the lowest of
+ * equal ones, and its cost; see `settle`. With labels the row's own cluster is left out and the
+ * product with its sum kept. `q` is infinite for clusters that are not to be chosen, those beyond k
+ * among them. `weight` and `wx2`, what is taken from a row's costs, may be null, and so may the rare
+ * features and `second`, the next best's cost. Where there are more clusters than a row keeps in
+ * registers, `room` is threads * step * (width + 3 * LANES), the step filled up to whole vectors. */
 void NAMED(nearest)(
     int64_t threads, int64_t n, int64_t n_asked, int64_t step, const int64_t* which,
-    const int32_t* indptr, const int32_t* places, const REAL* values, const int32_t* rare_indptr, const int32_t* rare, const REAL* rare_values,
-    const SUMS* sums, const REAL* q, const REAL* scale, const int32_t* labels, const REAL* weight,
-    const REAL* wx2, REAL* room, int32_t* nearest, double* cost, double* second,
-    double* own)
+    const int32_t* indptr, const int32_t* places, const REAL* values, const int32_t* rare_indptr,
+    const int32_t* rare, const REAL* rare_values, const SUMS* sums, const REAL* q,
+    const REAL* scale, const int32_t* labels, const REAL* weight, const REAL* wx2, REAL* room,
+    int32_t* nearest, double* cost, double* second, double* own)
 {
-    const SEARCH search = {n, n_asked, step, which, indptr, places, values, rare_indptr, rare, rare_values, sums,
-                           q, scale, labels, weight, wx2, room, nearest, cost, second, own};
+    const SEARCH search = {n, n_asked, step, which, indptr, places, values, rare_indptr, rare,
+                           rare_values, sums, q, scale, labels, weight, wx2, room, nearest, cost,
+                           second, own};
     share_out(threads, (n_asked + step - 1) / step, NAMED(search_rows), &search);
 }

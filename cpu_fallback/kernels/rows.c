@@ -41,10 +41,8 @@
  * a time. */
 #define MOST_DENSE_ROWS 192
 #define DENSE_BAND 256
-/* Rows that are asked for between one that is assigned and the one that is called for, and the
- * non-zeros of a line of the cache. */
+/* How many rows ahead of the one that is assigned one is called for. */
 #define ROWS_AHEAD 3
-#define LINE_OF_PLACES 16
 /* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */
 #define CALLED_FOR 2
 

@@ -274,8 +274,9 @@ static void NAMED(move_band)(const void* about, int64_t band, int who)
     }
 }
 
-/* Take rows out of their clusters' sums and put them into others', in bands of `height` features; by
- * how much the squared norms grew is added to those of each band, `squares`. */
+/* Take rows, whose indices are sorted, out of their clusters' sums and put them into others', in
+ * bands of `height` features; by how much the squared norms grew is added to those of each band,
+ * `squares`. */
 void NAMED(move)(
     int64_t threads, int64_t n_bands, int64_t n, int64_t height, const int64_t* which,
     const int32_t* source, const int32_t* target, const double* weight, const int32_t* indptr,

@@ -250,9 +250,8 @@ def _assign_dense(
             scores = (q - 2 * scores) / size
         else:
             labels, w, norms = (one[start:stop] for one in given[2:])
-            inside = cp.flatnonzero(labels >= 0)
-            mine = (inside, labels[inside])
-            more[start:stop][inside] = scores[mine]
+            mine = (each, labels)
+            more[start:stop] = scores[mine]
             scores = (q - 2 * scores - (w * norms)[:, None]) / (size + w[:, None])
             scores[mine] = np.inf
         best = scores.argmin(axis=1)
