@@ -136,15 +136,13 @@ class _Means:
         if self._bounded and (weight == 0).any():
             # What stands for an empty cluster is chosen by costs.
             found = self.backend.assign(self.rows.matrix, self.clusters, second=True)
-        old = replace(
-            self.clusters,
-            weight=self.clusters.weight.copy(),
-            squared_norms=self.clusters.squared_norms.copy(),
-        )
+        old = self.clusters
+        if bounds := self._pruned and few_move(len(moved), len(labels)):
+            old = replace(old, weight=old.weight.copy(), squared_norms=old.squared_norms.copy())
         if shifted or not self._follow(moved, before, labels, weight):
             settles = len(moved) * self.clusters.follows <= SOON * len(labels)
             shift = self._form(found, shifted, exact=settles and not shifted)
-        if self._pruned and self._labels is not None and few_move(len(moved), len(labels)):
+        if bounds and self._labels is not None:
             source, rows_weight = before[moved], self.rows.weight
             self._drift = drifted(old, self.clusters, found, moved, source, rows_weight)
         return shift

@@ -340,6 +340,31 @@ def test_the_number_of_threads_does_not_matter(monkeypatch, count):
     assert (with_library("assign", rows, again).cost == nearest.cost).all()
 
 
+@needs_library
+@pytest.mark.parametrize("k", [3, 90])
+def test_rows_move_in_bands_as_they_do_at_once(monkeypatch, k):
+    rng, backend = np.random.default_rng(0), CpuBackend()
+    rows = sparse.random_array((3000, 700), density=0.02, rng=rng, format="csr", dtype=np.float32)
+    labels, which = rng.integers(0, k, 3000).astype(np.int32), np.arange(0, 3000, 7)
+    target = rng.integers(0, k, len(which)).astype(np.int32)
+    moved = labels.copy()
+    moved[which] = target
+    monkeypatch.setattr(csr, "FEW_SUMS", 0)
+    found = []
+    for few, count in ((10_000, 1), (1, 1), (1, 3)):
+        monkeypatch.setattr(csr, "FEW_MOVES", few)
+        monkeypatch.setattr(threads, "count", lambda count=count: count)
+        matrix = backend.matrix(rows.copy())
+        clusters = with_library("cluster_sums", matrix, labels, k, exact=True)
+        with_library("move", clusters, matrix, which, labels[which], target)
+        found.append(clusters)
+    anew = with_library("cluster_sums", matrix, moved, k)
+    for clusters in found:
+        np.testing.assert_array_equal(backend.to_host(clusters.sums), backend.to_host(anew.sums))
+        np.testing.assert_allclose(clusters.squared_norms, anew.squared_norms)
+    assert (found[1].squared_norms == found[2].squared_norms).all()  # whatever the threads
+
+
 def sums_and_nearest(rows: Any, labels: np.ndarray, k: int) -> tuple[Any, Any]:
     clusters = CpuBackend().cluster_sums(rows, labels, k)
     return clusters.sums.dense(), CpuBackend().assign(rows, clusters).cost

@@ -29,8 +29,9 @@ WAYS = 4
 """Sums of one feature that are formed in turns, as in kernels/rows.c."""
 EFFORT = 4
 """Of a column beside its non-zeros, in non-zeros."""
-MOVE_BANDS, FEW_MOVES = 8, 16
-"""Bands of features of the rows that move, and fewer rows than are worth it."""
+MOVE_BANDS, FEW_MOVES, FEW_SUMS = 8, 128, 1 << 20
+"""Bands of features of rows that move, where there are as many rows, and sums in runs, as to
+outweigh going through the rows once for each."""
 MOST_BLOCKS, LEAST_OF_BLOCK = 16, 1 << 15
 """Blocks of rows that are looked through at a time, each with numbers of its own for all features,
 and non-zeros of one."""
@@ -121,7 +122,8 @@ def move(
         *(np.ascontiguousarray(weight, np.float64), rows.indptr, rows.indices),
         np.ascontiguousarray(rows.data, dtype=dtype),
     )
-    bands = MOVE_BANDS if len(which) >= FEW_MOVES else 1
+    many = len(which) >= FEW_MOVES and sums.runs.size >= FEW_SUMS
+    bands = MOVE_BANDS if many else 1
     squares, height = np.zeros((bands, sums.k)), -(-rows.shape[1] // bands)
     function("move", sums.k, dtype)(
         *(threads.count(), bands, len(which), height),
