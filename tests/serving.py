@@ -33,7 +33,7 @@ CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 TAR = "application/x-tar"
 FINAL = ("succeeded", "failed", "cancelled", "interrupted")
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds until a test gives up on a service; nothing here should take a tenth of it."""
 
 

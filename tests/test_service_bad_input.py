@@ -27,7 +27,7 @@ from gpu_kmeans.errors import ModelError
 from gpu_kmeans.service import archive
 
 JSON = "Content-Type: application/json"
-SOON = 2.0
+SOON = 10.0
 """Seconds within which every refusal is to be there."""
 
 
