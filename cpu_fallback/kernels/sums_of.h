@@ -234,7 +234,7 @@ typedef struct {
 } MOVING;
 
 /* Where a moved row's features from `low` on begin. Their sums up to `high` are called for. */
-static inline int64_t NAMED(find_moved)(const MOVING* all, int64_t i, int32_t low, int32_t high)
+static inline int64_t NAMED(find_moved)(const MOVING* all, int64_t i, int64_t low, int64_t high)
 {
     const SUMS* sums = all->sums;
     int64_t begin = all->indptr[all->which[i]];
@@ -259,7 +259,7 @@ static void NAMED(move_band)(const void* about, int64_t band, int who)
 {
     (void)who;
     const MOVING* all = about;
-    const int32_t low = (int32_t)(band * all->height), high = (int32_t)(low + all->height);
+    const int64_t low = band * all->height, high = low + all->height;
     double* squares = all->squares + band * all->sums->k;
     int64_t next = NAMED(find_moved)(all, 0, low, high);
     for (int64_t i = 0; i < all->n; ++i) {
