@@ -12,18 +12,13 @@ from numpy.typing import NDArray
 from gpu_kmeans import seeding
 from gpu_kmeans.backend import BackendSpec, choose, resolve
 from gpu_kmeans.breathe import breathe
+from gpu_kmeans.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.estimator import Estimator
 from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.lloyd import Settled, library_kmeans, lloyd
-from gpu_kmeans.prepare import (
-    Prepared,
-    all_distances,
-    nearest,
-    prepare,
-    squared_distances,
-)
-from gpu_kmeans.protocol import Backend, Callback, Clusters, Progress
+from gpu_kmeans.protocol import Backend, Callback, Clusters, Matrix, Progress
+from gpu_kmeans.scaling import ScaledRows, is_drowned, is_sparse, scale_rows
 from gpu_kmeans.validation import (
     check_features,
     check_integer,
@@ -166,24 +161,16 @@ class KMeans(Estimator):
         weight = check_weight(sample_weight, n)
         backend, reason = choose(self.backend)
         rows = backend.matrix(checked)  # on the device once and for all
-        prepared = prepare(backend, rows, weight)
-        best: _Run | None = None
-        for _ in range(plan.starts):
-            run = _Run(prepared, self.callback)
-            run.settle(backend, plan)
-            if best is None or run.inertia < best.inertia:
-                best = run
-            if run.stopped:
-                break
-        assert best is not None
-        # In the rows' own place again; the labels are those that `predict` gives from here.
-        centers = prepared.back(best.centers).astype(rows.dtype, copy=False)
-        labels = nearest(backend, rows, centers)
-        squared = squared_distances(backend, rows, centers, labels)
-        _warn_if_fewer(labels, plan.k)
-        self.cluster_centers_ = centers
-        self.labels_ = labels
-        self.inertia_ = float(squared.sum() if weight is None else squared @ weight)
+        result = self._best_of(backend, rows, plan, scale_rows(backend, rows, weight))
+        if result.inertia > 0 and not result.run.stopped and result.is_drowned:
+            del result
+            wide = scale_rows(backend, rows, weight, wide=True)
+            result = self._best_of(backend, rows, plan, wide)
+        best = result.run
+        _warn_if_fewer(result.labels, plan.k)
+        self.cluster_centers_ = result.centers
+        self.labels_ = result.labels
+        self.inertia_ = result.inertia
         self.n_iter_ = best.n_iter
         self.history_ = best.history
         self.n_features_in_ = n_features
@@ -194,6 +181,23 @@ class KMeans(Estimator):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         return self
+
+    def _best_of(self, backend: Backend, rows: Matrix, plan: _Plan, scaled: ScaledRows) -> _Result:
+        """Run all starts and keep the best, in the rows' own units again."""
+        best: _Run | None = None
+        for _ in range(plan.starts):
+            run = _Run(scaled, self.callback)
+            run.settle(backend, plan)
+            if best is None or run.inertia < best.inertia:
+                best = run
+            if run.stopped:
+                break
+        assert best is not None
+        best_inertia = max(best.inertia, 0.0)
+        centers = scaled.from_scaled(best.centers, best.weight, best_inertia, rows.dtype)
+        labels = nearest(backend, rows, centers)  # as `predict` gives them
+        squared = squared_distances(backend, rows, centers, labels) * scaled.scale**2
+        return _Result(best, centers, labels, scaled.rows.weighted(squared))
 
     def _plan(self, n: int, n_features: int) -> _Plan:
         """Check all arguments against each other and the rows' shape."""
@@ -307,6 +311,24 @@ class KMeans(Estimator):
 
 
 @dataclass(frozen=True, slots=True)
+class _Result:
+    """The best start, its centroids and labels in the rows' own units, and its inertia."""
+
+    run: _Run
+    centers: NDArray[Any]
+    labels: NDArray[np.int32]
+    scaled_inertia: float
+
+    @property
+    def inertia(self) -> float:
+        return self.run.scaled.inertia(self.scaled_inertia)
+
+    @property
+    def is_drowned(self) -> bool:
+        return is_drowned(self.run.scaled, self.scaled_inertia)
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """The arguments of a fit, checked."""
 
@@ -322,8 +344,8 @@ class _Plan:
 class _Run:
     """One start, brought to rest; keeps the history and asks the callback."""
 
-    def __init__(self, prepared: Prepared, callback: Callback | None) -> None:
-        self.prepared = prepared
+    def __init__(self, scaled: ScaledRows, callback: Callback | None) -> None:
+        self.scaled = scaled
         self.callback = callback
         self.history: list[Progress] = []
         self.n_iter = 0
@@ -332,7 +354,7 @@ class _Run:
     def report(self, stage: Any, inertia: float, moved: int, iterations: int = 1) -> bool:
         if stage != "sketch":
             self.n_iter += iterations
-        given = self.prepared.inertia(max(inertia, 0.0))
+        given = self.scaled.inertia(max(inertia, 0.0))
         self.history.append(Progress(stage, self.n_iter, given, moved))
         if self.callback is not None and self.callback(self.history[-1]):
             self.stopped = True
@@ -340,22 +362,24 @@ class _Run:
 
     def settle(self, backend: Backend, plan: _Plan) -> None:
         """Start, settle, and move single rows until nothing is left to gain."""
-        rows = self.prepared.rows
-        init = plan.init if isinstance(plan.init, str) else self.prepared.into(plan.init)
+        rows = self.scaled.rows
+        init = plan.init if isinstance(plan.init, str) else self.scaled.to_scaled(plan.init)
         clusters = seeding.start(backend, rows, plan.k, init, plan.rng, self.report)
-        if not self.stopped:
-            clusters = self._settle_from(backend, plan, clusters)
+        if self.stopped:
+            self.inertia = rows.total - clusters.explained()
+        else:
+            settled = self._settle_from(backend, plan, clusters)
+            clusters = settled.clusters
+            self.inertia = rows.inertia(clusters, settled.labels)
         self.centers = backend.centroids(clusters)
-        self.inertia = rows.weighted(rows.squared_norms) - clusters.explained()
+        self.weight = clusters.weight
 
-    def _settle_from(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Clusters:
-        rows, report = self.prepared.rows, self.report
+    def _settle_from(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Settled:
+        rows, report = self.scaled.rows, self.report
         if not plan.moves:
-            tol = plan.tol * self.prepared.mean_variance
-            return lloyd(
-                backend, rows, clusters, max_iter=plan.max_iter, tol=tol, report=report
-            ).clusters
-        if hasattr(rows.matrix, "indptr"):
+            tol = plan.tol * self.scaled.mean_variance
+            return lloyd(backend, rows, clusters, max_iter=plan.max_iter, tol=tol, report=report)
+        if is_sparse(rows.matrix) or rows.wide:  # the library's k-means has single precision
             few = min(SETTLING, plan.max_iter)
             done = lloyd(backend, rows, clusters, max_iter=few, tol=0, report=report)
         else:
@@ -370,16 +394,16 @@ class _Run:
             left -= done.n_iter
         if left > 0 and not done.stopped:
             done = hartigan(backend, rows, done.labels, plan.k, max_iter=left, report=report)
-        return done.clusters
+        return done
 
     def _settle_by_library(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Settled:
         """The library's k-means, which says nothing between its iterations."""
-        rows = self.prepared.rows
+        rows = self.scaled.rows
         few = min(LIBRARY_ITERATIONS, plan.max_iter)
         init = backend.centroids(clusters)
         labels, _ = library_kmeans(backend, rows.matrix, init, few, rows.weight)
         means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
-        inertia = rows.weighted(rows.squared_norms) - means.explained()
+        inertia = rows.inertia(means, labels)
         stopped = self.report("lloyd", inertia, len(labels), iterations=few)
         return Settled(labels, means, few, stopped)
 

@@ -167,6 +167,11 @@ class Clusters:
         """
         return np.where(self.weight > 0, np.arange(len(self.weight)), np.argmax(self.weight))
 
+    def spreads(self) -> NDArray[np.float64]:
+        """``|sum|^2 / weight`` of each cluster, shape (k,), and 0 of an empty one."""
+        out = np.zeros(len(self.weight))
+        return np.divide(self.squared_norms, self.weight, out=out, where=self.weight > 0)
+
     def explained(self) -> float:
         """The part of the squared norms that the clusters explain: sum of ``|sum|^2 / weight``.
 
