@@ -50,7 +50,7 @@ class KMeans(Estimator):
     Parameters
     ----------
     n_clusters : int, default 8
-    init : {"sketch", "k-means++", "random"} or array of shape (n_clusters, n_features)
+    init : {"auto", "sketch", "k-means++", "random"} or array of shape (n_clusters, n_features)
         Where the first centroids come from; see :mod:`gpu_kmeans.seeding`.
     n_init : int or "auto", default "auto"
         Independent starts, of which the one with the lowest inertia is kept. "auto" is 10 for
@@ -123,7 +123,7 @@ class KMeans(Estimator):
         self,
         n_clusters: int = 8,
         *,
-        init: Literal["sketch", "k-means++", "random"] | Any = "sketch",
+        init: Literal["auto", "sketch", "k-means++", "random"] | Any = "auto",
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
@@ -162,7 +162,7 @@ class KMeans(Estimator):
         backend, reason = choose(self.backend)
         rows = backend.matrix(checked)  # on the device once and for all
         result = self._best_of(backend, rows, plan, scale_rows(backend, rows, weight))
-        if result.inertia > 0 and not result.run.stopped and result.is_drowned:
+        if result.run.is_drowned and result.inertia > 0 and not result.run.stopped:
             del result
             wide = scale_rows(backend, rows, weight, wide=True)
             result = self._best_of(backend, rows, plan, wide)
@@ -190,7 +190,7 @@ class KMeans(Estimator):
             run.settle(backend, plan)
             if best is None or run.inertia < best.inertia:
                 best = run
-            if run.stopped:
+            if run.stopped or run.is_drowned:
                 break
         assert best is not None
         best_inertia = max(best.inertia, 0.0)
@@ -323,10 +323,6 @@ class _Result:
     def inertia(self) -> float:
         return self.run.scaled.inertia(self.scaled_inertia)
 
-    @property
-    def is_drowned(self) -> bool:
-        return is_drowned(self.run.scaled, self.scaled_inertia)
-
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -350,6 +346,8 @@ class _Run:
         self.history: list[Progress] = []
         self.n_iter = 0
         self.stopped = False
+        self.is_drowned = False
+        """Whether the rows' precision was too low for what was found, see :mod:`.scaling`."""
 
     def report(self, stage: Any, inertia: float, moved: int, iterations: int = 1) -> bool:
         if stage != "sketch":
@@ -363,7 +361,10 @@ class _Run:
     def settle(self, backend: Backend, plan: _Plan) -> None:
         """Start, settle, and move single rows until nothing is left to gain."""
         rows = self.scaled.rows
-        init = plan.init if isinstance(plan.init, str) else self.scaled.to_scaled(plan.init)
+        if isinstance(plan.init, str):
+            init: Any = seeding.chosen(plan.init, rows, plan.moves)
+        else:
+            init = self.scaled.to_scaled(plan.init)
         clusters = seeding.start(backend, rows, plan.k, init, plan.rng, self.report)
         if self.stopped:
             self.inertia = rows.total - clusters.explained()
@@ -371,6 +372,7 @@ class _Run:
             settled = self._settle_from(backend, plan, clusters)
             clusters = settled.clusters
             self.inertia = rows.inertia(clusters, settled.labels)
+            self.is_drowned = is_drowned(self.scaled, self.inertia)
         self.centers = backend.centroids(clusters)
         self.weight = clusters.weight
 
@@ -385,6 +387,8 @@ class _Run:
         else:
             done = self._settle_by_library(backend, plan, clusters)
         left = plan.max_iter - done.n_iter
+        if is_drowned(self.scaled, rows.inertia(done.clusters, done.labels)):
+            return done
         if left and not done.stopped and isinstance(plan.init, str):
             labels = done.labels
             del done  # and its sums, which are as wide as the next stage's own

@@ -44,6 +44,10 @@ DOMINANT = 1e4
 """Largest ratio, in float32, of what the rows are far from the origin (squared) to what they are
 far from each other. Beyond it rounding is a part in a thousand of a squared distance; in float64
 the ratio may be larger by as much as its digits are more."""
+DROWNED = 1e3
+"""Largest ratio, in float32, of the rows' squared norms to a fit's inertia at which the fit holds:
+single-row moves that gain less than NOISE units of rounding are not made, which is then up to a
+part in two hundred of a row's squared distance."""
 ROUNDING = 1e-5
 """Largest share of the inertia that rounded centroids may add to it."""
 MEDIAN_SAMPLE = 1001
@@ -137,13 +141,13 @@ def scale_rows(
 def is_drowned(scaled: ScaledRows, inertia: float) -> bool:
     """Whether a fit that ended with such an inertia lacked digits that wide rows would have."""
     rows = scaled.rows
-    return not rows.wide and drowns(rows.total, inertia, rows.matrix.dtype)
+    return not rows.wide and drowns(rows.total, inertia, rows.matrix.dtype, DROWNED)
 
 
-def drowns(large: float, small: float, dtype: Any) -> bool:
+def drowns(large: float, small: float, dtype: Any, ratio: float = DOMINANT) -> bool:
     """Whether differences as ``small`` lose their digits among numbers as ``large``."""
     digits = float(np.finfo(np.float32).eps) / float(np.finfo(dtype).eps)
-    return large > DOMINANT * digits * small
+    return large > ratio * digits * small
 
 
 def is_sparse(matrix: Matrix) -> bool:
