@@ -179,8 +179,8 @@ def _in_float64(
     step = max(64, NUMBERS_AT_ONCE // (len(centers) * length))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
-        part = matrix[some].astype(np.float64)
-        used = np.unique(backend.to_host(part.indices))
+        part = backend.to_host(matrix[some]).astype(np.float64)
+        used = np.unique(part.indices)
         part = backend.matrix(part[:, used])
         clusters = backend.clusters_from(centers[:, used].astype(np.float64), np.float64)
         assignment = backend.assign(part, replace(clusters, squared_norms=norms), second=True)
