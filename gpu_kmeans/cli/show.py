@@ -196,10 +196,7 @@ def files(title: str, paths: Sequence[Path]) -> str:
 def _read(data: dict[str, Any]) -> str:
     """Say what the catalogue's warnings do not say already."""
     report = data["catalogue"]
-    parts = [
-        f"{count(report['rows'], 'item')}, {data['n_items'] - data['n_clustered']:,} of them "
-        "without a known term and so in no cluster"
-    ]
+    parts = [f"{count(report['rows'], 'item')}, {_unclustered(data)}"]
     if report["filled"]:
         filled = ", ".join(f"{name} {number:,}" for name, number in report["filled"].items())
         parts.append(f"empty cells: {filled}")
@@ -211,10 +208,21 @@ def _read(data: dict[str, Any]) -> str:
 
 
 def _clustered(data: dict[str, Any]) -> str:
-    return (
-        f"{data['n_items']:,}; {data['n_clustered']:,} in a cluster, "
-        f"{data['n_unclustered']:,} without a known term"
-    )
+    return f"{data['n_items']:,}; {data['n_clustered']:,} in a cluster, {_unclustered(data)}"
+
+
+_REASONS = {
+    "no_text": "without a text",
+    "no_known_term": "without a known term",
+    "set_apart": "set apart",
+}
+
+
+def _unclustered(data: dict[str, Any]) -> str:
+    """Say how many items are in no cluster, and why."""
+    reasons = ", ".join(f"{n:,} {_REASONS[reason]}" for reason, n in data["unclustered"].items())
+    total = f"{sum(data['unclustered'].values()):,} in none"
+    return f"{total} ({reasons})" if reasons else total
 
 
 def _occupied(n_clusters: int, n_empty: int) -> str:

@@ -232,7 +232,7 @@ class Cluster(_Shown):
 class Clusters(_OfVersion):
     """All clusters of a version."""
 
-    unclustered: int = Field(description="items without a known term")
+    unclustered: int = Field(description="items in no cluster")
     clusters: list[Cluster]
 
 
@@ -250,7 +250,10 @@ class Item(_Shown):
     keywords: list[str]
     cast: list[str]
     directors: list[str]
-    cluster: int = Field(description="-1 without a known term")
+    cluster: int = Field(description="-1 for an item in no cluster")
+    why_unclustered: str | None = Field(
+        description="reason to be in no cluster: no_text, no_known_term or set_apart"
+    )
 
 
 class Items(_Shown):

@@ -8,6 +8,12 @@ const region = h('div', { class: 'region' });
 const dialog = h('dialog', { class: 'sheet', 'aria-label': 'Item' },
   button('Close', () => dialog.close(), { class: 'close' }), region);
 
+/** Reasons of the service for an item in no cluster, in words. */
+const WHY_UNCLUSTERED = {
+  no_text: 'it has no text',
+  no_known_term: 'its text has no word that the model knows',
+};
+
 /** @type {import('./main.js').View} */
 export const item = {
   id: 'item',
@@ -48,7 +54,7 @@ function content(opened, similar, clusters) {
     h('dl', {}, Object.entries(known).filter(([, names]) => names.length).map(([name, names]) =>
       h('div', {}, h('dt', {}, name), h('dd', { dir: 'auto' }, names.join(', '))))),
     h('p', {}, opened.cluster < 0
-      ? 'It is in no cluster, because its text has no word that the model knows.'
+      ? `It is in no cluster, because ${WHY_UNCLUSTERED[opened.why_unclustered] ?? 'it was set apart'}.`
       : ['In ', link({ tab: 'map', cluster: opened.cluster, item: null }, {}, `cluster ${opened.cluster}`), `: ${termsOf(clusters[opened.cluster])}.`]),
     h('h3', {}, 'Similar items'),
     similar.length
