@@ -39,7 +39,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
-from gpu_kmeans.model import Model
+from gpu_kmeans.model import UNCLUSTERED, Model
+from gpu_kmeans.text_params import check_texts
 
 __all__ = [
     "POPULARITY_WEIGHT",
@@ -159,6 +160,11 @@ class Recommender:
     """
 
     def __init__(self, model: Model) -> None:
+        if not isinstance(model, Model):
+            raise InvalidParam(
+                f"model must be a Model, got {type(model).__name__}: fit one, or read one with "
+                "Model.load"
+            )
         self.model = model
         self._terms = model.vectorizer.get_feature_names_out()
         prior = _prior(model)
@@ -255,10 +261,14 @@ class Recommender:
 
         Raises
         ------
+        InvalidParam
+            ``texts`` is a single text, or no sequence of them.
         InvalidQuery
             One of them is not a text, or has more than 10,000 characters.
         """
-        labels = np.full(len(texts), -1, np.int32)
+        check_texts(texts)
+        texts = list(texts)
+        labels = np.full(len(texts), UNCLUSTERED, np.int32)
         distances = np.full(len(texts), np.nan)
         for at, text in enumerate(texts):
             _check_query(text)
@@ -341,8 +351,9 @@ class Recommender:
 
     def row_of(self, item: int | str) -> int:
         """Return the row of the item of this id, or raise ``UnknownItem``."""
-        row = self._row_of_id.get(item)
-        if row is None or isinstance(item, bool):
+        known = isinstance(item, str | Integral) and not isinstance(item, bool | np.bool_)
+        row = self._row_of_id.get(item) if known else None
+        if row is None:
             raise UnknownItem(f"no item of the model has the id {item!r:.80}")
         return row
 
@@ -440,11 +451,21 @@ def top_terms(
     terms : sequence of n_terms str
     count : int
         At most so many; terms of weight 0 are left out.
+
+    Raises
+    ------
+    InvalidParam
+        ``terms`` is a single text, or there are not as many as columns.
     """
+    if isinstance(terms, str | bytes) or len(terms) != centroids.shape[1]:
+        raise InvalidParam(
+            f"terms must be a sequence of {centroids.shape[1]} texts, one for each column of the "
+            f"centroids, got {type(terms).__name__} of length {len(terms)}"
+        )
     return [[str(terms[at]) for at in _first(row, count) if row[at] > 0] for row in centroids]
 
 
-def check_rank(rank: str) -> None:
+def check_rank(rank: object) -> None:
     """Raise ``InvalidParam`` unless ``rank`` is one of the three."""
     if rank not in RANKS:
         raise InvalidParam(f"rank must be one of {', '.join(RANKS)}, got {rank!r}")

@@ -107,7 +107,7 @@ def test_fit_tells_people_what_it_did(capsys: Capture, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     for expected in (
         "240 items in 10 clusters",
-        "243 items, 3 of them without a known term",
+        "243 items, 3 in none",
         f"{choose('auto')[0].name} (",
         "non-zeros",
         "one single cluster has",
@@ -402,7 +402,8 @@ def test_a_directory_is_no_catalogue(capsys: Capture, tmp_path: Path) -> None:
 def test_input_errors_keep_their_place(capsys: Capture, tmp_path: Path) -> None:
     films = tmp_path / "films.csv"
     films.write_text("id,overview,popularity\n1,an alien,3\n2,a chef,three\n")
-    message = refused(capsys, "fit", films, "--model", tmp_path / "m")
+    options = ("--popularity", "popularity", "--model", tmp_path / "m")
+    message = refused(capsys, "fit", films, *options)
     assert all(part in message for part in ("films.csv", "row 3", "popularity", "three"))
 
 
