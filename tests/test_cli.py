@@ -160,7 +160,7 @@ def test_recommend_prints_the_ranked_items_and_the_parts_of_their_scores(
     parts = item["parts"]
     assert item["score"] == pytest.approx(
         parts["relevance_weight"] * parts["relevance"]
-        + parts["popularity_weight"] * parts["popularity"]
+        + parts["fame_weight"] * parts["fame"]
     )
 
 

@@ -95,7 +95,7 @@ def recommendation(found: Recommendation) -> str:
                     str(place),
                     f"{item.score:.3f}",
                     f"{item.parts['relevance']:.3f}",
-                    f"{item.parts['popularity']:.3f}",
+                    f"{item.parts['fame']:.3f}",
                     _number(item.popularity),
                     _number(item.vote_average),
                     str(item.id) if item.title is None else item.title,
@@ -202,6 +202,10 @@ def _read(data: dict[str, Any]) -> str:
         parts.append(f"empty cells: {filled}")
     if report["absent"]:
         parts.append(f"columns not in the files: {', '.join(report['absent'])}")
+    if report["left_out"]:
+        parts.append(f"columns left out: {', '.join(report['left_out'])}")
+    if report["ignored"]:
+        parts.append(f"{count(report['ignored'], 'column')} without a name of their own ignored")
     if report["credits"]:
         parts.append(f"credits of {count(report['credits']['matched'], 'item')}")
     return "; ".join(parts)
@@ -245,7 +249,7 @@ def _score_rule(found: Recommendation) -> str:
     if not found.items:
         return ""
     relevance = found.items[0].parts["relevance_weight"]
-    fame = max(item.parts["popularity_weight"] for item in found.items)
+    fame = max(item.parts["fame_weight"] for item in found.items)
     parts = []
     if relevance:
         parts.append(f"{relevance:.2f} x relevance (cosine to the query)")

@@ -268,7 +268,7 @@ class Ranked(Item):
 
     score: float
     parts: dict[str, float] = Field(
-        description="score = relevance * relevance_weight + popularity * popularity_weight"
+        description="score = relevance * relevance_weight + fame * fame_weight; fame is the share of all items that are less popular"
     )
     marked: list[Piece] = Field(description="the text in pieces; true: a term of the query")
 
