@@ -299,7 +299,7 @@ def _checked(sheet: Sheet, usual: Collection[str], words: Words | None = None) -
             else:
                 read.columns[role], read.empty[role] = sheet.lists(role, LISTS[role])
         except InputError as error:
-            if role not in usual or sheet.holds_times(role):
+            if role not in usual or (role == "date" and sheet.holds_times(role)):
                 raise
             read.left_out[role] = str(error)
     return read

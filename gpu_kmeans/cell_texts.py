@@ -67,9 +67,10 @@ def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if pa.types.is_floating(kind):
         return _written_reals(column)
     if pa.types.is_date(kind):
-        return column.cast(pa.timestamp("ms")).cast(pa.date32()).cast(pa.string())
+        return _in_range(column.cast(pa.timestamp("ms")).cast(pa.date32()).cast(pa.string()))
     if pa.types.is_timestamp(kind):
-        return _written_times(column.cast(pa.string()), zoned=kind.tz is not None)
+        times = _in_range(column.cast(pa.string()))
+        return _written_times(times, zoned=kind.tz is not None)
     return None
 
 
@@ -88,6 +89,13 @@ def is_list(kind: pa.DataType) -> bool:
         or types.is_list_view(kind)
         or types.is_large_list_view(kind)
     )
+
+
+def _in_range(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Refuse what Arrow writes of a day that its calendar does not have."""
+    if pc.any(pc.starts_with(times, "<")).as_py():
+        raise pa.ArrowInvalid("a day lies outside the calendar")
+    return times
 
 
 def _written_reals(column: pa.ChunkedArray) -> pa.ChunkedArray:

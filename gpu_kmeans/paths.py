@@ -37,6 +37,8 @@ def check_path(name: str, value: Any) -> Path:
         raise FileProblem(f"{name} is an empty text: give the path of a file")
     if "\0" in path or not _is_encodable(path):
         raise FileProblem(f"{name} is {path!r:.100}, which no file can be named: check the path")
+    if "://" in path:
+        raise FileProblem(f"{name} is {path!r:.100}, an address: download the file first")
     return Path(path)
 
 

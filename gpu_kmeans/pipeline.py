@@ -17,7 +17,7 @@ from gpu_kmeans.backend import BackendSpec, choose
 from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
 from gpu_kmeans.doctor import versions
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam
-from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
+from gpu_kmeans.kmeans import ALGORITHMS, FewerClustersWarning, KMeans
 from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings
 from gpu_kmeans.protocol import Callback
 from gpu_kmeans.text import TfidfVectorizer
@@ -87,6 +87,10 @@ def fit(
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
     columns = _check_columns(columns)
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise InvalidParam(
+            f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r:.60}"
+        )
     for name, told in (("callback", callback), ("on_stage", on_stage)):
         if told is not None and not callable(told):
             raise InvalidParam(f"{name} must be a function, got {type(told).__name__}")

@@ -107,9 +107,7 @@ def test_a_missing_column_is_named_with_those_that_were_found(
         ("\nid,title,overview", "row 1 is blank"),
     ],
 )
-def test_a_blank_header_or_a_wanted_name_twice_is_refused(
-    refusal, tmp_path, header, said
-):
+def test_a_blank_header_or_a_wanted_name_twice_is_refused(refusal, tmp_path, header, said):
     code, status, message = refusal(tmp_path, f"{header}\n1,A,x,y\n")
     assert (code, status) == ("invalid_header", 422)
     assert "row 1" in message

@@ -159,8 +159,7 @@ def test_recommend_prints_the_ranked_items_and_the_parts_of_their_scores(
     assert set(item) >= {"id", "title", "popularity", "vote_average", "score", "parts"}
     parts = item["parts"]
     assert item["score"] == pytest.approx(
-        parts["relevance_weight"] * parts["relevance"]
-        + parts["fame_weight"] * parts["fame"]
+        parts["relevance_weight"] * parts["relevance"] + parts["fame_weight"] * parts["fame"]
     )
 
 

@@ -82,8 +82,7 @@ def test_items_and_scores_are_those_of_the_written_rule(
         assert item.score == pytest.approx(expected[item.id], abs=1e-6)  # type: ignore[index]
         parts = item.parts
         assert item.score == pytest.approx(
-            parts["relevance_weight"] * parts["relevance"]
-            + parts["fame_weight"] * parts["fame"]
+            parts["relevance_weight"] * parts["relevance"] + parts["fame_weight"] * parts["fame"]
         )
         assert 0 <= parts["relevance"] <= 1 + 1e-6
         assert 0 <= parts["fame"] <= 1
@@ -414,3 +413,47 @@ def test_top_terms_are_what_sorting_finds(weights: list[float], count: int) -> N
     terms = [str(at) for at in range(len(weights))]
     [found] = top_terms(np.array([weights], dtype=np.float32), terms, count)
     assert found == [str(at) for at in expected[:count]]
+
+
+# -- one text where many are expected --------------------------------------------------------
+
+
+@pytest.mark.parametrize("texts", ["ship on mars", b"ship on mars", "", np.str_("ship")])
+def test_one_text_is_no_sequence_of_texts(texts: Any) -> None:
+    with pytest.raises(InvalidParam, match=r"got a single one: put it in a list"):
+        RECOMMENDER.predict(texts)
+
+
+@pytest.mark.parametrize("texts", [{"alien": 1}, {"alien"}, 5, None, np.array([["alien"]])])
+def test_what_is_no_sequence_of_texts_is_refused(texts: Any) -> None:
+    with pytest.raises(InvalidParam, match=r"^texts must be"):
+        RECOMMENDER.predict(texts)
+
+
+@pytest.mark.parametrize("text", [b"alien", None, 5, ["alien"], float("nan")])
+def test_each_of_the_texts_is_a_text(text: Any) -> None:
+    with pytest.raises(InvalidQuery, match="must be text"):
+        RECOMMENDER.predict(["planet", text])
+    with pytest.raises(InvalidQuery, match="must be text"):
+        RECOMMENDER.recommend(text)
+
+
+def test_texts_of_any_sequence_are_predicted_alike() -> None:
+    texts = ["alien planet", "zebra", "chef"]
+    expected = RECOMMENDER.predict(texts)[0].tolist()
+    assert expected == [0, -1, 1]
+    for same in (tuple(texts), np.array(texts), iter(texts), pa.array(texts).to_pylist()):
+        assert RECOMMENDER.predict(same)[0].tolist() == expected  # type: ignore[arg-type]
+    assert RECOMMENDER.predict([])[0].tolist() == []
+
+
+@pytest.mark.parametrize("terms", ["x" * 13, b"x" * 13, ["alien"]])
+def test_terms_are_one_for_each_column(terms: Any) -> None:
+    with pytest.raises(InvalidParam, match=r"^terms must be a sequence of \d+ texts"):
+        top_terms(TOY.centroids, terms)
+
+
+@pytest.mark.parametrize("item", [None, [10], {}, 10.0, True, b"10", float("nan")])
+def test_what_is_no_id_is_the_id_of_no_item(item: Any) -> None:
+    with pytest.raises(UnknownItem):
+        RECOMMENDER.similar(item)

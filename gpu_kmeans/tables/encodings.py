@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from contextlib import suppress
 from io import BufferedReader, RawIOBase
 
 from gpu_kmeans.errors import InvalidEncoding, InvalidParam
@@ -92,23 +93,28 @@ class _Recoded(RawIOBase):
 
     def _decoded(self, block: bytes) -> bytes:
         self._at_end = not block
-        pending = len(self._decoder.getstate()[0])
+        before = self._decoder.getstate()
         try:
             text = self._decoder.decode(block, final=self._at_end)
             content = text.encode("utf-8")
         except UnicodeError as error:
-            raise self._refusal(error, pending, block) from error
+            raise self._refusal(error, before, block) from error
         self._offset += len(block)
         self._lines += text.count("\n")
         return content
 
-    def _refusal(self, error: UnicodeError, pending: int, block: bytes) -> InvalidEncoding:
+    def _refusal(
+        self, error: UnicodeError, before: tuple[bytes, int], block: bytes
+    ) -> InvalidEncoding:
+        """Say where the bytes are that the encoding does not have, as far as its codec tells."""
         where = ""
         if isinstance(error, UnicodeDecodeError):
-            at = self._offset - pending + error.start
-            before = codecs.getincrementaldecoder(self._encoding)("replace")
-            whole = before.decode(error.object[: error.start])
-            where = f", line {self._lines + whole.count(chr(10))}: byte {at} of the file"
+            start = error.start - len(before[0])
+            lines = self._lines
+            with suppress(UnicodeError):
+                self._decoder.setstate(before)
+                lines += self._decoder.decode(block[: max(0, start)]).count("\n")
+            where = f", line {lines}: byte {self._offset + start} of the file"
         return InvalidEncoding(
             f"{self._name}{where} is not {self._encoding}; "
             "name the encoding that the file was saved with, or save it as UTF-8"

@@ -34,11 +34,12 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         with path.open("rb") as file:
             yield file
     except FileNotFoundError as error:
-        raise FileProblem(f"{path}: no such file; check the path") from error
+        raise FileProblem(f"{str(path)[:300]}: no such file; check the path") from error
     except IsADirectoryError as error:
         raise FileProblem(f"{path} is a directory; give the path of a file in it") from error
     except OSError as error:
-        raise FileProblem(f"{path} cannot be read: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise FileProblem(f"{str(path)[:300]} cannot be read: {reason}; check the path") from error
 
 
 def holds_parquet(file: BufferedReader, path: Path, encoding: str | None = None) -> bool:
