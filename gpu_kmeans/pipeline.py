@@ -87,10 +87,7 @@ def fit(
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
     columns = _check_columns(columns)
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise InvalidParam(
-            f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r:.60}"
-        )
+    _check_algorithm(algorithm)
     for name, told in (("callback", callback), ("on_stage", on_stage)):
         if told is not None and not callable(told):
             raise InvalidParam(f"{name} must be a function, got {type(told).__name__}")
@@ -178,6 +175,13 @@ def _check_columns(columns: Mapping[str, Any] | None) -> dict[str, Any]:
     if unknown:
         raise InvalidParam(f"columns has no role {unknown[0]!r:.60}; the roles are {roles}")
     return dict(columns)
+
+
+def _check_algorithm(algorithm: object) -> None:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise InvalidParam(
+            f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r:.60}"
+        )
 
 
 def _check_enough_rows(n_clusters: int, known: NDArray[np.bool_]) -> None:

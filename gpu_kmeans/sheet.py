@@ -219,7 +219,7 @@ class Sheet:
         )
 
     def holds_times(self, role: str) -> bool:
-        """Whether cells are durations or times of a day: no dates, whatever the column is called."""
+        """Whether cells are durations or times of a day: no dates, whatever their column's name."""
         kind = self.column(role).type
         return bool(
             pa.types.is_time(kind) or pa.types.is_duration(kind) or pa.types.is_interval(kind)

@@ -97,7 +97,7 @@ TABLES = {
     ),
     "semicolons": Table("id;title;overview\n1;A;x\n", 422, "missing_column", ("semicolons",)),
     "a column twice": Table("id,overview,id\n1,x,1\n", 422, "invalid_header", ("'id'", "1 and 3")),
-    "a blank name": Table("id,overview,\n1,x,y\n", 422, "invalid_header", ("column 3",)),
+    "a blank header": Table("\nid,overview\n1,x\n", 422, "invalid_header", ("row 1",)),
     "a long row": Table(HEADER + ROW + "2,B,x,y\n", 400, "csv_malformed", ("row 3", "4 cells")),
     "a short row": Table(HEADER + ROW + "2,B\n", 400, "csv_malformed", ("row 3", "2 cells")),
     "an open quote": Table(HEADER + ROW + '2,B,"x\n', 400, "csv_malformed", ("row 3", "closed")),

@@ -199,7 +199,6 @@ class Loaded:
             "cast": (cells.get("cast") or [])[:MOST_CAST],
             "directors": cells.get("crew") or [],
             "cluster": int(self.model.labels[row]),
-            "why_unclustered": self.model.why_unclustered(row),
         }
 
 

@@ -251,9 +251,6 @@ class Item(_Shown):
     cast: list[str]
     directors: list[str]
     cluster: int = Field(description="-1 for an item in no cluster")
-    why_unclustered: str | None = Field(
-        description="reason to be in no cluster: no_text, no_known_term or set_apart"
-    )
 
 
 class Items(_Shown):
@@ -268,7 +265,8 @@ class Ranked(Item):
 
     score: float
     parts: dict[str, float] = Field(
-        description="score = relevance * relevance_weight + fame * fame_weight; fame is the share of all items that are less popular"
+        description="score = relevance * relevance_weight + fame * fame_weight; "
+        "fame is the share of all items that are less popular"
     )
     marked: list[Piece] = Field(description="the text in pieces; true: a term of the query")
 
