@@ -188,6 +188,10 @@ def flaw_in_items(items: pa.Table) -> str | None:
         return f"the columns of its items are {', '.join(names)}"
     for name in names:
         column = items[name]
+        try:
+            column.validate(full=True)
+        except ValueError as error:  # Arrow's ArrowInvalid is one
+            return f"its items have a {name} that cannot be read ({error})"
         if str(column.type) not in _ITEM_KINDS[name]:
             return f"its items have {name} as {column.type}"
         if name in ("id", "text", *_NUMBERS) and column.null_count:
