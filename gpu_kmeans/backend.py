@@ -44,8 +44,8 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
         ``"gpu"`` was asked for and cannot run here; the message names the missing step.
     """
     if not isinstance(spec, str):
-        if not hasattr(spec, "assign"):
-            raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r}")
+        if not hasattr(spec, "cluster_sums"):  # no table or array has a method of that name
+            raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r:.60}")
         return spec, "given by the caller"
     if spec not in BACKENDS:
         raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r}")

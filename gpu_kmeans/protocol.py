@@ -248,10 +248,17 @@ class Backend(Protocol):
 
     # -- tables ---------------------------------------------------------------------
 
-    def read_table(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
+    def read_table(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        optional: Sequence[str],
+        encoding: str | None = None,
+    ) -> Frame:
         """Read CSV or Parquet strictly; keep ``columns`` and those of ``optional`` present.
 
-        CSV columns come as text, exactly as written. Rows keep the file's order.
+        CSV columns come as text, exactly as written; a CSV is in ``encoding``, or in UTF-8.
+        Rows keep the file's order.
         Raises the errors of :class:`~gpu_kmeans.errors.InputError` that concern files.
         """
         ...

@@ -88,8 +88,7 @@ def test_a_score_is_the_sum_of_its_parts_and_the_marks_make_up_the_text(service:
     for item in found["items"]:
         parts = item["parts"]
         assert item["score"] == pytest.approx(
-            parts["relevance"] * parts["relevance_weight"]
-            + parts["popularity"] * parts["popularity_weight"]
+            parts["relevance"] * parts["relevance_weight"] + parts["fame"] * parts["fame_weight"]
         )
         assert "".join(piece for piece, _ in item["marked"]) == item["text"]
         words = {piece.lower() for piece, marked in item["marked"] if marked}

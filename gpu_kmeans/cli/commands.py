@@ -36,6 +36,7 @@ def fit(options: argparse.Namespace) -> Answer:
             seed=options.seed,
             backend=options.backend,
             columns=_columns(options),
+            encoding=options.encoding,
             stop_words=None if options.stop_words == "none" else options.stop_words,
             ngram_range=tuple(options.ngrams),
             min_df=options.min_df,

@@ -212,6 +212,12 @@ def _fit(parser: Any) -> None:
         "--sublinear-tf", action="store_true", help="count a term's repeats as 1 + log(count)"
     )
 
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of CSV files, such as windows-1252 or utf-16 (utf-8)",
+    )
+
     columns = parser.add_argument_group(
         "columns",
         "Names of the columns to read; '' for one that is not to be used.\n"

@@ -17,7 +17,7 @@ import orjson
 
 from gpu_kmeans.discs import disc_map, own_products, typical_first
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
-from gpu_kmeans.model import Model
+from gpu_kmeans.model import UNCLUSTERED, Model
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
@@ -118,7 +118,7 @@ class Loaded:
         dots = own_products(model)
         ids, labels = model.items["id"].to_pylist(), model.labels.tolist()
         for row, label in enumerate(labels):
-            if label < 0:
+            if label == UNCLUSTERED:
                 distance: Any = ""
             else:
                 squared = squares[row] - 2 * dots[row] + centroids[label]

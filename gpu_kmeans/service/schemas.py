@@ -232,7 +232,7 @@ class Cluster(_Shown):
 class Clusters(_OfVersion):
     """All clusters of a version."""
 
-    unclustered: int = Field(description="items without a known term")
+    unclustered: int = Field(description="items in no cluster")
     clusters: list[Cluster]
 
 
@@ -250,7 +250,7 @@ class Item(_Shown):
     keywords: list[str]
     cast: list[str]
     directors: list[str]
-    cluster: int = Field(description="-1 without a known term")
+    cluster: int = Field(description="-1 for an item in no cluster")
 
 
 class Items(_Shown):
@@ -265,7 +265,8 @@ class Ranked(Item):
 
     score: float
     parts: dict[str, float] = Field(
-        description="score = relevance * relevance_weight + popularity * popularity_weight"
+        description="score = relevance * relevance_weight + fame * fame_weight; "
+        "fame is the share of all items that are less popular"
     )
     marked: list[Piece] = Field(description="the text in pieces; true: a term of the query")
 

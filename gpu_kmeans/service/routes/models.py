@@ -215,7 +215,7 @@ async def clusters(loaded: Chosen) -> Response:
     return answer(
         {
             **loaded.head(),
-            "unclustered": int((loaded.model.labels < 0).sum()),
+            "unclustered": len(loaded.model.labels) - loaded.model.n_clustered,
             "clusters": [cluster_row(view) for view in loaded.clusters],
         }
     )
