@@ -7,6 +7,7 @@ answers come from several threads.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import orjson
 
 from gpu_kmeans.errors import FileProblem
 
-__all__ = ["Registry", "now"]
+__all__ = ["Registry", "now", "revision"]
 
 SCHEMA_VERSION = 1
 TABLES = """
@@ -330,6 +331,12 @@ def _activate(to: sqlite3.Connection, model: str, version: int) -> bool:
             (version, now(), model, version),
         )
     return found is not None
+
+
+def revision(dataset: Row) -> str:
+    """What a dataset holds, as 16 characters that differ once a part of it was replaced."""
+    parts = [dataset[part] and dataset[part]["file"] for part in ("items", "credits")]
+    return hashlib.sha256(_json(parts).encode()).hexdigest()[:16]
 
 
 def now() -> str:
