@@ -225,7 +225,7 @@ const toActive = ({ name, active }) => button(`Show version ${active}`, () => {
   replace({ v: null, ...ELSEWHERE });
   route();
 });
-const told = (text, ...ways) => [h('p', { class: 'note' }, text, ' ', ...ways.filter(Boolean))];
+const told = (text, ...ways) => [h('div', { class: 'note ways' }, h('p', {}, text), ...ways.filter(Boolean))];
 
 function notices(view, state, model) {
   if (state.model && !model) {

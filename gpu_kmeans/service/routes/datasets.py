@@ -103,6 +103,7 @@ async def put_items(
 ) -> Response:
     """Upload the table of items, CSV or Parquet; it takes the place of one that was there."""
     before = service.registry.dataset(name)
+    _check_revision(request, name, before)
     kept = {} if before is None else _of(before["about"]["given"], CREDITS)
     return await _put(service, request, name, "items", before, _given(columns) | kept)
 
@@ -122,6 +123,7 @@ async def put_credits(
 ) -> Response:
     """Upload the table of cast and crew, which are joined to the items by id."""
     before = service.registry.dataset(name)
+    _check_revision(request, name, before)
     if before is None:
         raise Problem(
             409, "items_first", f"the dataset {name!r} has no items yet: upload these first"
@@ -155,7 +157,6 @@ async def _put(
     service: Service, request: Request, name: str, part: str, before: Row | None, given: Row
 ) -> Response:
     kind = media_type(request, tuple(SUFFIXES))
-    _check_revision(request, name, before)
     with service.uploading(name):
         scratch = await asyncio.to_thread(service.store.scratch)
         try:
