@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import http.client
 import io
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from serving import FILMS, Server
+from serving import FILMS, Server, films
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -235,3 +240,78 @@ def test_where_a_key_is_needed_the_page_asks_for_it(browser: Any, tmp_path: Path
         tab.keyboard.press("Enter")
         tab.wait_for_selector("input[name=items]")
         page.fine()
+
+
+class Prefixed(BaseHTTPRequestHandler):
+    """A proxy that has the service under ``/clusters/`` and takes that away, as nginx may."""
+
+    prefix = "/clusters/"
+    goal: int
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def pass_on(self) -> None:
+        """Send a request on, and what comes back as it comes."""
+        if not self.path.startswith(self.prefix):
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        connection = http.client.HTTPConnection("127.0.0.1", self.goal, timeout=PATIENCE / 1_000)
+        with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+            path = "/" + self.path.removeprefix(self.prefix)
+            connection.request(self.command, path, body or None, dict(self.headers))
+            reply = connection.getresponse()
+            self.send_response(reply.status)
+            for name, value in reply.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.end_headers()
+            while part := reply.read1():
+                self.wfile.write(part)
+
+    do_GET = do_PUT = do_POST = do_DELETE = pass_on
+
+
+@pytest.fixture
+def proxy(service: Server) -> Iterator[Any]:
+    """A proxy before the common service; ``port`` is its own."""
+    handler = type("Handler", (Prefixed,), {"goal": service.port})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        yield SimpleNamespace(port=proxy.server_port)
+        proxy.shutdown()
+        thread.join()
+
+
+def test_behind_a_prefix_everything_is_asked_for_under_it(
+    browser: Any, service: Server, proxy: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "prefixed.csv"
+    file.write_text(films(20), encoding="utf-8")
+    page = Page(browser, proxy, "clusters/")
+    tab = page.tab
+    tab.wait_for_selector(".card")
+    page.search("haunted house")
+    tab.click(".results .title a >> nth=0")
+    tab.wait_for_selector("dialog[open] .similar li")
+    tab.keyboard.press("Escape")
+    tab.click("#tab-map")
+    tab.wait_for_selector(".map canvas")
+    tab.click("#tab-build")
+    tab.click("text=Upload another file")
+    tab.set_input_files("input[name=items]", str(file))
+    tab.click("text=Upload as “prefixed”")
+    tab.click("text=Make clusters of “prefixed”")
+    page.says("Version 1 of prefixed is ready.")
+    tab.click("text=read the report")
+    page.says("Report on prefixed, version 1")
+    tab.click("#tab-versions")
+    with tab.expect_download() as download:
+        tab.click("text=Download clusters of version 1")
+    assert len(Path(download.value.path()).read_text(encoding="utf-8").splitlines()) == 21
+    assert page.asked and all(path.startswith("clusters/") for path in page.asked)
+    for path in ("models", "datasets"):
+        assert service.http.delete(f"/v1/{path}/prefixed").is_success
+    page.fine()

@@ -38,7 +38,8 @@ import { versions } from './versions.js';
  * @property {string} name
  * @property {?number} version null where none is active and none was asked for
  * @property {?number} active
- * @property {boolean} there whether that version is there and can be read
+ * @property {boolean} known whether that version is there
+ * @property {boolean} there whether it can be read, too
  * @property {?string} dataset that it was made of
  */
 
@@ -215,7 +216,7 @@ function sayWhich(model) {
   const several = models.length > 1 || (models.length > 0 && !model);
   element('which').replaceChildren(...[
     several ? choice : model && h('strong', {}, model.name),
-    model?.version && link({ tab: 'versions', item: null }, {}, `version ${model.version}`),
+    model?.known && link({ tab: 'versions', item: null }, {}, `version ${model.version}`),
   ].filter(Boolean));
   element('home').href = model ? `#${new URLSearchParams({ model: model.name })}` : '#';
 }
