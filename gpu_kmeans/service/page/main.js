@@ -240,7 +240,7 @@ function notices(view, state, model) {
   const { name, version, active, known, there } = model;
   const list = view.versionless ? '' : link({ tab: 'versions', v: null, ...ELSEWHERE }, {}, `See the versions of ${name}`);
   if (version == null) return told(`No version of ${name} is active.`, list || 'Activate one below.');
-  const ways = [active ? toActive(model) : list];
+  const ways = [active && active !== version ? toActive(model) : list];
   if (!known) return told(`Version ${version} of ${name} is not there, or not any more.`, ...ways);
   if (!there) return told(`Version ${version} of ${name} is damaged and cannot be shown.`, ...ways);
   if (version === active) return [];
