@@ -297,6 +297,7 @@ def test_a_fit_after_an_upload_is_of_what_was_uploaded(
     page.says("Makes the model “novels”, which answers at once.")
     tab.click("text=Make clusters of “novels”")
     page.says("Version 1 of novels is ready.")
+    page.says("Makes a new version of the model “novels”, which answers at once in place of")
     (version,) = server.get("/v1/models/novels")["versions"]
     # What had been filled in before the upload still counted.
     assert (version["dataset"], version["metrics"]["n_clusters"]) == ("novels", 6)

@@ -40,7 +40,7 @@ export const build = {
     ]));
     run.replaceChildren();
     forms ??= { data: dataForm(limits, changed), fit: fitForm(changed) };
-    if (state.job) watch(run, state.job, signal, { refresh, listRuns });
+    if (state.job) watch(run, state.job, signal, { refresh, renew: build.renew });
     listRuns();
     listData();
   },

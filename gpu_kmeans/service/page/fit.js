@@ -118,7 +118,7 @@ function request(form) {
 }
 
 /** Follow a fit to its end. */
-export function watch(region, id, signal, { refresh, listRuns }) {
+export function watch(region, id, signal, { refresh, renew }) {
   const title = h('h2', {});
   const source = h('p', { class: 'quiet' });
   const stages = h('ol', { class: 'stages' });
@@ -168,7 +168,7 @@ export function watch(region, id, signal, { refresh, listRuns }) {
       outcome.replaceChildren(...ending(job));
       announce(`${job.model}: ${STATES[job.state]}`);
       if (!alive) return;
-      listRuns();
+      renew();
       if (job.state === 'succeeded') refresh();
     },
   };

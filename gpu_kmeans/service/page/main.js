@@ -120,7 +120,7 @@ async function look() {
   }
   details.clear();
   await route();
-  if (!panels.get(current).hidden) current.renew?.();
+  if (current && !panels.get(current).hidden) current.renew?.();
 }
 
 /** Show what the address says. */
