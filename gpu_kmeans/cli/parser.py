@@ -121,6 +121,9 @@ def build() -> argparse.ArgumentParser:
     _serve(command("serve", "an HTTP service and a page: upload, fit, look, recommend"))
     _settings(command("config", "every setting of the service, and where its value comes from"))
     _key(command("key", "who may use the service: add, list and remove keys"))
+    _folder_of_data(
+        command("recover", "make the service's registry anew of what lies in its folder")
+    )
     command("doctor", "which backends can run here, and exactly why the others cannot")
     return parser
 
@@ -306,6 +309,10 @@ def _key(parser: Any) -> None:
     parser.add_argument(
         "--scope", choices=("read", "write"), default="read", help="write includes read (read)"
     )
+    _folder_of_data(parser)
+
+
+def _folder_of_data(parser: Any) -> None:
     parser.add_argument("--data", type=_folder, metavar="FOLDER", help="folder of all data")
     parser.add_argument("--config", type=_file, metavar="FILE", help="TOML with settings")
 

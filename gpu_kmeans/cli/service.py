@@ -1,4 +1,4 @@
-"""``serve``, ``config`` and ``key``: the commands around the service."""
+"""``serve``, ``config``, ``key`` and ``recover``: the commands around the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from gpu_kmeans.cli.output import Answer, write_error
 from gpu_kmeans.errors import BackendUnavailable, FileProblem
 
-__all__ = ["config", "key", "serve"]
+__all__ = ["config", "key", "recover", "serve"]
 
 
 def serve(options: argparse.Namespace) -> Answer:
@@ -40,13 +40,13 @@ def config(options: argparse.Namespace) -> Answer:
 def key(options: argparse.Namespace) -> Answer:
     data = _configure(options).settings.data
     from gpu_kmeans.service.keys import add_key, remove_key
-    from gpu_kmeans.service.registry import Registry
+    from gpu_kmeans.service.store import open_registry
 
     if not data.is_dir():
         if options.action != "add":
             raise FileProblem(f"there is no folder {data}: check --data")
         data.mkdir(parents=True)
-    registry = Registry(data / "registry.sqlite")
+    registry = open_registry(data)
     try:
         if options.action == "add":
             made = add_key(registry, options.name, options.scope)
@@ -59,6 +59,36 @@ def key(options: argparse.Namespace) -> Answer:
         registry.close()
     lines = [f"{row['name']}  {row['scope']}  {row['created']}" for row in rows]
     return Answer({"keys": rows}, lambda: "\n".join(lines) or "no keys")
+
+
+def recover(options: argparse.Namespace) -> Answer:
+    data = _configure(options).settings.data
+    from gpu_kmeans.service.recover import recover as run
+
+    done = run(data)
+    facts = {
+        "rebuilt": done.rebuilt,
+        "set_aside": done.set_aside,
+        "datasets": done.datasets,
+        "versions": [{"model": model, "version": version} for model, version in done.versions],
+        "left": [{"file": file, "reason": reason} for file, reason in done.left],
+        "missing": done.missing,
+    }
+    return Answer(facts, lambda: _recovered_text(done))
+
+
+def _recovered_text(done: Any) -> str:
+    lines = ["made a new registry" if done.rebuilt else "the registry is sound"]
+    lines += [f"set aside {file}" for file in done.set_aside]
+    lines += [f"recovered the dataset {name}" for name in done.datasets]
+    lines += [f"recovered version {version} of {model}" for model, version in done.versions]
+    lines += [f"left {file}: {reason}" for file, reason in done.left]
+    lines += [f"missing {file}, which the registry names" for file in done.missing]
+    if done.rebuilt:
+        lines += ["keys and jobs are not recovered: make keys again with `gpu-kmeans key add`"]
+    elif not (done.datasets or done.versions):
+        lines += ["nothing to recover"]
+    return "\n".join(lines)
 
 
 def _configure(options: argparse.Namespace) -> Any:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gpu_kmeans.service.audit import write_audit
 from gpu_kmeans.service.problems import Problem, of_exception
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.settings import Settings
@@ -311,7 +312,7 @@ class Jobs:
         }
 
         def register(folder: str) -> None:
-            self.store.registry.add_version(
+            version = self.store.registry.add_version(
                 about["model"],
                 folder,
                 kept,
@@ -320,6 +321,9 @@ class Jobs:
                 job=live.job,
                 history=live.history,
             )
+            what = {"job": live.job, "model": about["model"], "version": version}
+            log.info("change", extra={"action": "version added", **what})
+            write_audit(self.store.folder, {"action": "version added", **what})
 
         await self.store.commit(model, self.store.models, register)
 
@@ -375,7 +379,15 @@ def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> 
         if part is not None:
             source = store.datasets / part["file"]
             names[role] = f"{role}{source.suffix}"
-            os.link(source, scratch / names[role])
+            try:
+                os.link(source, scratch / names[role])
+            except FileNotFoundError:
+                raise Problem(
+                    409,
+                    "file_missing",
+                    f"the dataset's {role} are missing from the server's folder: upload its items "
+                    "again, with replace=true",
+                ) from None
     return names
 
 
