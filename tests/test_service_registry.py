@@ -339,9 +339,11 @@ def test_a_registry_is_made_anew_of_what_lies_in_the_folder(
     moved = {f"{file}": after[file] for file in said["set_aside"]}
     if before.get(REGISTRY) and said["rebuilt"]:
         assert before[REGISTRY] in moved.values()
-    assert {**before, REGISTRY: b""} == {**{k: after[k] for k in before}, REGISTRY: b""} if (
-        REGISTRY in before
-    ) else set(before) < set(after)
+    assert (
+        {**before, REGISTRY: b""} == {**{k: after[k] for k in before}, REGISTRY: b""}
+        if (REGISTRY in before)
+        else set(before) < set(after)
+    )
     with closing(Store(folder)) as store:
         active = {row["name"]: row["active"] for row in store.registry.models()}
         assert active == {"films": 2, "other": 1}

@@ -297,6 +297,9 @@ def _settings(parser: Any) -> None:
     parser.add_argument(
         "--port", type=_whole(0), metavar="N", help="port to listen on; 0 for any free one (8000)"
     )
+    parser.add_argument(
+        "--root-path", metavar="PATH", help="path that a proxy puts before ours, such as /clusters"
+    )
     parser.add_argument("--backend", choices=("auto", "cpu", "gpu"), help="what fits run on (auto)")
     parser.add_argument(
         "--config", type=_file, metavar="FILE", help="TOML with settings (./gpu-kmeans.toml)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from gpu_kmeans.cli.output import Answer, write_error
@@ -39,6 +40,7 @@ def config(options: argparse.Namespace) -> Answer:
 
 def key(options: argparse.Namespace) -> Answer:
     data = _configure(options).settings.data
+    from gpu_kmeans.service.audit import write_audit
     from gpu_kmeans.service.keys import add_key, remove_key
     from gpu_kmeans.service.store import open_registry
 
@@ -50,9 +52,13 @@ def key(options: argparse.Namespace) -> Answer:
     try:
         if options.action == "add":
             made = add_key(registry, options.name, options.scope)
+            about = {"name": options.name, "scope": options.scope, "user": os.getuid()}
+            write_audit(data, {"action": "key added", **about})
             return Answer({"name": options.name, "key": made}, lambda: made)
         if options.action == "remove":
             remove_key(registry, options.name)
+            about = {"name": options.name, "user": os.getuid()}
+            write_audit(data, {"action": "key removed", **about})
             return Answer({"removed": options.name}, lambda: f"removed {options.name}")
         rows = registry.rows("SELECT name, scope, created FROM keys ORDER BY name")
     finally:
@@ -63,9 +69,11 @@ def key(options: argparse.Namespace) -> Answer:
 
 def recover(options: argparse.Namespace) -> Answer:
     data = _configure(options).settings.data
+    from gpu_kmeans.service.audit import write_audit
     from gpu_kmeans.service.recover import recover as run
 
     done = run(data)
+    write_audit(data, {"action": "registry recovered", "new": done.rebuilt, "user": os.getuid()})
     facts = {
         "rebuilt": done.rebuilt,
         "set_aside": done.set_aside,

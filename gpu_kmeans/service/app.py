@@ -107,8 +107,7 @@ def _allowed(request: Request) -> str:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    allowed = [method for method in METHODS if has(method)]
-    return ", ".join([*allowed[:1], "HEAD", *allowed[1:]] if "GET" in allowed else allowed)
+    return ", ".join(method for method in METHODS if has(method))
 
 
 def _openapi(app: FastAPI, root_path: str) -> dict[str, Any]:

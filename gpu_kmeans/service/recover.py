@@ -120,7 +120,9 @@ def _recover(folder: Path) -> Recovered:
             for row in datasets:
                 _add_dataset(to, row, done)
             # In the order of their numbers: the newest one is active in the end.
-            for row in sorted(filter(None, versions), key=lambda row: int(row["version"])):
+            for row in sorted(
+                filter(None, versions), key=lambda row: (row["model"], row["version"])
+            ):
                 _add_version(to, row, done)
         for table, names in (("datasets", "name"), ("versions", "folder")):
             for row in registry.rows(f"SELECT * FROM {table} ORDER BY {names}"):
@@ -275,22 +277,23 @@ def _digest(path: Path) -> str:
 
 def _read(folder: Path, name: str, done: Recovered) -> Row | None:
     """The row of a table without a label, if it can be read without being told its columns."""
-    from gpu_kmeans.service.worker import check
+    from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
 
     path = folder / "datasets" / name
-    spec: Row = {
-        "folder": str(folder / "datasets"),
-        "items": name,
-        "credits": None,
-        "columns": {},
-        "max_rows": 2**31,
-    }
     try:
-        about = check(spec, lambda *_, **__: None)  # type: ignore[arg-type]
+        report = load_catalogue(path, backend="cpu").report
     except GpuKMeansError as error:
         reason = f"it has no label, and is no table of items as it stands: {error}"
         done.left.append((f"datasets/{name}", reason))
         return None
+    absent = {*report.absent, "credits_id", "cast", "crew"}
+    about = {
+        "rows": report.rows,
+        "columns": {role: column for role, column in DEFAULTS.items() if role not in absent},
+        "absent": list(report.absent),
+        "problems": list(report.warnings),
+        "given": {},
+    }
     kind = "text/csv" if path.suffix == ".csv" else "application/vnd.apache.parquet"
     items = {
         "file": name,
@@ -303,7 +306,7 @@ def _read(folder: Path, name: str, done: Recovered) -> Row | None:
         "name": f"recovered-{name[:8]}",
         "created": now(),
         "updated": now(),
-        "about": about | {"given": {}},
+        "about": about,
         "items": items,
         "credits": None,
     }

@@ -87,8 +87,8 @@ class Registry:
             self._create()
         except sqlite3.DatabaseError as error:
             raise FileProblem(
-                f"{file.name} cannot be used as a registry: {error}; is the disk full, or is it "
-                "read-only?"
+                f"{file.name} cannot be used ({error}): the disk is full or fails, or the folder "
+                "is read-only; free some space, or choose another --data"
             ) from error
         self._writing, self._reading = threading.Lock(), threading.Lock()
 

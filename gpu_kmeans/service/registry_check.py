@@ -32,6 +32,7 @@ FOLDER = re.compile(r"[0-9a-f]{24}")
 """Name of a model's folder, and of one in ``incoming``."""
 DATASET_FILE = re.compile(r"[0-9a-f]{24}\.(csv|parquet)")
 NAME = re.compile(r"[a-z0-9_-]{1,64}")
+VERSION_KEYS = {"dataset", "job", "source", "bytes", "backend", "parameters", "metrics"}
 DISK_FAILS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY")
 
 
@@ -77,8 +78,9 @@ def check_registry(file: Path) -> Literal["missing", "empty", "sound"]:
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "").startswith(DISK_FAILS):
             raise FileProblem(
-                f"{file.name} cannot be read: {error}; is the disk full, is the folder read-only, "
-                "or is another program using it?"
+                f"{file.name} cannot be used ({error}): the disk is full or fails, the folder is "
+                "read-only, or another program has the file; free some space, or choose another "
+                "--data"
             ) from error
         raise _damaged(file, str(error)) from error
 
@@ -95,6 +97,11 @@ def _check(registry: sqlite3.Connection, file: Path) -> Literal["empty", "sound"
             "let another be made of what lies in the folder: "
             f"gpu-kmeans recover --data {file.parent}"
         )
+    page_bytes = registry.execute("PRAGMA page_size").fetchone()[0]
+    log_file = file.with_name(f"{file.name}-wal")
+    # With pages in the log, those in the file may be on their way from there.
+    if file.stat().st_size % page_bytes and not (log_file.exists() and log_file.stat().st_size):
+        raise _damaged(file, "it was cut short")
     said = registry.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if said != "ok":
         raise _damaged(file, said.replace("\n", " "))
@@ -182,7 +189,7 @@ def is_version(row: Any) -> bool:
         and isinstance(row["version"], int)
         and FOLDER.fullmatch(row["folder"]) is not None
         and row["state"] in ("ready", "corrupt")
-        and isinstance(orjson.loads(row["about"]), dict)
+        and VERSION_KEYS <= set(orjson.loads(row["about"]))
         and isinstance(orjson.loads(row["report"]), dict)
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from fastapi import Request
@@ -24,6 +23,8 @@ SINGLE = frozenset(
         b"content-type",
         b"host",
         b"idempotency-key",
+        b"if-match",
+        b"if-none-match",
         b"last-event-id",
         b"origin",
         b"sec-fetch-site",
@@ -102,15 +103,16 @@ async def check_query(request: Request) -> None:
         seen.add(name)
 
 
-@cache
 def _known(route: Any) -> tuple[str, ...]:
-    return tuple(sorted(set(_parameters(getattr(route, "dependant", None)))))
+    """Query parameters of a route, found once: they are kept with it, as it has no hash."""
+    known: tuple[str, ...] | None = getattr(route, "known_parameters", None)
+    if known is None:
+        known = route.known_parameters = tuple(sorted(set(_parameters(route.dependant))))
+    return known
 
 
 def _parameters(dependant: Any) -> Iterator[str]:
     """Names of the query parameters that a route and what it depends on take."""
-    if dependant is None:
-        return
     for parameter in dependant.query_params:
         kind = parameter.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):

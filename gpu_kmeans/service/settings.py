@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         128, description="requests of one client; half of max_concurrent if that is less"
     )
     max_client_streams: Count = Field(16, description="event streams of one client")
-    max_client_uploads: Count = Field(2, description="uploads of one client")
+    max_client_uploads: Count = Field(3, description="uploads of one client")
     max_loaded_models: Count = Field(4, description="versions kept in memory")
     header_seconds: Seconds = Field(10, description="until a request's headers are here")
     body_seconds: Seconds = Field(20, description="between parts of a request's body")
