@@ -227,7 +227,7 @@ def test_a_dataset_is_described_listed_and_deleted(service: Server) -> None:
 
 def test_a_second_upload_takes_the_place_of_the_first(service: Server) -> None:
     first = service.put("again", films(20))
-    credits = CREDITS.read_bytes()
+    credits = b"".join(CREDITS.read_bytes().splitlines(True)[:50])  # as nobody else has
     assert service.put("again", credits, part="credits")["columns"]["cast"] == "cast"
     second = service.put("again", films(30), replace=True)
     assert (first["rows"], second["rows"]) == (20, 30)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -31,10 +32,10 @@ class Clients:
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = [ip_network(each, strict=False) for each in settings.trusted_proxies]
-        half = -(-settings.max_concurrent // 2)  # no client may have all of it
+        most = -(-3 * settings.max_concurrent // 4)  # no client may have all of it
         self._limits = {
             "connections": (settings.max_connections, settings.max_client_connections),
-            "requests": (settings.max_concurrent, min(settings.max_client_requests, half)),
+            "requests": (settings.max_concurrent, min(settings.max_client_requests, most)),
             "streams": (settings.max_streams, settings.max_client_streams),
             "uploads": (settings.max_uploads, settings.max_client_uploads),
         }
@@ -123,6 +124,7 @@ def _address(text: str) -> Any:
     return address if mapped is None else mapped
 
 
+@lru_cache(4_096)
 def _network(client: str) -> str:
     address = _address(client)
     if isinstance(address, IPv6Address):

@@ -312,7 +312,7 @@ class Jobs:
         }
 
         def register(folder: str) -> None:
-            version = self.store.registry.add_version(
+            self.store.registry.add_version(
                 about["model"],
                 folder,
                 kept,
@@ -321,9 +321,6 @@ class Jobs:
                 job=live.job,
                 history=live.history,
             )
-            what = {"job": live.job, "model": about["model"], "version": version}
-            log.info("change", extra={"action": "version added", **what})
-            write_audit(self.store.folder, {"action": "version added", **what})
 
         await self.store.commit(model, self.store.models, register)
 
@@ -344,8 +341,14 @@ class Jobs:
         self._live.pop(live.job, None)
         self._on_end(state)
         live.ended = True
-        live.tell("end", job_view(self._row(live.job)))
-        log.info("job ended", extra={"job": live.job, "state": state})
+        row = self._row(live.job)
+        live.tell("end", job_view(row))
+        about = {"model": row["about"]["model"], "version": row["version"]}
+        log.info("job ended", extra={"job": live.job, "state": state, **about})
+        if row["version"] is not None:
+            added = {"action": "version added", "job": live.job, **about}
+            # Not waited for: what it says has happened, and a cancellation would not undo it.
+            asyncio.get_running_loop().run_in_executor(None, write_audit, self.store.folder, added)
 
 
 def _may_begin(live: _Live) -> bool:

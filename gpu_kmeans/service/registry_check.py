@@ -189,7 +189,7 @@ def is_version(row: Any) -> bool:
         and isinstance(row["version"], int)
         and FOLDER.fullmatch(row["folder"]) is not None
         and row["state"] in ("ready", "corrupt")
-        and VERSION_KEYS <= set(orjson.loads(row["about"]))
+        and set(orjson.loads(row["about"])) >= VERSION_KEYS
         and isinstance(orjson.loads(row["report"]), dict)
     )
 

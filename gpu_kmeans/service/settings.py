@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     max_uploads: Count = Field(4, description="uploads at a time")
     max_client_connections: Count = Field(400, description="connections of one client")
     max_client_requests: Count = Field(
-        128, description="requests of one client; half of max_concurrent if that is less"
+        128, description="requests of one client; 3/4 of max_concurrent where that is less"
     )
     max_client_streams: Count = Field(16, description="event streams of one client")
     max_client_uploads: Count = Field(3, description="uploads of one client")
