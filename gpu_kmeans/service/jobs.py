@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gpu_kmeans.service.audit import write_audit
 from gpu_kmeans.service.problems import Problem, of_exception
 from gpu_kmeans.service.registry import Row, revision
 from gpu_kmeans.service.settings import Settings
@@ -342,8 +343,14 @@ class Jobs:
         self._live.pop(live.job, None)
         self._on_end(state)
         live.ended = True
-        live.tell("end", job_view(self._row(live.job)))
-        log.info("job ended", extra={"job": live.job, "state": state})
+        row = self._row(live.job)
+        live.tell("end", job_view(row))
+        about = {"model": row["about"]["model"], "version": row["version"]}
+        log.info("job ended", extra={"job": live.job, "state": state, **about})
+        if row["version"] is not None:
+            added = {"action": "version added", "job": live.job, **about}
+            # Not waited for: what it says has happened, and a cancellation would not undo it.
+            asyncio.get_running_loop().run_in_executor(None, write_audit, self.store.folder, added)
 
 
 def _may_begin(live: _Live) -> bool:
@@ -388,7 +395,15 @@ def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> 
         if part is not None:
             source = store.datasets / part["file"]
             names[role] = f"{role}{source.suffix}"
-            os.link(source, scratch / names[role])
+            try:
+                os.link(source, scratch / names[role])
+            except FileNotFoundError:
+                raise Problem(
+                    409,
+                    "file_missing",
+                    f"the dataset's {role} are missing from the server's folder: upload its items "
+                    "again, with replace=true",
+                ) from None
     return names
 
 

@@ -77,7 +77,10 @@ async def add(
         check_revision(dataset, asked.revision)
         about["revision"] = asked.revision
     row = await service.jobs.add(about, idempotency_key)
-    return answer(service.jobs.view(row), 202, {"location": f"/v1/jobs/{row['id']}"})
+    names = {"job": row["id"], "dataset": about["dataset"], "model": about["model"]}
+    await service.changed(request, "job added", **names)
+    location = f"{service.settings.root_path}/v1/jobs/{row['id']}"
+    return answer(service.jobs.view(row), 202, {"location": location})
 
 
 @router.get("", response_model=schemas.Jobs, responses=errors(), dependencies=[Depends(may_read)])
@@ -108,9 +111,12 @@ async def show(service: ServiceOf, job: JobId) -> Response:
     responses=errors(404, 507),
     dependencies=[Depends(may_write)],
 )
-async def cancel(service: ServiceOf, job: JobId) -> Response:
+async def cancel(service: ServiceOf, job: JobId, request: Request) -> Response:
     """End a job; one that has ended stays as it is."""
-    return answer(service.jobs.view(await service.jobs.cancel(job)), 202)
+    row = await service.jobs.cancel(job)
+    if row["state"] == "cancelled":
+        await service.changed(request, "job cancelled", job=row["id"])
+    return answer(service.jobs.view(row), 202)
 
 
 @router.get(
