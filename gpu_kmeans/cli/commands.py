@@ -152,6 +152,12 @@ def key(options: argparse.Namespace) -> Answer:
     return service.key(options)
 
 
+def recover(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import service
+
+    return service.recover(options)
+
+
 def demo(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.cli import demo
 
@@ -181,5 +187,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "serve": serve,
     "config": config,
     "key": key,
+    "recover": recover,
     "doctor": doctor,
 }
