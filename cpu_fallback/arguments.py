@@ -106,5 +106,5 @@ def check_clusters(clusters: Clusters, rows: Matrix | None = None) -> None:
 
 
 def _beyond(numbers: NDArray[Any], end: int) -> bool:
-    """Whether any integer is outside [0, end), in one pass: as unsigned, negative ones are large."""
+    """Whether an integer is outside [0, end), in one pass: as unsigned, negative ones are large."""
     return int(numbers.view(f"u{numbers.dtype.itemsize}").max()) >= end

@@ -306,9 +306,8 @@ def move(
     check_clusters(clusters, rows)
     which = places_of(which, rows.shape[0])
     source, target = (labels_of(labels, len(which), k) for labels in (source, target))
-    if weight is None:
-        w = np.ones(len(which))
-    else:
+    w = np.ones(len(which))
+    if weight is not None:
         w = values_of(weight, rows.shape[0], "weight")[which]
     clusters.weight += _totals(target, w, k) - _totals(source, w, k)
     if isinstance(clusters.sums, Sums):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InputError, NonFinite, NotNumeric, OutOfRange
 
-__all__ = ["Columns", "Place", "common_float", "missing", "not_numbers", "shown", "to_numbers"]
+__all__ = ["Columns", "Place", "a", "common_float", "missing", "not_numbers", "shown", "to_numbers"]
 
 Place: TypeAlias = Callable[[int], str]
 """Where the i-th of some values stands, in words."""
@@ -25,7 +25,7 @@ MISSING = {"NAType", "NaTType", "NoneType"}
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns of rows are called, for messages; they are numbered where they have no names."""
+    """What the columns of rows are called, for messages; numbered where they have no names."""
 
     names: Sequence[Any] | None = None
 
@@ -143,6 +143,18 @@ def _is_date(value: Any) -> bool:
     return isinstance(value, np.datetime64 | np.timedelta64) or bool(
         names & {"date", "time", "timedelta", "BaseOffset", "_Period"}
     )
+
+
+def a(value: Any) -> str:
+    """Name the type of a value, with its article, for messages."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    kind = type(value)
+    package = kind.__module__.partition(".")[0]
+    name = kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"
+    return f"an object of type {name}"
 
 
 def shown(value: Any) -> str:

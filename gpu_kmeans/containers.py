@@ -9,20 +9,22 @@ message says what to pass in its place.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from io import IOBase
 from numbers import Number
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.cells import Columns, missing, to_numbers
+from gpu_kmeans.cells import Columns, a, missing, to_numbers
 from gpu_kmeans.errors import InputError, NotNumeric
 from gpu_kmeans.sparse_rows import as_csr
 
-__all__ = ["Container", "read", "read_values"]
+__all__ = ["CheckNames", "Container", "read", "read_values"]
+
+CheckNames: TypeAlias = Callable[[Sequence[Any]], None]
 
 MOST_NESTED = 8
 """Maximum depth to which sequences in sequences are looked at: rows are two deep."""
@@ -31,14 +33,17 @@ CHANNELS = (3, 4)
 
 
 class Container(NamedTuple):
-    """Rows as they came: CSR or an array of floats, and what their columns are called, if anything."""
+    """Rows as they came, CSR or an array, and what their columns are called, if anything."""
 
     rows: Any
     names: Sequence[Any] | None
 
 
-def read(rows: Any) -> Container:
+def read(rows: Any, check_names: CheckNames | None = None) -> Container:
     """Read rows of any container as CSR (sparse ones, never made dense) or a 2-d array of floats.
+
+    The names of a data frame's columns are handed to ``check_names`` before its values are read:
+    of other columns than were expected, nothing that stands in them says as much.
 
     Raises
     ------
@@ -47,17 +52,22 @@ def read(rows: Any) -> Container:
     """
     if isinstance(rows, np.ndarray):
         return Container(_read_array(rows), None)
+    if isinstance(rows, type):
+        raise _unknown(rows)
     if (pandas := sys.modules.get("pandas")) and isinstance(rows, pandas.DataFrame):
         from gpu_kmeans.data_frames import read_pandas
 
-        return Container(read_pandas(rows), list(rows.columns))
+        names = list(rows.columns)
+        if check_names is not None:
+            check_names(names)
+        return Container(read_pandas(rows), names)
     if (arrow := sys.modules.get("pyarrow")) and type(rows).__module__.startswith("pyarrow"):
-        return _read_of_arrow(arrow, rows)
+        return _read_of_arrow(arrow, rows, check_names)
     if _has(rows, "tocsr"):
         return Container(as_csr(_in_scipy(rows)), None)
     _refuse_what_is_none(rows)
     if _has(rows, "__arrow_c_stream__") or _has(rows, "__dataframe__"):
-        return _read_by_arrow(rows)
+        return _read_by_arrow(rows, check_names)
     if isinstance(rows, memoryview | bytearray) or _has(rows, "__array__"):
         return Container(_read_array(_as_array(rows)), None)
     if isinstance(rows, Sequence):
@@ -77,7 +87,7 @@ def read_values(values: Any) -> NDArray[Any]:
         values = list(values)
         _check_nested(values)
     elif not _has(values, "__array__"):
-        raise InputError(f"they are {_a(values)}: pass an array, a list or a column of numbers")
+        raise InputError(f"they are {a(values)}: pass an array, a list or a column of numbers")
     if not isinstance(values, np.ndarray):
         values = _as_array(values)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
@@ -132,7 +142,7 @@ def _as_array(rows: Any) -> NDArray[Any]:
         return np.asarray(rows)
     except Exception as error:  # whatever a foreign __array__ raises
         raise InputError(
-            f"X is {_a(rows)}, which cannot be read as an array: {_first_line(error)}"
+            f"X is {a(rows)}, which cannot be read as an array: {_first_line(error)}"
         ) from None
 
 
@@ -166,9 +176,9 @@ def _check_nested(rows: Sequence[Any], depth: int = 1) -> None:
             entry = rows[at]
             if hasattr(entry, "tocsr"):
                 raise InputError(
-                    f"X is a list with {_a(entry)} at {at}: pass scipy.sparse.vstack(X)"
+                    f"X is a list with {a(entry)} at {at}: pass scipy.sparse.vstack(X)"
                 )
-            raise InputError(f"X is a list with {_a(entry)} at {at}: {_way_out(entry)}")
+            raise InputError(f"X is a list with {a(entry)} at {at}: {_way_out(entry)}")
     if nested and depth < MOST_NESTED:
         for entry in rows:
             if isinstance(entry, list | tuple):
@@ -194,13 +204,13 @@ def _in_scipy(rows: Any) -> Any:
     try:
         out = rows.tocsr()
     except Exception as error:
-        raise InputError(f"X is {_a(rows)}, which does not become CSR: {error}") from None
+        raise InputError(f"X is {a(rows)}, which does not become CSR: {error}") from None
     if not sparse.issparse(out):
-        raise InputError(f"X is {_a(rows)}, and no sparse matrix: pass one of scipy.sparse")
+        raise InputError(f"X is {a(rows)}, and no sparse matrix: pass one of scipy.sparse")
     return out
 
 
-def _read_of_arrow(arrow: Any, rows: Any) -> Container:
+def _read_of_arrow(arrow: Any, rows: Any, check_names: CheckNames | None) -> Container:
     from gpu_kmeans.data_frames import read_arrow
 
     if hasattr(rows, "to_scipy"):  # sparse tensors
@@ -217,12 +227,14 @@ def _read_of_arrow(arrow: Any, rows: Any) -> Container:
                 "one column is no table of rows: pyarrow.table({'x': X}), or of lists "
                 "numpy.stack(X.to_pylist())"
             )
-            raise InputError(f"Expected 2D array, got {_a(rows)}. Reshape your data: {way_out}")
+            raise InputError(f"Expected 2D array, got {a(rows)}. Reshape your data: {way_out}")
         raise _unknown(rows)
+    if check_names is not None:
+        check_names(rows.column_names)
     return Container(read_arrow(rows), rows.column_names)
 
 
-def _read_by_arrow(rows: Any) -> Container:
+def _read_by_arrow(rows: Any, check_names: CheckNames | None) -> Container:
     """Read another library's data frame through Arrow, whose interfaces it offers."""
     import pyarrow as pa
 
@@ -235,9 +247,9 @@ def _read_by_arrow(rows: Any) -> Container:
             table = from_dataframe(rows)
     except Exception as error:
         raise InputError(
-            f"X is {_a(rows)}, which cannot be read as a table: {_first_line(error)}"
+            f"X is {a(rows)}, which cannot be read as a table: {_first_line(error)}"
         ) from None
-    return _read_of_arrow(pa, table)
+    return _read_of_arrow(pa, table, check_names)
 
 
 # -- what holds no rows -------------------------------------------------------------------
@@ -247,7 +259,7 @@ def _refuse_what_is_none(rows: Any) -> None:
     """Refuse what is known to hold no rows, whatever methods it has."""
     if isinstance(rows, str | bytes | PathLike):
         raise NotNumeric(
-            f"X is {_a(rows)}, not rows of numbers: read a file first, such as by "
+            f"X is {a(rows)}, not rows of numbers: read a file first, such as by "
             "pandas.read_csv; texts become rows by TfidfVectorizer().fit_transform(texts)"
         )
     way_out = None
@@ -259,13 +271,13 @@ def _refuse_what_is_none(rows: Any) -> None:
         way_out = "X.to_frame() makes rows of one feature"
     elif _has(rows, "predict") and _has(rows, "fit"):
         way_out = "an estimator is fitted to rows, and is none itself"
-    elif rows is None or isinstance(rows, type | Number | Mapping | Set):
-        way_out = _way_out(rows)
-    elif isinstance(rows, Iterator) and not _has(rows, "__arrow_c_stream__"):
+    elif rows is None or (
+        isinstance(rows, Number | Mapping | Set | Iterator) and not _has(rows, "__arrow_c_stream__")
+    ):
         way_out = _way_out(rows)
     if way_out is not None:
         start = "Expected 2D array, got" if isinstance(rows, Number) else "X is"
-        raise InputError(f"{start} {_a(rows)}, not rows of numbers: {way_out}")
+        raise InputError(f"{start} {a(rows)}, not rows of numbers: {way_out}")
 
 
 def _has(rows: Any, name: str) -> bool:
@@ -274,7 +286,7 @@ def _has(rows: Any, name: str) -> bool:
 
 
 def _unknown(rows: Any) -> InputError:
-    return InputError(f"X is {_a(rows)}, not rows of numbers: {_way_out(rows)}")
+    return InputError(f"X is {a(rows)}, not rows of numbers: {_way_out(rows)}")
 
 
 def _way_out(rows: Any) -> str:
@@ -293,17 +305,6 @@ def _way_out(rows: Any) -> str:
         if _has(rows, name):
             return f"bring it to memory first, as X.{name}() does"
     return "pass a NumPy array, a sparse matrix of SciPy, a data frame or an Arrow table"
-
-
-def _a(rows: Any) -> str:
-    if rows is None:
-        return "None"
-    if isinstance(rows, type):
-        return f"the class {rows.__name__}"
-    kind = type(rows)
-    package = kind.__module__.partition(".")[0]
-    name = kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"
-    return f"an object of type {name}"
 
 
 def _first_line(error: Exception) -> str:

@@ -70,7 +70,7 @@ def _pandas_column(series: pd.Series[Any], columns: Columns, at: int) -> NDArray
 
 
 def _read_sparse(frame: pd.DataFrame, columns: Columns) -> Any:
-    """CSR of all columns, each read as what it stores; columns that are not sparse, as non-zeros."""
+    """CSR of all columns: of sparse ones what they store, of others what is not zero."""
     import pandas as pd
     from scipy import sparse
 

@@ -27,9 +27,10 @@ from gpu_kmeans.prepare import (
 from gpu_kmeans.protocol import Backend, Callback, Clusters, Progress
 from gpu_kmeans.validation import (
     check_centers,
-    check_features,
+    check_input_features,
     check_integer,
     check_named_rows,
+    check_new_rows,
     check_number,
     check_rows,
     check_weight,
@@ -217,9 +218,10 @@ class KMeans(Estimator):
                 )
         if self.callback is not None and not callable(self.callback):
             raise InvalidParam(f"callback must be callable or None, got {shown(self.callback)}")
-        if not isinstance(self.algorithm, str) or self.algorithm not in ALGORITHMS:
+        algorithm: Any = self.algorithm
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise InvalidParam(
-                f"algorithm must be one of {', '.join(ALGORITHMS)}, got {shown(self.algorithm)}"
+                f"algorithm must be one of {', '.join(ALGORITHMS)}, got {shown(algorithm)}"
             )
         if isinstance(self.n_init, str) and self.n_init == "auto":
             starts = 10 if isinstance(init, str) and init == "random" else 1
@@ -241,6 +243,8 @@ class KMeans(Estimator):
     def _check_init(init: Any) -> NDArray[Any]:
         try:
             checked = check_rows(init)
+            if hasattr(checked, "toarray"):  # centroids are dense, whatever they start as
+                checked = checked.toarray()
             return np.asarray(checked.get() if hasattr(checked, "get") else checked)
         except InputError as error:
             raise InvalidParam(
@@ -278,8 +282,16 @@ class KMeans(Estimator):
         return -float(squared.sum() if weight is None else squared @ weight)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Return ``["kmeans0", "kmeans1", ...]``, one name for each column of ``transform``."""
+        """Return ``["kmeans0", "kmeans1", ...]``, one name for each column of ``transform``.
+
+        Raises
+        ------
+        FeatureMismatch
+            ``input_features`` are not the features of the fit.
+        """
         self._require_fitted()
+        fitted = getattr(self, "feature_names_in_", None)
+        check_input_features(input_features, fitted, self.n_features_in_)
         return np.array([f"kmeans{i}" for i in range(self._n_features_out)], dtype=object)
 
     def _fitted_backend(self) -> Backend:
@@ -290,9 +302,8 @@ class KMeans(Estimator):
     def _check_new(self, X: Any) -> tuple[Any, NDArray[Any]]:
         """Return the rows and the centers, in one dtype, held to each other and to the fit."""
         self._require_fitted()
-        host, names = check_named_rows(X)
         fitted = getattr(self, "feature_names_in_", None)
-        check_features(host, names, self.n_features_in_, fitted, "KMeans")
+        host = check_new_rows(X, self.n_features_in_, fitted, "KMeans")
         made = self._n_features_out, self.n_features_in_
         return host, check_centers(self.cluster_centers_, *made, host.dtype)
 

@@ -39,11 +39,10 @@ def as_csr(rows: Any) -> sparse.csr_array[Any]:
         raise InputError(f"expected rows in 2 dimensions, got a sparse array of {rows.ndim}")
     _check_parts(rows)
     try:
-        csr = rows.tocsr()
+        csr = rows if rows.format == "csr" else rows.tocsr()
         n, width = csr.shape
-        nnz = int(csr.indptr[-1])
         indptr, indices = check_compressed(csr.indptr, csr.indices, len(csr.data), n, width)
-        values = np.asarray(csr.data)[:nnz]
+        values = np.asarray(csr.data)[: indptr[-1]]
         out = sparse.csr_array((values, indices, indptr), shape=(n, width))
         if not out.has_canonical_format:
             out = out.copy()
@@ -109,10 +108,13 @@ def _check_parts(rows: Any) -> None:
         high, wide = np.asarray(rows.data).shape[1:]
         if not high or not wide or n % high or width % wide:
             raise InputError(
-                f"the sparse rows are malformed: blocks of {high} x {wide} do not make {n} x {width}"
+                f"the sparse rows are malformed: blocks of {high} x {wide} do not make up {n} x "
+                f"{width}"
             )
         blocks = len(rows.data)
-        check_compressed(rows.indptr, rows.indices, blocks, n // high, width // wide, "row of block")
+        check_compressed(
+            rows.indptr, rows.indices, blocks, n // high, width // wide, "row of block"
+        )
     elif form == "coo":
         for name, places, length in zip(("row", "col"), rows.coords, rows.shape, strict=True):
             if len(places) != len(rows.data):

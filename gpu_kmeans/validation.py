@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.cells import Columns, shown, to_numbers
-from gpu_kmeans.containers import read, read_values
+from gpu_kmeans.containers import CheckNames, read, read_values
 from gpu_kmeans.errors import (
     FeatureMismatch,
     InputError,
@@ -21,10 +22,10 @@ from gpu_kmeans.errors import (
 )
 
 __all__ = [
-    "check_features",
     "check_centers",
     "check_integer",
     "check_named_rows",
+    "check_new_rows",
     "check_number",
     "check_rows",
     "check_weight",
@@ -75,13 +76,15 @@ def check_rows(rows: Any) -> Any:
     return check_named_rows(rows)[0]
 
 
-def check_named_rows(rows: Any) -> tuple[Any, NDArray[Any] | None]:
+def check_named_rows(
+    rows: Any, check_names: CheckNames | None = None
+) -> tuple[Any, NDArray[Any] | None]:
     """Return ``rows`` as CSR or a 2-d array, and the names of their columns.
 
     Float32 and float64 stay what they are, other numbers become float64. Sparse matrices of
     any format, and data frames with sparse columns, become CSR, never dense: of sorted indices,
     without repeats, held to its shape. Names are those of a data frame or an Arrow table, where
-    all of them are text, else None.
+    all of them are text, else None; ``check_names`` may refuse them before the values are read.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def check_named_rows(rows: Any) -> tuple[Any, NDArray[Any] | None]:
     """
     if _on_device(rows):
         return _check_device_rows(rows), _feature_names(getattr(rows, "columns", None))
-    out, names = read(rows)
+    out, names = read(rows, check_names)
     n, width = out.shape
     if n < 1:
         raise InputError(
@@ -197,6 +200,26 @@ def check_weight(weight: Any, n: int) -> NDArray[np.float64] | None:
     return None if (out == 1).all() else out
 
 
+def check_input_features(given: Any, fitted: Any, width: int) -> None:
+    """Hold the names given to ``get_feature_names_out`` to the fitted features.
+
+    Raises
+    ------
+    FeatureMismatch
+        Another number of names than there are features, or other names.
+    """
+    if given is None:
+        return
+    names = list(given) if isinstance(given, Sequence | np.ndarray) else [given]
+    if fitted is not None and names != list(fitted):
+        raise FeatureMismatch("input_features is not equal to feature_names_in_")
+    if len(names) != width:
+        raise FeatureMismatch(
+            f"input_features should have length equal to number of features ({width}), got "
+            f"{len(names)}"
+        )
+
+
 def check_centers(centers: Any, k: int, width: int, dtype: Any) -> NDArray[Any]:
     """Hold fitted centers, which anyone can have changed, to what they were fitted as.
 
@@ -237,34 +260,39 @@ def _feature_names(columns: Any) -> NDArray[Any] | None:
     return names if len(names) and all(isinstance(name, str) for name in names) else None
 
 
-def check_features(
-    rows: Any, names: NDArray[Any] | None, width: int, fitted: Any, estimator: str
-) -> None:
-    """Hold rows given to a fitted estimator to the fitted features.
+def check_new_rows(rows: Any, width: int, fitted: Any, estimator: str) -> Any:
+    """Return rows given to a fitted estimator, as :func:`check_rows` does, held to its features.
+
+    ``fitted`` are the names of its features, or None. Missing or new names are warned of.
 
     Raises
     ------
     FeatureMismatch
         Another number of features, or columns of other names or in another order.
+    InputError
+        See :func:`check_named_rows`.
     """
-    if rows.shape[1] != width:
+
+    def check_names(columns: Any) -> None:
+        names = _feature_names(columns)
+        if names is not None and fitted is not None and list(names) != list(fitted):
+            raise FeatureMismatch(_different_names(list(names), list(fitted)))
+
+    out, names = check_named_rows(rows, check_names)
+    if out.shape[1] != width:
         raise FeatureMismatch(
-            f"X has {rows.shape[1]} features, but {estimator} is expecting {width} features as "
-            "input"
+            f"X has {out.shape[1]} features, but {estimator} is expecting {width} features as input"
         )
-    if names is None and fitted is None:
-        return
-    if names is None:
+    if names is None and fitted is not None:
         warnings.warn(
             f"X does not have valid feature names, but {estimator} was fitted with feature names",
-            stacklevel=3,
+            stacklevel=4,
         )
-    elif fitted is None:
+    elif names is not None and fitted is None:
         warnings.warn(
-            f"X has feature names, but {estimator} was fitted without feature names", stacklevel=3
+            f"X has feature names, but {estimator} was fitted without feature names", stacklevel=4
         )
-    elif list(names) != list(fitted):
-        raise FeatureMismatch(_different_names(list(names), list(fitted)))
+    return out
 
 
 def _different_names(got: list[str], fitted: list[str]) -> str:
