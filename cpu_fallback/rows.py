@@ -25,6 +25,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cpu_fallback import compiled, threads
+from cpu_fallback.arguments import (
+    check_clusters,
+    check_width,
+    labels_of,
+    own_rows,
+    places_of,
+    values_of,
+)
 from cpu_fallback.compiled import Sums
 from gpu_kmeans.drift import loosen_by_products
 from gpu_kmeans.errors import InvalidParam
@@ -59,16 +67,11 @@ def matrix(rows: Any) -> Matrix:
     """CSR with sorted, unrepeated column indices, or a C-contiguous array; float32 or float64."""
     if type(rows).__module__.partition(".")[0] in {"cupy", "cupyx"}:
         raise InvalidParam("the rows are on a GPU: use backend='gpu', or bring them by rows.get()")
-    if _is_csr(rows):
-        csr = sparse.csr_array(rows)
-        if not csr.has_canonical_format:
-            csr = csr.copy()
-            csr.sum_duplicates()
-        return csr
-    return np.ascontiguousarray(rows)
+    return own_rows(rows)
 
 
 def squared_norms(rows: Matrix) -> NDArray[np.float64]:
+    rows = own_rows(rows)
     if _is_csr(rows) and compiled.can_take(rows):
         return compiled.square(rows)
     out = np.zeros(rows.shape[0])
@@ -86,7 +89,8 @@ def squared_norms(rows: Matrix) -> NDArray[np.float64]:
 
 
 def project(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
-    dtype = np.result_type(rows.dtype, directions.dtype)
+    rows, dtype = own_rows(rows), np.result_type(rows.dtype, directions.dtype)
+    check_width("directions", len(directions), rows)
     directions = np.ascontiguousarray(directions, dtype=dtype)
     out = np.empty((rows.shape[0], directions.shape[1]), dtype=dtype)
 
@@ -100,7 +104,7 @@ def project(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
 
 
 def clusters_from(centroids: NDArray[Any], dtype: Any) -> Clusters:
-    given = np.ascontiguousarray(centroids, dtype)
+    given = own_rows(np.asarray(centroids, dtype))
     if compiled.is_there():
         found, norms = compiled.nonzeros(given)
         # Means of sparse rows are sparse: as such they are read faster.
@@ -119,7 +123,9 @@ def cluster_sums(
     into: Clusters | None = None,
     exact: bool = False,
 ) -> Clusters:
-    n = rows.shape[0]
+    rows, n = own_rows(rows), rows.shape[0]
+    labels = labels_of(labels, n, k)
+    weight = None if weight is None else values_of(weight, n, "weight")
     totals = _totals(labels, weight, k)
     if _is_csr(rows) and compiled.can_take(rows):
         spare = None if into is None else into.sums
@@ -182,7 +188,14 @@ def assign(
     second: bool = False,
     which: NDArray[np.int64] | None = None,
 ) -> Assignment:
+    rows, n = own_rows(rows), rows.shape[0]
     dtype, k = clusters.sums.dtype, clusters.sums.shape[1]
+    check_clusters(clusters, rows)
+    if labels is not None:
+        labels = labels_of(labels, n, k)
+        squared_norms = values_of(squared_norms, n, "squared_norms")
+        weight = None if weight is None else values_of(weight, n, "weight")
+    which = None if which is None else places_of(which, n)
     size, q = clusters.sizes_and_spreads()
     if _is_csr(rows) and compiled.can_take(rows):
         sums = clusters.sums
@@ -235,6 +248,14 @@ def assign(
 def loosen(
     rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    rows, n, k = own_rows(rows), rows.shape[0], len(drift.offset)
+    found = Assignment(
+        labels_of(found.nearest, n, k),
+        values_of(found.cost, n, "costs"),
+        values_of(found.second, n, "second costs"),
+        None,
+    )
+    doubt = values_of(doubt, n, "doubt")
     if compiled.can_take(rows):
         return compiled.loosen(rows, found, drift, doubt)
     return loosen_by_products(found, drift, doubt, rows, lambda which: rows[which], operator.matmul)
@@ -243,7 +264,9 @@ def loosen(
 def distances(
     rows: Matrix, centroids: NDArray[Any], labels: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    out = np.empty(rows.shape[0])
+    rows, out = own_rows(rows), np.empty(rows.shape[0])
+    check_width("centroids", centroids.shape[1], rows)
+    labels = labels_of(labels, rows.shape[0], len(centroids))
     if _is_csr(rows):
         if compiled.can_take(rows):
             same = np.ascontiguousarray(centroids, np.result_type(rows.dtype, centroids.dtype))
@@ -279,8 +302,13 @@ def move(
     target: NDArray[np.int32],
     weight: NDArray[np.float64] | None = None,
 ) -> None:
-    k = clusters.sums.shape[1]
-    w = np.ones(len(which)) if weight is None else weight[which]
+    rows, k = own_rows(rows), clusters.sums.shape[1]
+    check_clusters(clusters, rows)
+    which = places_of(which, rows.shape[0])
+    source, target = (labels_of(labels, len(which), k) for labels in (source, target))
+    w = np.ones(len(which))
+    if weight is not None:
+        w = values_of(weight, rows.shape[0], "weight")[which]
     clusters.weight += _totals(target, w, k) - _totals(source, w, k)
     if isinstance(clusters.sums, Sums):
         compiled.move(clusters, rows, which, source, target, w)
@@ -328,6 +356,7 @@ def _move_sparse(
 
 
 def centroids(clusters: Clusters) -> NDArray[Any]:
+    check_clusters(clusters)
     place = clusters.places()
     scale = (1 / clusters.weight[place]).astype(clusters.sums.dtype)
     sums = clusters.sums
@@ -342,6 +371,10 @@ def centroids(clusters: Clusters) -> NDArray[Any]:
 
 
 def centroid_shift(old: Clusters, new: Clusters) -> float:
+    for clusters in (old, new):
+        check_clusters(clusters)
+    if old.sums.shape != new.sums.shape:
+        raise InvalidParam(f"sums of shape {old.sums.shape} cannot meet {new.sums.shape}")
     if isinstance(old.sums, Sums) and isinstance(new.sums, Sums):
         return compiled.shift(old, new)
     before, after = (one.inverse_weight().astype(one.sums.dtype) for one in (old, new))

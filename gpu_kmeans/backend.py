@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, TypeAlias
 
+from gpu_kmeans.cells import shown
 from gpu_kmeans.device import Device, Obstacle, find_device
 from gpu_kmeans.errors import BackendUnavailable, InvalidParam
 from gpu_kmeans.protocol import Backend
@@ -44,11 +45,13 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
         ``"gpu"`` was asked for and cannot run here; the message names the missing step.
     """
     if not isinstance(spec, str):
-        if not hasattr(spec, "cluster_sums"):  # no table or array has a method of that name
-            raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r:.60}")
+        if isinstance(spec, type) or not all(
+            hasattr(spec, verb) for verb in ("matrix", "cluster_sums")
+        ):
+            raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {shown(spec)}")
         return spec, "given by the caller"
     if spec not in BACKENDS:
-        raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {spec!r}")
+        raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {shown(spec)}")
     if spec == "cpu":
         return _cpu(), "asked for"
     try:

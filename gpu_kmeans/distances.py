@@ -41,12 +41,10 @@ def nearest(backend: Backend, host: Any, centers: NDArray[Any]) -> NDArray[np.in
         As from squared distances in float64, but for ties within their rounding.
     """
     matrix = backend.matrix(host)
-    n = matrix.shape[0]
-    labels, unsettled, norms = np.zeros(n, np.int32), np.arange(n), None
-    if centers.dtype != np.float64 or matrix.dtype == np.float64:
-        labels, unsettled, norms = _by_products(
-            backend, matrix, centers.astype(matrix.dtype, copy=False)
-        )
+    if centers.dtype == np.float64 and matrix.dtype == np.float32:
+        matrix = matrix.astype(np.float64)
+    same = centers.astype(matrix.dtype, copy=False)
+    labels, unsettled, norms = _by_products(backend, matrix, same)
     if len(unsettled) and matrix.dtype == np.float32:
         labels[unsettled], again = _in_float64(backend, matrix, centers, norms, unsettled)
         unsettled = unsettled[again]
@@ -159,19 +157,17 @@ def _in_float64(
     backend: Backend,
     matrix: Matrix,
     centers: NDArray[Any],
-    norms: NDArray[np.float64] | None,
+    norms: NDArray[np.float64],
     rows: NDArray[np.intp],
 ) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Find nearest centroids of some float32 rows from products in float64.
 
-    ``norms`` are the centroids' squared norms, where they are known. Returns labels, and which of
+    ``norms`` are the centroids' squared norms. Returns labels, and which of
     these may be wrong, counted from 0 among the rows asked for.
     """
     if not is_sparse(matrix):
         part = matrix[rows].astype(np.float64)
         return _by_products(backend, part, centers.astype(np.float64))[:2]
-    if norms is None:
-        norms = backend.squared_norms(backend.matrix(centers))
     labels = np.empty(len(rows), np.int32)
     unsettled = []
     # Few rows at a time, and of the centroids only what these rows have: they may be very wide.

@@ -13,7 +13,7 @@
     │   ├── FileProblem             missing, a directory, unreadable, unwritable, in the way
     │   ├── DuplicateId             one id on two rows
     │   ├── InvalidJsonCell         a list column's cell that is not a JSON list of names
-    │   ├── NotNumeric              text where a number is expected
+    │   ├── NotNumeric              text where a number is expected (also a TypeError)
     │   ├── NonFinite               NaN or infinity
     │   ├── OutOfRange              a number that float32 cannot hold
     │   ├── InvalidParam            an argument outside its domain
@@ -146,7 +146,7 @@ class InvalidJsonCell(InputError):
     code = "invalid_json_cell"
 
 
-class NotNumeric(InputError):
+class NotNumeric(InputError, TypeError):
     """Text stands where a number is expected."""
 
     code = "not_numeric"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.cells import a
+from gpu_kmeans.errors import InputError
 from gpu_kmeans.model import Model
 from gpu_kmeans.recommend import RANKS, ClusterView, Rank, Recommender, cluster_views
 from gpu_kmeans.validation import check_integer
@@ -122,9 +124,16 @@ def evaluate(
 
     Raises
     ------
+    InputError
+        ``model`` is no fitted model.
     InvalidParam
         A number is outside its domain.
     """
+    if not isinstance(model, Model):
+        raise InputError(
+            f"evaluate judges a fitted Model, not {a(model)}: pass what gpu_kmeans.fit or "
+            "Model.load gives; of a KMeans, inertia_ and score(X) say how good it is"
+        )
     check_integer("seed", seed, 0)
     check_integer("n_queries", n_queries, 1)
     check_integer("silhouette_sample", silhouette_sample, 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gpu_kmeans import seeding
 from gpu_kmeans.backend import BackendSpec, choose, resolve
 from gpu_kmeans.breathe import breathe
+from gpu_kmeans.cells import shown
 from gpu_kmeans.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.estimator import Estimator
@@ -20,12 +21,14 @@ from gpu_kmeans.lloyd import Settled, library_kmeans, lloyd
 from gpu_kmeans.protocol import Backend, Callback, Clusters, Matrix, Progress
 from gpu_kmeans.scaling import ScaledRows, is_drowned, is_sparse, scale_rows
 from gpu_kmeans.validation import (
-    check_features,
+    check_centers,
+    check_input_features,
     check_integer,
+    check_named_rows,
+    check_new_rows,
     check_number,
     check_rows,
     check_weight,
-    feature_names,
     generator,
 )
 
@@ -154,8 +157,7 @@ class KMeans(Estimator):
         y : ignored
         sample_weight : array of shape (n,), optional
         """
-        names = feature_names(X)
-        checked = check_rows(X)
+        checked, names = check_named_rows(X)
         n, n_features = checked.shape
         plan = self._plan(n, n_features)
         weight = check_weight(sample_weight, n)
@@ -174,6 +176,7 @@ class KMeans(Estimator):
         self.n_iter_ = best.n_iter
         self.history_ = best.history
         self.n_features_in_ = n_features
+        self._n_features_out = plan.k
         self.backend_ = backend.name
         self.backend_reason_ = reason
         if names is not None:
@@ -218,10 +221,11 @@ class KMeans(Estimator):
                     f"{n_features} features need {(k, n_features)}"
                 )
         if self.callback is not None and not callable(self.callback):
-            raise InvalidParam(f"callback must be callable or None, got {self.callback!r}")
-        if self.algorithm not in ALGORITHMS:
+            raise InvalidParam(f"callback must be callable or None, got {shown(self.callback)}")
+        algorithm: Any = self.algorithm
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise InvalidParam(
-                f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}"
+                f"algorithm must be one of {', '.join(ALGORITHMS)}, got {shown(algorithm)}"
             )
         if isinstance(self.n_init, str) and self.n_init == "auto":
             starts = 10 if isinstance(init, str) and init == "random" else 1
@@ -243,8 +247,10 @@ class KMeans(Estimator):
     def _check_init(init: Any) -> NDArray[Any]:
         try:
             checked = check_rows(init)
+            if hasattr(checked, "toarray"):  # centroids are dense, whatever they start as
+                checked = checked.toarray()
             return np.asarray(checked.get() if hasattr(checked, "get") else checked)
-        except (InputError, TypeError) as error:
+        except InputError as error:
             raise InvalidParam(
                 f"init must be one of {', '.join(seeding.INITS)} or an array of centroids: {error}"
             ) from None
@@ -261,44 +267,49 @@ class KMeans(Estimator):
 
     def predict(self, X: Any) -> NDArray[np.int32]:
         """Return the nearest centroid of each row, ties to the lowest index; shape (n,), int32."""
-        host = self._check_new(X)
-        return nearest(self._fitted_backend(), host, self._centers_as(host))
+        host, centers = self._check_new(X)
+        return nearest(self._fitted_backend(), host, centers)
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Return Euclidean distances of the rows to the centroids, shape (n, n_clusters)."""
-        host = self._check_new(X)
-        out = all_distances(self._fitted_backend(), host, self._centers_as(host))
+        host, centers = self._check_new(X)
+        out = all_distances(self._fitted_backend(), host, centers)
         return out.astype(host.dtype)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the negative inertia of the rows under the fitted centroids."""
-        host = self._check_new(X)
+        host, centers = self._check_new(X)
         weight = check_weight(sample_weight, host.shape[0])
-        backend, centers = self._fitted_backend(), self._centers_as(host)
+        backend = self._fitted_backend()
         labels = nearest(backend, host, centers)
         squared = squared_distances(backend, host, centers, labels)
         return -float(squared.sum() if weight is None else squared @ weight)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Return ``["kmeans0", "kmeans1", ...]``, one name for each column of ``transform``."""
+        """Return ``["kmeans0", "kmeans1", ...]``, one name for each column of ``transform``.
+
+        Raises
+        ------
+        FeatureMismatch
+            ``input_features`` are not the features of the fit.
+        """
         self._require_fitted()
-        count = len(self.cluster_centers_)
-        return np.array([f"kmeans{i}" for i in range(count)], dtype=object)
+        fitted = getattr(self, "feature_names_in_", None)
+        check_input_features(input_features, fitted, self.n_features_in_)
+        return np.array([f"kmeans{i}" for i in range(self._n_features_out)], dtype=object)
 
     def _fitted_backend(self) -> Backend:
         """Return the backend that fitted: nothing switches after the fit."""
         fitted: Any = self.backend if not isinstance(self.backend, str) else self.backend_
         return resolve(fitted)
 
-    def _check_new(self, X: Any) -> Any:
+    def _check_new(self, X: Any) -> tuple[Any, NDArray[Any]]:
+        """Return the rows and the centers, in one dtype, held to each other and to the fit."""
         self._require_fitted()
-        host = check_rows(X)
         fitted = getattr(self, "feature_names_in_", None)
-        check_features(host, feature_names(X), self.n_features_in_, fitted, "KMeans")
-        return host
-
-    def _centers_as(self, host: Any) -> NDArray[Any]:
-        return self.cluster_centers_.astype(host.dtype, copy=False)
+        host = check_new_rows(X, self.n_features_in_, fitted, "KMeans")
+        made = self._n_features_out, self.n_features_in_
+        return host, check_centers(self.cluster_centers_, *made, host.dtype)
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, TransformerTags

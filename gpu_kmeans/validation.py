@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.cells import Columns, shown, to_numbers
+from gpu_kmeans.containers import CheckNames, read, read_values
 from gpu_kmeans.errors import (
     FeatureMismatch,
     InputError,
@@ -19,34 +22,38 @@ from gpu_kmeans.errors import (
 )
 
 __all__ = [
-    "check_features",
+    "check_centers",
     "check_integer",
+    "check_named_rows",
+    "check_new_rows",
     "check_number",
     "check_rows",
     "check_weight",
-    "feature_names",
     "generator",
 ]
 
 
 def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return ``value`` as an int within ``[low, high]``; booleans and 2.0 are not integers."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise InvalidParam(f"{name} must be an integer, got {value!r}")
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, Integral):
+        raise InvalidParam(f"{name} must be an integer, got {shown(value)}")
     number = int(value)
     if number < low or (high is not None and number > high):
         bounds = f">= {low}" if high is None else f"in [{low}, {high}]"
-        raise InvalidParam(f"{name} must be {bounds}, got {name}={number}")
+        raise InvalidParam(f"{name} must be {bounds}, got {name}={shown(number)}")
     return number
 
 
 def check_number(name: str, value: Any, low: float) -> float:
     """Return ``value`` as a finite float of at least ``low``."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise InvalidParam(f"{name} must be a number, got {value!r}")
-    number = float(value)
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, Real):
+        raise InvalidParam(f"{name} must be a number, got {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not np.isfinite(number) or number < low:
-        raise InvalidParam(f"{name} must be a finite number >= {low:g}, got {name}={value}")
+        raise InvalidParam(f"{name} must be a finite number >= {low:g}, got {name}={shown(value)}")
     return number
 
 
@@ -64,40 +71,35 @@ def generator(random_state: Any) -> np.random.Generator:
 def check_rows(rows: Any) -> Any:
     """Return ``rows`` as CSR or a 2-d array of float32 or float64 with finite values.
 
+    See :func:`check_named_rows`.
+    """
+    return check_named_rows(rows)[0]
+
+
+def check_named_rows(
+    rows: Any, check_names: CheckNames | None = None
+) -> tuple[Any, NDArray[Any] | None]:
+    """Return ``rows`` as CSR or a 2-d array, and the names of their columns.
+
     Float32 and float64 stay what they are, other numbers become float64. Sparse matrices of
-    any format become CSR, never dense.
+    any format, and data frames with sparse columns, become CSR, never dense: of sorted indices,
+    without repeats, held to its shape. Names are those of a data frame or an Arrow table, where
+    all of them are text, else None; ``check_names`` may refuse them before the values are read.
 
     Raises
     ------
     InputError
-        Not 2-d, no rows, no columns, or complex.
+        Nothing that holds rows, not 2-d, no rows, no columns, complex, or malformed CSR.
     NotNumeric
-        Text or dates, even of digits.
+        Text or dates, even of digits, lists, or other objects.
     NonFinite
-        NaN or infinity, named with the first place.
+        NaN, infinity or a missing value, named with the first place.
     OutOfRange
         A finite number that overflows where float32 was asked for.
     """
     if _on_device(rows):
-        return _check_device_rows(rows)
-    if hasattr(rows, "tocsr"):
-        if rows.ndim != 2:
-            raise InputError(f"expected rows in 2 dimensions, got a sparse array of {rows.ndim}")
-        out = rows.tocsr()
-        values = _as_float(out.data)
-        if values is not out.data:
-            out = type(out)((values, out.indices, out.indptr), shape=out.shape)
-    else:
-        try:
-            array = np.asarray(rows)
-        except ValueError as error:
-            raise InputError(f"rows must all have the same number of features: {error}") from None
-        if array.ndim != 2:
-            raise InputError(
-                f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
-                "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row"
-            )
-        out = values = _as_float(array)
+        return _check_device_rows(rows), _feature_names(getattr(rows, "columns", None))
+    out, names = read(rows, check_names)
     n, width = out.shape
     if n < 1:
         raise InputError(
@@ -107,8 +109,15 @@ def check_rows(rows: Any) -> Any:
         raise InputError(
             f"Found array with 0 feature(s) (shape={out.shape}) while a minimum of 1 is required."
         )
-    _check_finite(out, values)
-    return out
+    columns = Columns(names)
+    if isinstance(out, np.ndarray):
+        _check_finite(out, out, columns)
+        return out, _feature_names(names)
+    values = to_numbers(out.data, lambda at: columns.place(*_place_in_csr(out, at)))
+    if values is not out.data:
+        out = type(out)((values, out.indices, out.indptr), shape=out.shape)
+    _check_finite(out, values, columns)
+    return out, _feature_names(names)
 
 
 def _on_device(rows: Any) -> bool:
@@ -140,34 +149,25 @@ def _check_device_rows(rows: Any) -> Any:
     return rows
 
 
-def _as_float(values: NDArray[Any]) -> NDArray[Any]:
-    if values.dtype in (np.float32, np.float64):
-        return values
-    if values.dtype.kind == "c":
-        raise InputError("Complex data not supported: split it into real features")
-    text = values.dtype.kind in "US" or (
-        values.dtype.kind == "O" and any(isinstance(value, str | bytes) for value in values.flat)
-    )
-    if text or values.dtype.kind in "mMV":
-        raise NotNumeric(f"rows must hold numbers, not {'text' if text else values.dtype}")
-    return values.astype(np.float64)
-
-
-def _check_finite(rows: Any, values: NDArray[Any]) -> None:
+def _check_finite(rows: Any, values: NDArray[Any], columns: Columns) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all():
             _check_squares(max(values.max(), -values.min()) if values.size else 0.0, rows)
             return
     bad = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
     if hasattr(rows, "indptr"):
-        row, column = int(np.searchsorted(rows.indptr, bad, side="right")) - 1, rows.indices[bad]
+        row, column = _place_in_csr(rows, bad)
     else:
         row, column = divmod(bad, rows.shape[1])
     kind = "NaN" if np.isnan(values.ravel()[bad]) else "infinity"
     raise NonFinite(
-        f"Input X contains {kind} at row {row}, column {column} (counted from 0): "
+        f"Input X contains {kind} at {columns.place(row, column)}: "
         "drop or fill such rows first (no NaN, no inf)"
     )
+
+
+def _place_in_csr(rows: Any, at: int) -> tuple[int, int]:
+    return int(np.searchsorted(rows.indptr, at, side="right")) - 1, int(rows.indices[at])
 
 
 def _check_squares(largest: Any, rows: Any) -> None:
@@ -184,13 +184,10 @@ def check_weight(weight: Any, n: int) -> NDArray[np.float64] | None:
     if weight is None:
         return None
     if isinstance(weight, Real):
-        weight = np.full(n, weight)
+        weight = np.full(n, check_number("sample_weight", weight, 0.0))
     try:
-        given = np.asarray(weight)
-        if given.dtype.kind in "cmMUS":
-            raise ValueError(f"they are {given.dtype}")
-        out = given.astype(np.float64)
-    except (TypeError, ValueError) as error:
+        out = read_values(weight).astype(np.float64, copy=False)
+    except InputError as error:
         raise InvalidParam(f"sample_weight must hold real numbers: {error}") from None
     if out.ndim != 1:
         raise InvalidParam(f"Sample weights must be 1D array or scalar, got {out.ndim}D array")
@@ -203,43 +200,101 @@ def check_weight(weight: Any, n: int) -> NDArray[np.float64] | None:
     return None if (out == 1).all() else out
 
 
-def feature_names(rows: Any) -> NDArray[Any] | None:
-    """Return a data frame's column names where all are text, else None."""
-    columns = getattr(rows, "columns", None)
+def check_input_features(given: Any, fitted: Any, width: int) -> None:
+    """Hold the names given to ``get_feature_names_out`` to the fitted features.
+
+    Raises
+    ------
+    FeatureMismatch
+        Another number of names than there are features, or other names.
+    """
+    if given is None:
+        return
+    names = list(given) if isinstance(given, Sequence | np.ndarray) else [given]
+    if fitted is not None and names != list(fitted):
+        raise FeatureMismatch("input_features is not equal to feature_names_in_")
+    if len(names) != width:
+        raise FeatureMismatch(
+            f"input_features should have length equal to number of features ({width}), got "
+            f"{len(names)}"
+        )
+
+
+def check_centers(centers: Any, k: int, width: int, dtype: Any) -> NDArray[Any]:
+    """Hold fitted centers, which anyone can have changed, to what they were fitted as.
+
+    Returned C-contiguous, in the dtype of the rows that they are to meet, or in float64 where they
+    have it: the fit needed it.
+
+    Raises
+    ------
+    InvalidParam
+        They are no float32 or float64 array of shape (k, width), or not finite.
+    """
+    if not isinstance(centers, np.ndarray) or centers.dtype not in (np.float32, np.float64):
+        what = centers.dtype if isinstance(centers, np.ndarray) else type(centers).__name__
+        raise InvalidParam(
+            f"cluster_centers_ is no longer an array of float32 or float64, but {what}: fit again"
+        )
+    if centers.shape != (k, width):
+        raise InvalidParam(
+            f"cluster_centers_ has shape {centers.shape}, but the fit made {(k, width)}: fit again"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(centers.sum(dtype=np.float64)) or np.isfinite(centers).all()
+        dtype = np.result_type(centers.dtype, dtype)
+        out = np.ascontiguousarray(centers, dtype)
+        if out.dtype != centers.dtype:
+            finite = finite and bool(np.isfinite(out).all())
+    if not finite:
+        raise InvalidParam(
+            f"cluster_centers_ holds NaN, infinity or a number beyond {np.dtype(dtype)}: fit again"
+        )
+    return out
+
+
+def _feature_names(columns: Any) -> NDArray[Any] | None:
+    """Return the names of columns where all are text, else None."""
     if columns is None:
         return None
-    names = np.asarray(list(columns), dtype=object)
+    names = np.empty(len(columns), dtype=object)
+    names[:] = list(columns)
     return names if len(names) and all(isinstance(name, str) for name in names) else None
 
 
-def check_features(
-    rows: Any, names: NDArray[Any] | None, width: int, fitted: Any, estimator: str
-) -> None:
-    """Hold rows given to a fitted estimator to the fitted features.
+def check_new_rows(rows: Any, width: int, fitted: Any, estimator: str) -> Any:
+    """Return rows given to a fitted estimator, as :func:`check_rows` does, held to its features.
+
+    ``fitted`` are the names of its features, or None. Missing or new names are warned of.
 
     Raises
     ------
     FeatureMismatch
         Another number of features, or columns of other names or in another order.
+    InputError
+        See :func:`check_named_rows`.
     """
-    if rows.shape[1] != width:
+
+    def check_names(columns: Any) -> None:
+        names = _feature_names(columns)
+        if names is not None and fitted is not None and list(names) != list(fitted):
+            raise FeatureMismatch(_different_names(list(names), list(fitted)))
+
+    out, names = check_named_rows(rows, check_names)
+    if out.shape[1] != width:
         raise FeatureMismatch(
-            f"X has {rows.shape[1]} features, but {estimator} is expecting {width} features as "
-            "input"
+            f"X has {out.shape[1]} features, but {estimator} is expecting {width} features as input"
         )
-    if names is None and fitted is None:
-        return
-    if names is None:
+    if names is None and fitted is not None:
         warnings.warn(
             f"X does not have valid feature names, but {estimator} was fitted with feature names",
-            stacklevel=3,
+            stacklevel=4,
         )
-    elif fitted is None:
+    elif names is not None and fitted is None:
         warnings.warn(
-            f"X has feature names, but {estimator} was fitted without feature names", stacklevel=3
+            f"X has feature names, but {estimator} was fitted without feature names", stacklevel=4
         )
-    elif list(names) != list(fitted):
-        raise FeatureMismatch(_different_names(list(names), list(fitted)))
+    return out
 
 
 def _different_names(got: list[str], fitted: list[str]) -> str:

@@ -15,8 +15,9 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import silhouette_samples, silhouette_score
 from toy import ITEMS, TERMS, toy_info, toy_model, toy_rows
 
-from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.evaluate import _queries, _silhouette, evaluate
+from gpu_kmeans.kmeans import KMeans
 from gpu_kmeans.model import Model, Postings
 from gpu_kmeans.recommend import RANKS, Recommender
 
@@ -264,6 +265,12 @@ def test_the_seed_decides() -> None:
 def test_numbers_outside_their_domain_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidParam, match=next(iter(options))):
         evaluate(TOY, **options)
+
+
+@pytest.mark.parametrize("thing", [KMeans(2), None, "model", np.eye(3), TOY.info, Model])
+def test_what_is_no_model_is_refused_in_words(thing: Any) -> None:
+    with pytest.raises(InputError, match=r"judges a fitted Model, not .*inertia_ and score"):
+        evaluate(thing)
 
 
 def test_the_evaluation_is_one_json_object() -> None:

@@ -570,3 +570,48 @@ def test_what_interrupts_the_writing_leaves_the_old_file(
         plots.save(plots.inertia_history([]), target)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+# -- what cannot be drawn -----------------------------------------------------------------
+
+ITEM = RankedItem(1, "Alien", 5.0, 6.0, 1.0, {}, 7)
+ODD = [
+    *(None, 5, "alien", ITEM, CLUSTER, object, [None], [[]], [("lloyd",)], {"a": 1}, np.eye(3)),
+    *([("lloyd", 1, "low")], [("lloyd", 1.5, 2.0)], [("lloyd", 1, math.nan)], [("other", 1, 2.0)]),
+    *([(np.eye(2), 1, 2.0)], [ClusterView("a", 1, ())], [ClusterView(1, -1, ())]),
+    *([ClusterView(1, 1, (3,))], [ClusterView(1, None, ("war",))]),
+    Recommendation("q", (), None, (None,), None),
+    Recommendation(None, (), None, (ITEM,), None),
+    Recommendation("q", (), None, (RankedItem(1, 7, 5.0, 6.0, 1.0, {}, 7),), None),
+    Recommendation("q", (), None, (RankedItem(1, "x", "high", 6.0, 1.0, {}, 7),), None),
+    Recommendation("q", (), None, (RankedItem(1, "x", 5.0, [], 1.0, {}, 7),), None),
+]
+
+
+@pytest.mark.parametrize("thing", ODD, ids=lambda thing: f"{thing!r:.40}")
+@pytest.mark.parametrize(
+    "draw",
+    [plots.rating_scatter, plots.popularity_bars, plots.cluster_sizes, plots.inertia_history],
+)
+def test_what_cannot_be_drawn_is_refused_in_words(draw, thing) -> None:
+    with pytest.raises(InvalidParam, match=r"needs a|, not |must be"):
+        draw(thing)
+
+
+def test_the_history_of_an_estimator_is_drawn_as_that_of_a_model() -> None:
+    progress = [Progress(*step, moved=0) for step in HISTORY]
+    one, two = (plots.inertia_history(history) for history in (progress, HISTORY))
+    assert [t.get_text() for t in texts(one)] == [t.get_text() for t in texts(two)]
+
+
+@pytest.mark.parametrize("path", [None, 5, "a\0b.png", b"a.png", ["a.png"]])
+def test_what_is_no_path_is_refused(path) -> None:
+    with pytest.raises(InvalidParam):
+        plots.save(Figure(), path)
+
+
+@pytest.mark.parametrize("thing", [None, "figure", plots])
+def test_what_is_no_figure_is_not_saved(tmp_path: Path, thing) -> None:
+    with pytest.raises(InvalidParam, match="save writes a Matplotlib figure"):
+        plots.save(thing, tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []

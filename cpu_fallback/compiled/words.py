@@ -18,7 +18,9 @@ from scipy import sparse
 from cpu_fallback import threads
 from cpu_fallback.compiled.library import addresses, plain_function
 from cpu_fallback.letters import N_BLOCKS, word_table
+from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.sparse_rows import check_compressed
 
 __all__ = ["count_words", "weigh_words"]
 
@@ -162,8 +164,12 @@ def weigh_words(
     blocks: Sequence[tuple[int, int]],
 ) -> NDArray[np.float32]:
     """Weigh counts in blocks of rows; see :func:`cpu_fallback.text.weigh_terms`."""
+    n, width = counts.shape
+    check_compressed(counts.indptr, counts.indices, len(counts.data), n, width)
     values = np.empty(counts.nnz, dtype=np.float32)
     factors = None if idf is None else np.ascontiguousarray(idf, dtype=np.float64)
+    if factors is not None and factors.shape != (width,):
+        raise InvalidParam(f"idf has shape {factors.shape} for counts of {width} terms")
 
     def weigh(block: int) -> None:
         first, last = blocks[block]

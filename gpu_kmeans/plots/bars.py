@@ -18,7 +18,13 @@ from gpu_kmeans.plots.card import (
     number_axis,
     write,
 )
-from gpu_kmeans.plots.items import is_known, name_of, subtitle_of, why_empty
+from gpu_kmeans.plots.items import (
+    check_recommendation,
+    is_known,
+    name_of,
+    subtitle_of,
+    why_empty,
+)
 from gpu_kmeans.plots.words import measure_of, number, plain
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ def popularity_bars(recommendation: Recommendation) -> Figure:
 
     Of more than 50 items the first 50 are shown, and the figure says so.
     """
+    check_recommendation(recommendation)
     title = "Popularity of the recommended items, in order of rank"
     subtitle = subtitle_of(recommendation)
     items = recommendation.items[:MOST]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from gpu_kmeans.cells import a
+from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.plots.card import (
     BLUE,
     MARGIN,
@@ -17,7 +19,9 @@ from gpu_kmeans.plots.card import (
     empty_card,
     write,
 )
+from gpu_kmeans.plots.items import check_texts
 from gpu_kmeans.plots.words import count, fit_list, measure_of, plain
+from gpu_kmeans.validation import check_integer
 
 if TYPE_CHECKING:
     from gpu_kmeans.recommend import ClusterView
@@ -36,6 +40,7 @@ def cluster_sizes(clusters: Sequence[ClusterView]) -> Figure:
 
     Of more than 50 clusters the largest 40 are shown, and the figure says what is left out.
     """
+    _check(clusters)
     if not clusters:
         return empty_card("Sizes and top terms of the clusters", "", "There are no clusters.")
     ordered = sorted(clusters, key=lambda cluster: (-cluster.size, cluster.label))
@@ -69,3 +74,19 @@ def cluster_sizes(clusters: Sequence[ClusterView]) -> Figure:
         items = count(sum(cluster.size for cluster in rest), "item")
         add_note(figure, [f"Not shown: {count(len(rest), 'smaller cluster')} with {items}."])
     return figure
+
+
+def _check(clusters: Any) -> None:
+    from gpu_kmeans.recommend import ClusterView
+
+    if not isinstance(clusters, Sequence) or isinstance(clusters, str):
+        raise InvalidParam(
+            f"a figure of clusters needs a list of ClusterView, not {a(clusters)}: pass "
+            "evaluate(model).clusters"
+        )
+    for place, cluster in enumerate(clusters):
+        if not isinstance(cluster, ClusterView):
+            raise InvalidParam(f"clusters[{place}] is {a(cluster)}, not a ClusterView")
+        check_integer(f"the label of clusters[{place}]", cluster.label, -1)
+        check_integer(f"the size of clusters[{place}]", cluster.size, 0)
+        check_texts(f"the top terms of clusters[{place}]", cluster.top_terms)

@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from gpu_kmeans.cells import a, shown
 from gpu_kmeans.errors import FileProblem, InvalidParam
 
 __all__ = ["save"]
@@ -28,11 +29,13 @@ def save(figure: Figure, path: str | PathLike[str]) -> None:
     Raises
     ------
     InvalidParam
-        The suffix is neither ``.png`` nor ``.svg``.
+        No figure, no path, or the suffix is neither ``.png`` nor ``.svg``.
     FileProblem
         The folder is missing, or the file cannot be written.
     """
-    target = Path(path)
+    if not isinstance(figure, Figure):
+        raise InvalidParam(f"save writes a Matplotlib figure, not {a(figure)}")
+    target = _path(path)
     kind = SUFFIXES.get(target.suffix.lower())
     if kind is None:
         raise InvalidParam(f"{target}: a figure is saved as .png or .svg, not {target.suffix!r}")
@@ -50,6 +53,16 @@ def save(figure: Figure, path: str | PathLike[str]) -> None:
             f"{target}: cannot write the figure ({problem.strerror}); "
             "choose a file in a folder that exists and is writable"
         ) from problem
+
+
+def _path(path: str | PathLike[str]) -> Path:
+    try:
+        target = Path(path)
+    except TypeError:
+        raise InvalidParam(f"a figure is saved to a path, not to {a(path)}") from None
+    if "\0" in str(target):
+        raise InvalidParam(f"{shown(str(target))} is no path: it holds a NUL")
+    return target
 
 
 def _rendered(figure: Figure, kind: str) -> bytes:

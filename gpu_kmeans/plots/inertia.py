@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gpu_kmeans.cells import a, shown
+from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.plots.card import (
     BLUE,
     GREEN,
@@ -21,6 +23,8 @@ from gpu_kmeans.plots.card import (
     number_axis,
 )
 from gpu_kmeans.plots.words import count
+from gpu_kmeans.protocol import Progress
+from gpu_kmeans.validation import check_integer, check_number
 
 __all__ = ["inertia_history"]
 
@@ -47,22 +51,49 @@ class _Step(NamedTuple):
     inertia: float
 
 
-def inertia_history(history: Iterable[tuple[str, int, float]]) -> Figure:
+def inertia_history(history: Iterable[tuple[str, int, float] | Progress]) -> Figure:
     """Draw the inertia after each iteration, its stages told apart.
 
     Parameters
     ----------
-    history : iterable of (stage, iteration, inertia)
-        As a fitted model's ``info.history``; the stage is that of
+    history : iterable of (stage, iteration, inertia), or of Progress
+        As a fitted model's ``info.history``, or a KMeans' ``history_``; the stage is that of
         :class:`gpu_kmeans.protocol.Progress`. A sketch is left out: its inertia is that of
         projected rows, in a unit of its own.
     """
-    steps = [step for entry in history if (step := _Step(*entry)).stage != "sketch"]
+    steps = [step for step in _steps(history) if step.stage != "sketch"]
     if not steps:
         return empty_card("Inertia over the iterations", "", "The fit recorded no iteration.")
     figure = card(4.8, *_header(steps))
     _draw_steps(add_axes(figure, left=1.15), steps)
     return figure
+
+
+def _steps(history: Any) -> Iterator[_Step]:
+    if not isinstance(history, Iterable):
+        raise InvalidParam(
+            f"a figure of inertia needs a history, not {a(history)}: pass model.info.history, or "
+            "history_ of a KMeans"
+        )
+    for place, entry in enumerate(history):
+        if isinstance(entry, Progress):
+            yield _Step(entry.stage, entry.iteration, entry.inertia)
+            continue
+        if not isinstance(entry, tuple | list) or len(entry) != len(_Step._fields):
+            raise InvalidParam(
+                f"history[{place}] is {shown(entry)}, not (stage, iteration, inertia)"
+            )
+        stage, iteration, inertia = entry
+        if not isinstance(stage, str) or stage not in (*STAGES, "sketch"):
+            raise InvalidParam(
+                f"the stage of history[{place}] must be one of sketch, {', '.join(STAGES)}, got "
+                f"{shown(stage)}"
+            )
+        yield _Step(
+            stage,
+            check_integer(f"the iteration of history[{place}]", iteration, 0),
+            check_number(f"the inertia of history[{place}]", inertia, 0.0),
+        )
 
 
 def _header(steps: Sequence[_Step]) -> tuple[str, str]:

@@ -22,7 +22,13 @@ from gpu_kmeans.plots.card import (
     empty_card,
     number_axis,
 )
-from gpu_kmeans.plots.items import is_known, name_of, subtitle_of, why_empty
+from gpu_kmeans.plots.items import (
+    check_recommendation,
+    is_known,
+    name_of,
+    subtitle_of,
+    why_empty,
+)
 from gpu_kmeans.plots.labels import Box, Point, place
 from gpu_kmeans.plots.words import count, measure_of, plain
 
@@ -57,6 +63,7 @@ def rating_scatter(recommendation: Recommendation) -> Figure:
     vote average are left out, and the figure says how many. The axis of popularity is
     logarithmic where the values span a lot.
     """
+    check_recommendation(recommendation)
     title = "Popularity and vote average of the recommended items"
     subtitle = subtitle_of(recommendation)
     dots = _dots(recommendation)
