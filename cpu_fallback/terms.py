@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cpu_fallback import threads
 from cpu_fallback.letters import BLOCK_BITS, word_table
 from gpu_kmeans.protocol import Matrix, TokenRules
+from gpu_kmeans.texts import column_numbers
 
 __all__ = ["count"]
 
@@ -149,8 +150,8 @@ def _number_terms(
     encoded = pa.concat_arrays(parts).dictionary_encode()
     names = encoded.dictionary.to_pylist()
     terms = sorted(names) if vocabulary is None else list(vocabulary)
-    place = {term: column for column, term in enumerate(terms)}
-    column = np.array([place.get(name, -1) for name in names], dtype=np.int32)
+    column_of = column_numbers(terms)
+    column = np.array([column_of.get(name, -1) for name in names], dtype=np.int32)
     ends = np.cumsum([len(part) for part in parts])
     return terms, np.split(column[encoded.indices.to_numpy()], ends[:-1])
 

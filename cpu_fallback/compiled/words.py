@@ -19,6 +19,7 @@ from cpu_fallback import threads
 from cpu_fallback.compiled.library import addresses, plain_function
 from cpu_fallback.letters import N_BLOCKS, word_table
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.texts import column_numbers
 
 __all__ = ["count_words", "weigh_words"]
 
@@ -94,8 +95,8 @@ def _count(
     terms, columns = names, ranks
     if vocabulary is not None:
         terms = list(vocabulary)
-        place = {term: column for column, term in enumerate(terms)}
-        columns = np.array([place.get(name, -1) for name in names], dtype=np.int32)[ranks]
+        column_of = column_numbers(terms)
+        columns = np.array([column_of.get(name, -1) for name in names], dtype=np.int32)[ranks]
     first_word = np.cumsum([0, *(part.n_own for part in parts[:-1])]).tolist()
 
     def set_columns(chunk: int) -> None:

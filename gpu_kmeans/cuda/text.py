@@ -25,8 +25,9 @@ from cupyx.scipy import sparse
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.blocks import each_block
 from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
-from gpu_kmeans.errors import InputError
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.texts import as_strings, column_numbers
+from gpu_kmeans.weighting import check_counts
 
 __all__ = ["count_terms", "weigh_terms"]
 
@@ -80,9 +81,15 @@ def weigh_terms(
 ) -> Matrix:
     """Turn counts into TF-IDF rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
 
-    The result shares its index arrays with ``counts``. ``idf`` must be positive. The weights
+    The result shares its index arrays with ``counts``, where they are canonical. The weights
     are the CPU's to the last bit: logarithms come from a table that the host has filled.
+
+    Raises
+    ------
+    InputError, InvalidParam
+        See :func:`gpu_kmeans.weighting.check_counts`.
     """
+    counts, idf = check_counts(counts, idf, norm)
     n, n_terms = counts.shape
     values = cp.empty(counts.nnz, np.float32)
     if counts.nnz:
@@ -115,18 +122,7 @@ def _is_text_column(texts: Any) -> bool:
 
 
 def _strings(texts: Any) -> list[str]:
-    values: list[str]
-    if isinstance(texts, cudf.Series):
-        values = texts.to_arrow().to_pylist()
-    else:
-        values = texts.tolist() if hasattr(texts, "tolist") else list(texts)
-    for position, value in enumerate(values):
-        if not isinstance(value, str):
-            raise InputError(
-                f"texts[{position}] is {value!r:.60} ({type(value).__name__}), not a text: "
-                "replace what is missing by '' and convert the rest with str() beforehand"
-            )
-    return values
+    return as_strings(texts.to_arrow() if isinstance(texts, cudf.Series) else texts)
 
 
 def _part(texts: Texts, start: int, stop: int) -> Texts:
@@ -210,11 +206,11 @@ def _join(found: list[tuple[list[str], Matrix]], terms: list[str]) -> Matrix:
     shape = (n, len(terms))
     if not sum(counts.nnz for _, counts in found):
         return sparse.csr_matrix(shape, dtype=np.float32)
-    place = {term: column for column, term in enumerate(terms)}
+    numbers = column_numbers(terms)
     columns, data, lengths = [], [], []
     for names, counts in found:
         # One column more than there are names, so that a part without any can be looked up too.
-        column_of = np.array([*(place.get(name, -1) for name in names), -1], dtype=np.int32)
+        column_of = np.array([*(numbers.get(name, -1) for name in names), -1], dtype=np.int32)
         columns.append(cp.asarray(column_of)[counts.indices])
         data.append(counts.data)
         lengths.append(cp.diff(counts.indptr))
