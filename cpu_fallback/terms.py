@@ -124,6 +124,8 @@ def _ngrams(
     all_codes, all_rows = [], []
     at, grams, gram_names = np.arange(len(codes)), codes.astype(np.int64), words
     for length in range(1, longest + 1):
+        if not len(at):
+            break  # no row has so many words
         if length > 1:
             # Lengthen each gram by the word that comes next, where one does in the same row.
             following = at + length - 1
@@ -140,7 +142,8 @@ def _ngrams(
             all_codes.append(grams + len(names))
             all_rows.append(rows[at])
             names = names + gram_names
-    return names, np.concatenate(all_codes), np.concatenate(all_rows)
+    empty = np.empty(0, dtype=np.int32)
+    return names, np.concatenate([empty, *all_codes]), np.concatenate([empty, *all_rows])
 
 
 def _number_terms(

@@ -36,12 +36,12 @@ from gpu_kmeans.estimator import Estimator
 from gpu_kmeans.protocol import Matrix, TokenRules
 from gpu_kmeans.text_params import (
     check_document_frequency,
+    check_integer,
     check_ngram_range,
     check_stop_words,
     check_vocabulary,
 )
 from gpu_kmeans.texts import check_texts, shown
-from gpu_kmeans.validation import check_integer
 from gpu_kmeans.weighting import check_idf, check_norm
 
 __all__ = ["TfidfVectorizer", "find_terms"]

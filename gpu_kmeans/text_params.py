@@ -10,13 +10,15 @@ from collections.abc import Collection, Mapping, Set
 from numbers import Integral, Real
 from typing import Any, cast
 
+import numpy as np
+
 from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.stop_words import ENGLISH
 from gpu_kmeans.texts import shown
-from gpu_kmeans.validation import check_integer
 
 __all__ = [
     "check_document_frequency",
+    "check_integer",
     "check_ngram_range",
     "check_stop_words",
     "check_vocabulary",
@@ -38,12 +40,30 @@ def check_stop_words(stop_words: Any) -> frozenset[str]:
 
 
 def _check_words(name: str, words: Any) -> list[str]:
-    if isinstance(words, str | bytes) or not isinstance(words, Collection):
-        raise InvalidParam(f"{name} must be a collection of words, got {shown(words)}")
-    for word in words:
+    try:
+        if isinstance(words, str | bytes) or not isinstance(words, Collection):
+            raise TypeError
+        values = list(words)
+    except TypeError:
+        raise InvalidParam(f"{name} must be a collection of words, got {shown(words)}") from None
+    for word in values:
         if not isinstance(word, str):
             raise InvalidParam(f"{name} must hold text alone, but holds {shown(word)}")
-    return [str.__str__(word) for word in words]
+    return [str.__str__(word) for word in values]
+
+
+def _is_integer(value: Any) -> bool:
+    # NumPy registers durations as integers, too.
+    return isinstance(value, Integral) and not isinstance(value, bool | np.timedelta64)
+
+
+def check_integer(name: str, value: Any, low: int) -> int:
+    """Return ``value`` as an int of at least ``low``; booleans and 2.0 are not integers."""
+    if not _is_integer(value):
+        raise InvalidParam(f"{name} must be an integer, got {shown(value)}")
+    if value < low:
+        raise InvalidParam(f"{name} must be >= {low}, got {name}={shown(value)}")
+    return int(value)
 
 
 def check_ngram_range(ngram_range: Any) -> tuple[int, int]:
@@ -96,8 +116,7 @@ def _by_column(name: str, terms: list[str], columns: list[Any]) -> list[str]:
         "each of them once"
     )
     for term, column in zip(terms, columns, strict=True):
-        whole = isinstance(column, Integral) and not isinstance(column, bool)
-        if not whole or not 0 <= column < len(terms):
+        if not _is_integer(column) or not 0 <= column < len(terms):
             raise InvalidParam(f"{wanted}, but that of {shown(term)} is {shown(column)}")
         if (other := by_column[int(column)]) is not None:
             raise InvalidParam(

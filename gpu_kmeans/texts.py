@@ -21,9 +21,9 @@ _repr.maxstring = _repr.maxother = _repr.maxlong = _SHOWN
 
 
 def shown(value: Any) -> str:
-    """Return a short ``repr`` for a message, whatever the value: it may be huge, or have none."""
+    """Return a short ``repr`` for a message, whatever the value is: huge, or without any."""
     try:
-        text = _repr.repr(value)
+        text = " ".join(_repr.repr(value).split())  # on one line
     except Exception:  # a __repr__ that fails, or an integer of more digits than Python prints
         text = f"<{type(value).__name__}>"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -12,6 +12,7 @@ bytes of n-grams; 16 bytes of memory are reckoned for each byte of text, an esti
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import cudf
@@ -21,6 +22,7 @@ import numpy as np
 from cudf.api.types import is_string_dtype
 from cuml.feature_extraction.text import TfidfVectorizer
 from cupyx.scipy import sparse
+from numpy.typing import NDArray
 
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.blocks import each_block
@@ -62,8 +64,10 @@ def count_terms(
     OutOfDeviceMemory
     """
     rows = texts if _is_text_column(texts) else _strings(texts)
+    sizes = _sizes(rows)
+    rules = _within(rules, int(sizes.max(initial=0)))
     found: list[tuple[list[str], Matrix]] = []
-    for chunk, size in _chunks(rows, _CHUNK // rules.ngram_range[1]):
+    for chunk, size in _chunks(rows, sizes, _CHUNK // rules.ngram_range[1]):
 
         def work(start: int, stop: int, chunk: Texts = chunk) -> None:
             found.append(_count(_part(chunk, start, stop), rules))
@@ -129,12 +133,25 @@ def _part(texts: Texts, start: int, stop: int) -> Texts:
     return texts[start:stop] if isinstance(texts, list) else texts.iloc[start:stop]
 
 
-def _chunks(texts: Texts, limit: int) -> Iterator[tuple[Texts, int]]:
-    """Neighbouring texts of at most ``limit`` bytes, or a single longer one, and their bytes."""
+def _sizes(texts: Texts) -> NDArray[np.integer[Any]]:
+    """Bytes of each text, or characters where they are on the host."""
     if isinstance(texts, list):
-        sizes = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    else:
-        sizes = texts.str.byte_count().to_numpy()
+        return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    sizes: NDArray[np.integer[Any]] = texts.str.byte_count().to_numpy()
+    return sizes
+
+
+def _within(rules: TokenRules, size: int) -> TokenRules:
+    """The same rules without n-grams that are longer than any text of at most such a size."""
+    shortest, longest = rules.ngram_range
+    beyond = size + 1  # a word takes a character of the text, however it is lower-cased
+    return replace(rules, ngram_range=(min(shortest, beyond), min(longest, beyond)))
+
+
+def _chunks(
+    texts: Texts, sizes: NDArray[np.integer[Any]], limit: int
+) -> Iterator[tuple[Texts, int]]:
+    """Neighbouring texts of at most ``limit`` bytes, or a single longer one, and their bytes."""
     ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     start = 0
     while start < len(texts):
