@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
 from gpu_kmeans.model import UNCLUSTERED, Model
-from gpu_kmeans.text_params import check_texts
+from gpu_kmeans.texts import check_texts
 
 __all__ = [
     "FAME_WEIGHT",
