@@ -175,7 +175,9 @@ class Recommender:
             )
         )
         labels = model.labels[self._row_of_place]
-        self._members = [np.flatnonzero(labels == label) for label in range(model.n_clusters)]
+        by_label = np.argsort(labels, kind="stable")
+        bounds = np.cumsum(np.bincount(labels + 1, minlength=model.n_clusters + 1))
+        self._members = np.split(by_label, bounds)[1:-1]
         self.everything = np.arange(len(labels))
         """Places of the whole catalogue, for rankings without clusters."""
 

@@ -25,7 +25,10 @@ __all__ = ["create_app"]
 METHODS = ("GET", "PUT", "POST", "DELETE")
 ABOUT = (
     "Upload a catalogue, cluster its texts in the background, look at the clusters, ask for "
-    "recommendations. Errors are `application/problem+json` with a stable `code`."
+    "recommendations. Errors are `application/problem+json` with a stable `code`. Sizes count "
+    "what is there once it is unpacked; what passes a limit is refused (413 or 422), and a fit "
+    "that does fails. Each is a setting of the service (`gpu-kmeans config`) that can be raised; "
+    "`limits` of `/v1/info` are its own, and these the defaults:"
 )
 
 KEY_NEEDED = "needed unless the service listens on loopback alone"
@@ -44,7 +47,7 @@ def create_app(service: Service) -> Any:
     app = FastAPI(
         title="gpu-kmeans",
         version=__version__,
-        description=ABOUT,
+        description=f"{ABOUT}\n\n{schemas.stated_limits()}",
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
         docs_url=None,  # these pages load scripts from elsewhere
