@@ -19,7 +19,7 @@ from gpu_kmeans.service.unpacked import ID_CHARACTERS, allowance, unpacked_bytes
 if TYPE_CHECKING:
     from gpu_kmeans.model import Model
 
-__all__ = ["check_folder", "check_model", "memory_of"]
+__all__ = ["check_folder", "check_memory", "check_model", "memory_of"]
 
 TERM_BYTES = 300
 """Bytes of a term beside its characters: two texts, an entry in a dictionary, its array's."""
@@ -30,6 +30,7 @@ CLUSTER_BYTES = 1_500
 POSTING_BYTES = 24
 """Bytes of one non-zero: by term, by item, and its place in the order of popularity."""
 MAX_HEADER_BYTES = 1 << 20
+MAX_PARAMETER_BYTES = 1 << 16
 AGAIN = "this is no model as it was saved; send what was downloaded"
 
 
@@ -41,15 +42,39 @@ def memory_of(model: Model) -> int:
     )
 
 
-def check_model(model: Model, most: int) -> None:
-    """Refuse a model that takes too much memory.
+def check_memory(memory: int, most: int, what: str = "") -> None:
+    """Refuse a model of so many bytes of memory.
 
     Raises
     ------
     Problem
-        413 ``model_too_large``, which says what makes it so.
+        413 ``model_too_large``.
     """
-    _check(memory_of(model), most, f"{model.n_clusters} clusters of {model.centroids.shape[1]}")
+    if memory > most:
+        raise Problem(
+            413,
+            "model_too_large",
+            f"the model{what} takes {memory} bytes of memory, more than the {most} allowed "
+            "(max_model_bytes, max_loaded_bytes): use fewer clusters, terms (max_features) or items",
+        )
+
+
+def check_model(model: Model, most: int) -> None:
+    """Refuse a model that takes too much memory, or says too much of itself.
+
+    Raises
+    ------
+    Problem
+        413 ``model_too_large``, which says what makes it so, or ``too_large``.
+    """
+    k, n_terms = model.centroids.shape
+    check_memory(memory_of(model), most, f" of {k} clusters of {n_terms} terms")
+    if len(orjson.dumps(model.info.parameters)) > MAX_PARAMETER_BYTES:
+        raise Problem(
+            413,
+            "too_large",
+            f"the model's parameters have more than {MAX_PARAMETER_BYTES} bytes: leave some out",
+        )
     ids = model.items["id"]
     if str(ids.type) == "string":
         import pyarrow.compute as pc
@@ -64,7 +89,7 @@ def check_model(model: Model, most: int) -> None:
             )
 
 
-def check_folder(folder: Path, most: int, max_expansion: int | None = None) -> None:
+def check_folder(folder: Path, most: int, max_expansion: int) -> None:
     """Refuse a model directory whose model would take too much memory, before it is built.
 
     Parameters
@@ -72,8 +97,8 @@ def check_folder(folder: Path, most: int, max_expansion: int | None = None) -> N
     folder : Path
     most : int
         Bytes of memory that it may take.
-    max_expansion : int, optional
-        Times its size that its table may hold, where someone else wrote it.
+    max_expansion : int
+        Times its size that its table may hold.
 
     Raises
     ------
@@ -90,13 +115,10 @@ def check_folder(folder: Path, most: int, max_expansion: int | None = None) -> N
         raise ModelCorrupt(
             "the archive's arrays are not a model's; send what was downloaded"
         ) from (None)
-    what = f"{k} clusters of {n_terms}"
     memory = _memory(n_items, k, n_terms, nnz, 0)
-    _check(memory, most, what)
+    check_memory(memory, most, f" of {k} clusters of {n_terms} terms")
     items = folder / "items.parquet"
-    bound = most - memory
-    if max_expansion is not None:
-        bound = allowance(items, bound, max_expansion)
+    bound = allowance(items, most - memory, max_expansion)
     if unpacked_bytes(items, bound) > bound:
         raise Problem(
             413,
@@ -115,17 +137,6 @@ def _memory(n_items: int, k: int, n_terms: int, nnz: int, cells: int) -> int:
         + POSTING_BYTES * nnz
         + cells
     )
-
-
-def _check(memory: int, most: int, what: str) -> None:
-    if memory > most:
-        raise Problem(
-            413,
-            "model_too_large",
-            f"the model takes {memory} bytes of memory, more than the {most} allowed "
-            f"(max_model_bytes): it has {what} terms each; use fewer clusters, terms "
-            "(max_features) or items",
-        )
 
 
 def _shapes(arrays: Path) -> dict[str, list[int]]:

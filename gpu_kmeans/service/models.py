@@ -10,7 +10,8 @@ import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -19,7 +20,7 @@ from gpu_kmeans.discs import DiscMap, disc_map, own_products, typical_first
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
 from gpu_kmeans.model import Model
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
-from gpu_kmeans.service.model_size import check_folder, memory_of
+from gpu_kmeans.service.model_size import check_memory, memory_of
 from gpu_kmeans.service.problems import Problem, answer_too_large
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.settings import Settings
@@ -28,11 +29,15 @@ from gpu_kmeans.service.shown import (
     MAX_NAMES,
     MAX_TERM_CHARACTERS,
     beginning,
+    beginnings,
     cut,
     marked,
     names,
 )
 from gpu_kmeans.service.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Loaded", "Models", "cluster_row"]
 
@@ -154,21 +159,19 @@ class Loaded:
 
     def labelled(self) -> Iterator[list[Any]]:
         """Id, title, cluster and distance to its centroid of every item, as far as it has them."""
-        model, postings = self.model, self.model.postings
-        squares = np.bincount(
-            postings.rows, np.square(postings.values, dtype=np.float64), postings.n_rows
-        )
+        model = self.model
+        squares = model.postings.row_sums(np.square(model.postings.values, dtype=np.float64))
         centroids = [float(np.square(c, dtype=np.float64).sum()) for c in model.centroids]
         dots = own_products(model)
-        for row, (item, label) in enumerate(
-            zip(_values(model.items["id"]), model.labels, strict=True)
-        ):
+        cells = zip(_values(model.items["id"]), self._titles(model.items), strict=True)
+        for row, (item, title) in enumerate(cells):
+            label = int(model.labels[row])
             if label < 0:
                 distance: Any = ""
             else:
                 squared = squares[row] - 2 * dots[row] + centroids[label]
                 distance = round(math.sqrt(max(0.0, squared)), 6)
-            yield [item, self._title(row) or "", int(label), distance]
+            yield [item, title or "", label, distance]
 
     async def packed_map(self) -> bytes:
         """The map as JSON, compressed; drawn once, however many ask for it meanwhile."""
@@ -192,6 +195,9 @@ class Loaded:
         n = len(discs.rows)
         drawn = np.arange(shown) * n // max(1, shown)
         rows = discs.rows[drawn]
+        items = self.model.items.select(
+            [name for name in ("id", "title") if name in self.model.items.column_names]
+        ).take(rows)
         few = f" {shown} of {n} items are drawn, as many as an answer holds." if shown < n else ""
         shapes = zip(
             *(each.tolist() for each in (discs.labels, discs.x, discs.y, discs.radius)),
@@ -205,8 +211,8 @@ class Loaded:
             "x": np.round(discs.item_x[drawn], 3).tolist(),
             "y": np.round(discs.item_y[drawn], 3).tolist(),
             "cluster": self.model.labels[rows].tolist(),
-            "id": list(_values(self.model.items["id"].take(rows))),
-            "title": [self._title(row) for row in rows.tolist()],
+            "id": list(_values(items["id"])),
+            "title": list(self._titles(items)),
             "discs": [
                 {
                     "label": label,
@@ -241,6 +247,11 @@ class Loaded:
     @cached_property
     def _terms(self) -> list[str]:
         return [str(term) for term in self.model.vectorizer.get_feature_names_out()]
+
+    def _titles(self, items: pa.Table) -> Iterator[str | None]:
+        if "title" not in items.column_names:
+            return repeat(None, items.num_rows)
+        return beginnings(items["title"], MAX_NAME_CHARACTERS)
 
     def _title(self, row: int) -> str | None:
         items = self.model.items
@@ -380,12 +391,15 @@ class Models:
         name, version = row["model"], row["version"]
         folder = self.store.models / row["folder"]
         most = min(self.settings.max_model_bytes, self.settings.max_loaded_bytes)
+
+        def load() -> Loaded:
+            kept = self.store.registry.version(name, version)
+            check_memory(kept["about"].get("memory", 0) if kept is not None else 0, most)
+            return Loaded(name, version, Model.load(folder), self.settings)
+
         try:
             async with self._one_at_a_time:
-                await asyncio.to_thread(check_folder, folder, most)
-                loaded = await asyncio.to_thread(
-                    lambda: Loaded(name, version, Model.load(folder), self.settings)
-                )
+                loaded = await asyncio.to_thread(load)
         except Problem as problem:
             raise Problem(
                 409,

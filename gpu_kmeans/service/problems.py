@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 MEDIA_TYPE = "application/problem+json"
+MAX_DETAIL = 1_400
+"""Characters of a message; what is beyond is left out."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -45,7 +47,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.code = code
-        self.detail = detail
+        self.detail = _plain(detail)
         self.headers = dict(headers or {})
 
 
@@ -123,10 +125,16 @@ def body(problem: Problem, request_id: str) -> bytes:
         "title": _title(problem.status),
         "status": problem.status,
         "code": problem.code,
-        "detail": problem.detail.encode("utf-8", "replace").decode(),  # no lone surrogates
+        "detail": problem.detail,
         "request_id": request_id,
     }
     return orjson.dumps(answer)
+
+
+def _plain(detail: str) -> str:
+    """One line of what can be shown; libraries and users write other characters, and many."""
+    shown = "".join(each if each.isprintable() else " " for each in detail[:MAX_DETAIL]).strip()
+    return shown if len(detail) <= MAX_DETAIL else f"{shown}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _title(status: int) -> str:

@@ -79,10 +79,8 @@ class Settings(BaseSettings):
     heartbeat_seconds: Seconds = Field(15, description="between signs of life of an event stream")
     fit_seconds: Seconds = Field(3_600, description="that a fit may take")
     fit_memory_bytes: Bytes = Field(8 << 30, description="of memory that a fit may take")
-    check_seconds: Seconds = Field(300, description="that checking an upload may take")
-    max_check_memory_bytes: Bytes = Field(
-        4 << 30, description="of memory that such a check may take"
-    )
+    check_seconds: Seconds = Field(900, description="that checking an upload may take")
+    max_check_memory_bytes: Bytes = Field(4 << 30, description="of memory for such a check")
 
     @field_validator("host")
     @classmethod

@@ -8,7 +8,7 @@ shown are ever made a text.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MAX_NAME_CHARACTERS",
     "MAX_TERM_CHARACTERS",
     "beginning",
+    "beginnings",
     "cut",
     "marked",
     "names",
@@ -28,6 +29,7 @@ MAX_NAME_CHARACTERS = 200
 MAX_TERM_CHARACTERS = 60
 """Characters of a term that are shown, likewise."""
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+AT_ONCE = 4_096
 UTF8_BYTES = 4
 """Bytes of one character at most."""
 WORD = re.compile(r"\w+")
@@ -41,6 +43,15 @@ def cut(text: str, most: int) -> str:
 def beginning(column: Any, row: int, most: int) -> tuple[str, bool]:
     """A cell of an Arrow column of texts, cut, and whether it was; "" where it is missing."""
     return _cut_scalar(column[row], most)
+
+
+def beginnings(column: Any, most: int) -> Iterator[str | None]:
+    """All cells of an Arrow column of texts, cut; other threads have their turn between."""
+    import pyarrow.compute as pc
+
+    for start in range(0, len(column), AT_ONCE):
+        texts = pc.utf8_slice_codeunits(column.slice(start, AT_ONCE), 0, most + 1).to_pylist()
+        yield from (None if text is None else cut(text, most) for text in texts)
 
 
 def names(column: Any, row: int, most: int = MAX_NAMES) -> list[str]:
