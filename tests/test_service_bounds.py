@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import CSV, PARQUET, Server, films, refused
 
-from gpu_kmeans import Model
+import gpu_kmeans
+from gpu_kmeans import Model, sample
 from gpu_kmeans.service import archive, schemas
 from gpu_kmeans.service import unpacked as unpacked_module
 from gpu_kmeans.service.fit_checks import check_parameters
+from gpu_kmeans.service.model_size import memory_of
+from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.routes import use
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.shown import MAX_NAMES, beginning, cut, marked, names
 from gpu_kmeans.service.unpacked import TableLimits, cell_bytes, check_table, unpacked_bytes
 from gpu_kmeans.service.work import WorkLimits, run_worker
 
 MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def films_model() -> Model:
+    return gpu_kmeans.fit(sample.paths()[0], n_clusters=5, backend="cpu", max_iter=5)
+
+
 LIMITS = TableLimits(
     max_rows=1_000,
     max_columns=10,
@@ -294,6 +307,36 @@ def test_a_fit_that_cannot_be_made_does_not_wait_for_its_turn(
 
 
 # -- work: what it may take --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+@pytest.mark.parametrize("question", ["recommend", "similar"])
+def test_the_questions_of_a_large_model_are_answered_beside_the_others(
+    films_model: Model, question: str, is_small: bool
+) -> None:
+    loaded = Loaded("films", 1, films_model, Settings())
+    assert loaded.is_small
+    loaded.is_small = is_small
+    threads = []
+    ranked = loaded.ranked
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread())
+        return ranked(*arguments)
+
+    loaded.ranked = noted  # type: ignore[method-assign]
+    asked = (
+        use.recommend(loaded, "love") if question == "recommend" else use.similar(loaded, "1001")
+    )
+    reply = asyncio.run(asked)
+    assert json.loads(bytes(reply.body))["items"]
+    assert (threads == [threading.main_thread()]) == is_small
+
+
+def test_a_model_takes_about_the_memory_that_is_said_of_it(films_model: Model) -> None:
+    arrays = (films_model.centroids, films_model.postings.rows, films_model.postings.values)
+    least = sum(array.nbytes for array in arrays) + films_model.items.nbytes
+    assert least < memory_of(films_model) < 8 * least
 
 
 @pytest.mark.parametrize(

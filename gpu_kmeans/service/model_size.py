@@ -55,7 +55,7 @@ def check_memory(memory: int, most: int, what: str = "") -> None:
             413,
             "model_too_large",
             f"the model{what} takes {memory} bytes of memory, more than the {most} allowed "
-            "(max_model_bytes, max_loaded_bytes): use fewer clusters, terms (max_features) or items",
+            "(max_model_bytes, max_loaded_bytes): use fewer items, clusters or terms",
         )
 
 
@@ -112,9 +112,7 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
         k, n_terms = shapes["centroids"]
         (n_items,), (nnz,) = shapes["labels"], shapes["postings_rows"]
     except (KeyError, ValueError):
-        raise ModelCorrupt(
-            "the archive's arrays are not a model's; send what was downloaded"
-        ) from (None)
+        raise ModelCorrupt(f"its arrays are not a model's: {AGAIN}") from None
     memory = _memory(n_items, k, n_terms, nnz, 0)
     check_memory(memory, most, f" of {k} clusters of {n_terms} terms")
     items = folder / "items.parquet"
