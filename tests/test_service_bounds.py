@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import json
 import tarfile
@@ -24,7 +25,7 @@ from gpu_kmeans import Model, sample
 from gpu_kmeans.service import archive, schemas
 from gpu_kmeans.service import unpacked as unpacked_module
 from gpu_kmeans.service.fit_checks import check_parameters
-from gpu_kmeans.service.model_size import memory_of
+from gpu_kmeans.service.model_size import check_model, memory_of
 from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.routes import use
@@ -331,6 +332,30 @@ def test_the_questions_of_a_large_model_are_answered_beside_the_others(
     reply = asyncio.run(asked)
     assert json.loads(bytes(reply.body))["items"]
     assert (threads == [threading.main_thread()]) == is_small
+
+
+def with_ids(model: Model, ids: list[str]) -> Model:
+    items = model.items.set_column(model.items.column_names.index("id"), "id", pa.array(ids))
+    return dataclasses.replace(model, items=items)
+
+
+def test_a_model_that_says_too_much_of_itself_is_refused(films_model: Model) -> None:
+    n = films_model.items.num_rows
+    check_model(with_ids(films_model, [f"{row:0500}" for row in range(n)]), 1 << 30)
+    runs = gpu_kmeans.fit(sample.paths()[0], n_clusters=2, ngram_range=(1, 11), max_iter=1)
+    talkative = dataclasses.replace(films_model.info, parameters={"columns": "x" * 70_000})
+    for model, said in (
+        (with_ids(films_model, [f"{row:0501}" for row in range(n)]), "501 characters"),
+        (runs, "runs of up to 11 words"),
+        (dataclasses.replace(films_model, info=talkative), "parameters"),
+    ):
+        with pytest.raises(Problem, match=said) as caught:
+            check_model(model, 1 << 30)
+        assert (caught.value.status, caught.value.code) == (413, "too_large")
+    memory = memory_of(films_model)
+    check_model(films_model, memory)
+    with pytest.raises(Problem, match=f"takes {memory} bytes"):
+        check_model(films_model, memory - 1)
 
 
 def test_a_model_takes_about_the_memory_that_is_said_of_it(films_model: Model) -> None:

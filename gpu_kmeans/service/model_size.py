@@ -14,6 +14,7 @@ import orjson
 
 from gpu_kmeans.errors import ModelCorrupt
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.schemas import MAX_NGRAM
 from gpu_kmeans.service.unpacked import ID_CHARACTERS, allowance, unpacked_bytes
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ def check_model(model: Model, most: int) -> None:
             413,
             "too_large",
             f"the model's parameters have more than {MAX_PARAMETER_BYTES} bytes: leave some out",
+        )
+    longest_run = model.vectorizer.ngram_range[1]
+    if longest_run > MAX_NGRAM:  # each length is as many terms of every question again
+        raise Problem(
+            413,
+            "too_large",
+            f"the model's terms are runs of up to {longest_run} words, more than the {MAX_NGRAM} "
+            "allowed: fit it with a smaller ngram_range",
         )
     ids = model.items["id"]
     if str(ids.type) == "string":

@@ -35,7 +35,7 @@ FREE_BYTES = 64 << 20
 ID_CHARACTERS = 500
 """Characters of an id that can be asked for."""
 BATCH_ROWS = 1_024
-FEW_ROWS = 128
+FEW_ROWS = 32
 """Rows at a time where their texts have to be made to be counted."""
 PARQUET_MAGIC = b"PAR1"
 ENTRY_BYTES = 4
@@ -360,7 +360,7 @@ def _too_much(name: str, most: int, limits: TableLimits) -> Problem:
     why = (
         "max_table_bytes"
         if most == limits.max_table_bytes
-        else f"{limits.max_expansion} times its size, max_expansion"
+        else f"{FREE_BYTES}, or {limits.max_expansion} times the file's size: max_expansion"
     )
     return Problem(
         413,
