@@ -35,10 +35,16 @@ class CpuBackend:
     name = "cpu"
     loosens = True
 
-    def read_table(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
+    def read_table(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        optional: Sequence[str],
+        encoding: str | None = None,
+    ) -> Frame:
         from cpu_fallback import frames
 
-        return frames.read_table(path, columns, optional)
+        return frames.read_table(path, columns, optional, encoding)
 
     def join(self, left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
         from cpu_fallback import frames

@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from gpu_kmeans.protocol import JoinCounts
+from gpu_kmeans.tables.encodings import in_utf8
 from gpu_kmeans.tables.files import holds_parquet, opened
 from gpu_kmeans.tables.joins import check_shared, duplicate
 from gpu_kmeans.tables.parquet import read_parquet
@@ -31,7 +32,9 @@ __all__ = ["join", "read_table", "to_arrow"]
 BLOCK_BYTES = 1 << 20
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: Sequence[str], optional: Sequence[str], encoding: str | None = None
+) -> pd.DataFrame:
     """Read a CSV or Parquet file, strictly.
 
     Parameters
@@ -41,6 +44,8 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str]) -> p
     columns, optional : sequence of str
         Columns that must be there, and columns kept when they are. Others are dropped while
         reading, so that memory holds the wanted cells and one block of rows.
+    encoding : str or None
+        Encoding of a CSV file; None means UTF-8. Parquet files state their own.
 
     Returns
     -------
@@ -57,10 +62,11 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str]) -> p
     """
     path = Path(path)
     with opened(path) as file:
-        if holds_parquet(file, path):
+        if holds_parquet(file, path, encoding):
             table = read_parquet(file, path.name, columns, optional)
         else:
-            table = _read_csv(file, path.name, columns, optional)
+            text = in_utf8(file, path.name, encoding)
+            table = _read_csv(text, path.name, columns, optional)
     frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_type, ignore_metadata=True)
     return frame
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cpu_fallback import threads
 from cpu_fallback.letters import BLOCK_BITS, word_table
 from gpu_kmeans.protocol import Matrix, TokenRules
+from gpu_kmeans.texts import column_numbers
 
 __all__ = ["count"]
 
@@ -123,6 +124,8 @@ def _ngrams(
     all_codes, all_rows = [], []
     at, grams, gram_names = np.arange(len(codes)), codes.astype(np.int64), words
     for length in range(1, longest + 1):
+        if not len(at):
+            break  # no row has so many words
         if length > 1:
             # Lengthen each gram by the word that comes next, where one does in the same row.
             following = at + length - 1
@@ -139,7 +142,8 @@ def _ngrams(
             all_codes.append(grams + len(names))
             all_rows.append(rows[at])
             names = names + gram_names
-    return names, np.concatenate(all_codes), np.concatenate(all_rows)
+    empty = np.empty(0, dtype=np.int32)
+    return names, np.concatenate([empty, *all_codes]), np.concatenate([empty, *all_rows])
 
 
 def _number_terms(
@@ -149,8 +153,8 @@ def _number_terms(
     encoded = pa.concat_arrays(parts).dictionary_encode()
     names = encoded.dictionary.to_pylist()
     terms = sorted(names) if vocabulary is None else list(vocabulary)
-    place = {term: column for column, term in enumerate(terms)}
-    column = np.array([place.get(name, -1) for name in names], dtype=np.int32)
+    column_of = column_numbers(terms)
+    column = np.array([column_of.get(name, -1) for name in names], dtype=np.int32)
     ends = np.cumsum([len(part) for part in parts])
     return terms, np.split(column[encoded.indices.to_numpy()], ends[:-1])
 

@@ -20,8 +20,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cpu_fallback import compiled
-from gpu_kmeans.errors import InputError
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.texts import as_strings
+from gpu_kmeans.weighting import check_counts
 
 __all__ = ["count_terms", "weigh_terms"]
 
@@ -48,7 +49,7 @@ def count_terms(
     InputError
         A text is missing or not a ``str``; its position is named, counted from 0.
     """
-    chunks = _chunks(_strings(texts))
+    chunks = _chunks(as_strings(texts))
     if compiled.is_there() and rules.ngram_range == (1, 1):
         return compiled.count_words(chunks, rules, vocabulary)
     from cpu_fallback import terms  # which brings Arrow
@@ -61,8 +62,14 @@ def weigh_terms(
 ) -> Matrix:
     """Turn counts into TF-IDF rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
 
-    The result shares its index arrays with ``counts``. ``idf`` must be positive.
+    The result shares its index arrays with ``counts``, where they are canonical.
+
+    Raises
+    ------
+    InputError, InvalidParam
+        See :func:`gpu_kmeans.weighting.check_counts`.
     """
+    counts, idf = check_counts(counts, idf, norm)
     weigh = compiled.weigh_words if compiled.can_take(counts) else _weigh
     values = weigh(counts, idf, sublinear, norm, _blocks(counts.indptr))
     return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
@@ -96,17 +103,6 @@ def _blocks(indptr: NDArray[Any]) -> list[tuple[int, int]]:
     """Cut between rows, after about ``_BLOCK`` non-zeros each."""
     cuts = np.searchsorted(indptr, np.arange(0, indptr[-1], _BLOCK))
     return list(pairwise(np.unique(np.append(cuts, len(indptr) - 1)).tolist()))
-
-
-def _strings(texts: Any) -> list[str]:
-    values = texts.tolist() if hasattr(texts, "tolist") else list(texts)
-    for position, value in enumerate(values):
-        if not isinstance(value, str):
-            raise InputError(
-                f"texts[{position}] is {value!r:.60} ({type(value).__name__}), not a text: "
-                "replace what is missing by '' and convert the rest with str() beforehand"
-            )
-    return values
 
 
 def _chunks(texts: list[str]) -> list[list[str]]:

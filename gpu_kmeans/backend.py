@@ -45,7 +45,9 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
         ``"gpu"`` was asked for and cannot run here; the message names the missing step.
     """
     if not isinstance(spec, str):
-        if isinstance(spec, type) or not all(hasattr(spec, verb) for verb in ("matrix", "loosen")):
+        if isinstance(spec, type) or not all(
+            hasattr(spec, verb) for verb in ("matrix", "cluster_sums")
+        ):
             raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {shown(spec)}")
         return spec, "given by the caller"
     if spec not in BACKENDS:

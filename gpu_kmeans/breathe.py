@@ -77,11 +77,11 @@ def breathe(
     """
     best = hartigan(backend, rows, labels, k, max_iter=min(PASSES, max_iter), report=report)
     used, splits = best.n_iter, _Splits(backend, rows, k, rng)
-    total = rows.weighted(rows.squared_norms)
-    rounding = NOISE * np.finfo(best.clusters.sums.dtype).eps * total
+    eps = np.finfo(best.clusters.sums.dtype).eps
+    rounding = 0.0 if rows.wide else NOISE * eps * rows.total
     explored, failed, count, most = 0, 0, max(1, k // SHARE), k
     while k > 1 and used < max_iter and explored < EXPLORED and failed <= TRIES:
-        inertia = total - best.clusters.explained()
+        inertia = rows.inertia(best.clusters, best.labels)
         if best.stopped or inertia <= rounding:
             break
         usefulness, held, home = _worth(backend, rows, best, k)
@@ -99,7 +99,7 @@ def breathe(
         passes = min(watch.passes, max_iter - used)
         breath = hartigan(backend, rows, start, k, max_iter=passes, report=watch)
         used += breath.n_iter
-        if breath.clusters.explained() > best.clusters.explained():
+        if rows.inertia(breath.clusters, breath.labels) < inertia:
             splits.forget(breath.labels != best.labels)
             best, failed, most, explored = breath, 0, k, explored + (not pays)
         else:
@@ -169,9 +169,14 @@ class _Splits:
 
     def _split(self, cluster: int, members: NDArray[np.intp]) -> None:
         backend, weight = self.backend, self.rows.weight
-        matrix = self.rows.matrix[members]
+        matrix, norms = self.rows.matrix[members], self.rows.squared_norms[members]
         weight = None if weight is None else weight[members]
-        rows = Rows(matrix, self.rows.squared_norms[members], weight)
+        if self.rows.wide and not hasattr(matrix, "indptr"):
+            # Around their own mean, beside which their distances may be small.
+            alone = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1)
+            matrix = matrix - backend.matrix(backend.centroids(alone))
+            norms = backend.squared_norms(matrix)
+        rows = Rows(matrix, norms, weight, self.rows.wide)
         whole = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1, weight)
         halves = _half(backend, matrix, self.rng).astype(np.int32)
         done = hartigan(backend, rows, halves, 2, max_iter=SPLIT_PASSES, report=lambda *_: False)

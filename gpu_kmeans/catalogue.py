@@ -6,23 +6,32 @@ passed reach the backend's frame.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gpu_kmeans.backend import BackendSpec, resolve
-from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.listcells import directors, every_name
+from gpu_kmeans.paths import check_path
 from gpu_kmeans.protocol import Backend, Frame, JoinCounts
-from gpu_kmeans.sheet import NAMES, Sheet, as_integers
+from gpu_kmeans.sheet import NAMES, Sheet, Words, as_integers
+from gpu_kmeans.tables.encodings import check_encoding
 
 __all__ = ["Catalogue", "CatalogueReport", "load_catalogue"]
 
-DEFAULTS = {
+
+class _Usual(str):
+    """The name that a column has unless the caller says otherwise: nobody asked for it."""
+
+    __slots__ = ()
+
+
+DEFAULTS: dict[str, str] = {
     "id": "id",
     "title": "title",
     "text": "overview",
@@ -37,6 +46,9 @@ DEFAULTS = {
     "crew": "crew",
 }
 """Names of the columns in TMDB's files, by the names they get in a catalogue."""
+
+USUAL = {role: _Usual(name) for role, name in DEFAULTS.items()}
+"""The same as defaults of arguments, known from names that a caller gave."""
 
 TEXTS = ("title", "text", "date")
 NUMBERS = ("popularity", "rating", "votes")
@@ -59,6 +71,13 @@ class CatalogueReport:
         lists hold no names, titles and dates are empty texts.
     absent : tuple of str
         Columns of the catalogue that the files do not have.
+    left_out : dict of str to str
+        Why columns of the default's name are not used, by column of the catalogue: nobody asked
+        for them, and what they hold is not what the catalogue keeps under that name.
+    numbered : bool
+        Whether there was no column of ids, so that rows are numbered from 1.
+    ignored : int
+        Columns of the files that have no name, or the same name as another.
     credits : JoinCounts or None
         Rows that have credits, rows without (kept, with empty lists), and credits rows that
         belong to no row (dropped); None when no credits were given.
@@ -70,6 +89,9 @@ class CatalogueReport:
     missing_texts: int
     filled: dict[str, int]
     absent: tuple[str, ...]
+    left_out: dict[str, str]
+    numbered: bool
+    ignored: int
     credits: JoinCounts | None
     warnings: tuple[str, ...]
 
@@ -125,18 +147,19 @@ def load_catalogue(
     movies: str | PathLike[str],
     credits: str | PathLike[str] | None = None,
     *,
-    id: str = DEFAULTS["id"],
-    title: str | None = DEFAULTS["title"],
-    text: str = DEFAULTS["text"],
-    popularity: str | None = DEFAULTS["popularity"],
-    rating: str | None = DEFAULTS["rating"],
-    votes: str | None = DEFAULTS["votes"],
-    keywords: str | None = DEFAULTS["keywords"],
-    genres: str | None = DEFAULTS["genres"],
-    date: str | None = DEFAULTS["date"],
-    credits_id: str = DEFAULTS["credits_id"],
-    cast: str | None = DEFAULTS["cast"],
-    crew: str | None = DEFAULTS["crew"],
+    id: str = USUAL["id"],
+    title: str | None = USUAL["title"],
+    text: str = USUAL["text"],
+    popularity: str | None = USUAL["popularity"],
+    rating: str | None = USUAL["rating"],
+    votes: str | None = USUAL["votes"],
+    keywords: str | None = USUAL["keywords"],
+    genres: str | None = USUAL["genres"],
+    date: str | None = USUAL["date"],
+    credits_id: str = USUAL["credits_id"],
+    cast: str | None = USUAL["cast"],
+    crew: str | None = USUAL["crew"],
+    encoding: str | None = None,
     backend: BackendSpec = "auto",
 ) -> Catalogue:
     """Read a catalogue of texts, and credits that are joined to it by id.
@@ -144,15 +167,21 @@ def load_catalogue(
     Parameters
     ----------
     movies, credits : path
-        CSV (UTF-8, commas, a header) or Parquet. Rows of the first are the items; a row of
-        the second adds its cast and crew to the item of the same id, one to one. A catalogue
-        whose texts are all empty still loads.
+        CSV (commas, a header) or Parquet. Rows of the first are the items; a row of the second
+        adds its cast and crew to the item of the same id, one to one. A catalogue whose texts
+        are all empty still loads.
     id, title, text, popularity, rating, votes, keywords, genres, date : str or None
-        Names of the columns in ``movies``. ``id`` and ``text`` must be there; another may be
-        absent when its name is the default; None leaves it out.
+        Names of the columns in ``movies``. A column that is named here is wanted: it must be
+        there, once, and hold what its role needs. One of the default's name that nobody asked
+        for may be absent, or hold something else: it is left out of its role then, and counted
+        in the report. ``text`` is always wanted. Without a column of ids, rows are numbered
+        from 1 (but not where ``credits`` are given, which are joined by id). None leaves a
+        column out.
     credits_id, cast, crew : str or None
-        Names of the columns in ``credits``, likewise; ``credits_id`` must be there. Of a crew
-        whose members have a ``"job"``, the directors are kept.
+        Names of the columns in ``credits``, likewise; ``credits_id`` is always wanted. Of a
+        crew whose members have a ``"job"``, the directors are kept.
+    encoding : str or None
+        Encoding of CSV files, such as ``"windows-1252"`` or ``"utf-16"``; None means UTF-8.
     backend : {"auto", "cpu", "gpu"} or Backend
 
     Returns
@@ -166,7 +195,8 @@ def load_catalogue(
         InvalidEncoding, CsvMalformed, InvalidHeader, MissingColumn, EmptyDataset,
         DuplicateId, NotNumeric, NonFinite, OutOfRange, InvalidJsonCell.
     InvalidParam
-        A column's name is not a text, or ``id``, ``text`` or ``credits_id`` is None.
+        ``movies`` or ``credits`` is no path, ``encoding`` no encoding of texts, a column's name
+        no text, or ``id``, ``text`` or ``credits_id`` is None.
     BackendUnavailable
         The backend cannot run here.
     """
@@ -186,37 +216,47 @@ def load_catalogue(
             "crew": crew,
         }
     )
+    movies = check_path("movies", movies)
+    credits = None if credits is None else check_path("credits", credits)
+    encoding = check_encoding(encoding)
     device = resolve(backend)
-    free = {role for role, name in names.items() if _may_be_absent(role, name)}
-    items = Sheet(device, movies, {r: n for r, n in names.items() if r not in CREDITS}, free)
-    ids = items.ids("id")
-    columns, empty = _checked(items)
-    counts, absent = None, items.absent
-    of_credits = {r: n for r, n in names.items() if r in CREDITS}
-    if credits is not None:
-        extra = Sheet(device, credits, of_credits, free)
-        lists, counts = _joined(device, items, ids, extra)
-        columns |= lists
-        absent += extra.absent
-    elif of_credits != {r: DEFAULTS[r] for r in of_credits}:
+    usual = {role for role, name in names.items() if type(name) is _Usual}
+    free = usual - set(REQUIRED) | ({"id"} & usual if credits is None else set())
+    of_items = {role: name for role, name in names.items() if role not in CREDITS}
+    of_credits = {role: name for role, name in names.items() if role in CREDITS}
+
+    items = Sheet(device, movies, of_items, free, encoding)
+    if "id" in items.repeated:  # who has a column of ids wants it
+        raise items.repeated["id"]
+    words = items.words("text")
+    read = _checked(items, usual, words)
+    ids = items.ids("id") if "id" in items.names else None
+    frame = _frame_of_ids(items, ids)
+    counts, absent, ignored = None, items.absent, items.ignored
+    if credits is not None and ids is not None:
+        extra = Sheet(device, credits, of_credits, free, encoding)
+        lists, counts = _joined(device, items, ids, extra, usual)
+        read = read.with_credits(lists)
+        absent, ignored = absent + extra.absent, ignored + extra.ignored
+    elif of_credits != {role: DEFAULTS[role] for role in of_credits}:
         raise InvalidParam(
             "credits_id, cast and crew name columns of the credits, and no credits were given; "
             "give the file or leave them out"
         )
-
-    frame = items.frame[[items.names["id"]]].rename(columns={items.names["id"]: "id"})
-    frame["id"] = as_integers(ids)
-    for role, column in columns.items():
+    for role, column in read.columns.items():
         frame[role] = column
     report = CatalogueReport(
-        rows=len(ids),
-        missing_texts=empty.pop("text"),
-        filled={role: count for role, count in empty.items() if count},
+        rows=len(items.frame),
+        missing_texts=words.empty,
+        filled={role: n for role, n in read.empty.items() if n},
         absent=absent,
+        left_out=read.left_out,
+        numbered=ids is None,
+        ignored=ignored,
         credits=counts,
         warnings=(),
     )
-    return Catalogue(frame, replace(report, warnings=_warnings(report, items, columns)), device)
+    return Catalogue(frame, replace(report, warnings=_warnings(report, items, read, words)), device)
 
 
 def _named(names: dict[str, str | None]) -> dict[str, str]:
@@ -227,32 +267,60 @@ def _named(names: dict[str, str | None]) -> dict[str, str]:
     return {role: name for role, name in names.items() if name is not None}
 
 
-def _may_be_absent(role: str, name: str) -> bool:
-    return role not in REQUIRED and name == DEFAULTS[role]
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Columns that were read, by role: cells, how many were empty, and what was left out."""
+
+    columns: dict[str, Any]
+    empty: dict[str, int]
+    left_out: dict[str, str]
+    """Why columns that nobody asked for are not used, by role."""
+
+    def with_credits(self, other: _Read) -> _Read:
+        """Return both; empty cells of credits are not counted."""
+        return replace(
+            self, columns=self.columns | other.columns, left_out=self.left_out | other.left_out
+        )
 
 
-def _checked(sheet: Sheet) -> tuple[dict[str, Any], dict[str, int]]:
-    """Check every column but the ids: what goes into the frame, and the empty cells of each."""
-    columns: dict[str, Any] = {}
-    empty: dict[str, int] = {}
+def _checked(sheet: Sheet, usual: Collection[str], words: Words | None = None) -> _Read:
+    """Check the columns beside the ids; those of ``usual`` that cannot be used are left out."""
+    read = _Read({}, {}, {role: str(error) for role, error in sheet.repeated.items()})
     for role in sheet.names:
-        if role in TEXTS:
-            columns[role], empty[role] = sheet.texts(role)
-        elif role in NUMBERS:
-            columns[role], empty[role] = sheet.numbers(role)
-        elif role in LISTS:
-            columns[role], empty[role] = sheet.lists(role, LISTS[role])
-    return columns, empty
+        if role == "text" and words is not None:
+            read.columns[role] = words.cells
+        if role in REQUIRED:
+            continue
+        try:
+            if role in TEXTS:
+                read.columns[role], read.empty[role] = sheet.texts(role)
+            elif role in NUMBERS:
+                read.columns[role], read.empty[role] = sheet.numbers(role)
+            else:
+                read.columns[role], read.empty[role] = sheet.lists(role, LISTS[role])
+        except InputError as error:
+            if role not in usual or (role == "date" and sheet.holds_times(role)):
+                raise
+            read.left_out[role] = str(error)
+    return read
+
+
+def _frame_of_ids(items: Sheet, ids: pa.ChunkedArray | None) -> Frame:
+    """Return a frame of the ids alone; without ids, rows are numbered from 1."""
+    source = items.names["text" if ids is None else "id"]
+    frame = items.frame[[source]].rename(columns={source: "id"})
+    frame["id"] = np.arange(1, len(frame) + 1) if ids is None else as_integers(ids)
+    return frame
 
 
 def _joined(
-    backend: Backend, items: Sheet, ids: pa.ChunkedArray, extra: Sheet
-) -> tuple[dict[str, pa.ListArray], JoinCounts]:
+    backend: Backend, items: Sheet, ids: pa.ChunkedArray, extra: Sheet, usual: Collection[str]
+) -> tuple[_Read, JoinCounts]:
     """Bring the lists of the credits into the order of the items.
 
     Only ids and row positions go through the backend's join; the lists follow by position.
     """
-    lists, _ = _checked(extra)
+    read = _checked(extra, usual)
     left = items.frame[[items.names["id"]]].rename(columns={items.names["id"]: "id"})
     left["id"] = ids.to_pylist()
     right = extra.frame[[extra.names["credits_id"]]].rename(
@@ -265,25 +333,42 @@ def _joined(
     # Rows without credits take the empty list that is put behind the others.
     places = pa.array(len(right) if place is None else int(place) for place in positions)
     nobody = pa.array([[]], NAMES)
-    aligned = {role: pa.concat_arrays([rows, nobody]).take(places) for role, rows in lists.items()}
-    return aligned, counts
+    aligned = {
+        role: pa.concat_arrays([rows, nobody]).take(places) for role, rows in read.columns.items()
+    }
+    return replace(read, columns=aligned), counts
 
 
-def _warnings(report: CatalogueReport, items: Sheet, columns: dict[str, Any]) -> tuple[str, ...]:
+def _warnings(report: CatalogueReport, items: Sheet, read: _Read, words: Words) -> tuple[str, ...]:
     """What a reader of the results should know, in sentences."""
-    said: list[str] = []
     rows, counts = report.rows, report.credits
     of = f" of {rows}"
+    said = [
+        f"{reason}; nobody asked for this column, and it is left out"
+        for reason in report.left_out.values()
+    ]
+    if report.numbered:
+        said.append(f"{items.path.name} has no column {DEFAULTS['id']!r}: rows are numbered from 1")
+    if words.names_nothing:
+        said.append(
+            f"{items.place('text')}: texts that are nothing but nan, null, None or the like, "
+            f"which count as missing: {words.names_nothing}{of}"
+        )
+    if 2 * words.wordless > rows - report.missing_texts:
+        said.append(
+            f"{items.place('text')} holds numbers, which are clustered as if they were words: "
+            f"{words.wordless}{of}; name a column of texts (text=, on the command line --text), "
+            "or cluster rows of numbers with gpu_kmeans.KMeans"
+        )
     if report.missing_texts:
         said.append(f"rows without a text, which cannot be clustered: {report.missing_texts}{of}")
-    different = pc.count_distinct(pc.fill_null(items.cells("text"), "")).as_py()
-    repeated = rows - different - max(report.missing_texts - 1, 0)
+    repeated = rows - words.different - max(report.missing_texts - 1, 0)
     if repeated:
         said.append(f"rows that repeat the text of another row: {repeated}{of}")
     for role in NUMBERS:
         if role in report.filled:
             said.append(f"{items.place(role)}: empty cells taken as 0: {report.filled[role]}{of}")
-        if role in columns and rows > 1 and np.ptp(columns[role]) == 0:
+        if role in read.columns and rows > 1 and np.ptp(read.columns[role]) == 0:
             said.append(f"{items.place(role)} has one value on every row: it tells no rows apart")
     if counts is not None and counts.left_only:
         said.append(f"rows without credits, whose lists are empty: {counts.left_only}{of}")

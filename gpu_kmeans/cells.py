@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.errors import InputError, NonFinite, NotNumeric, OutOfRange
+from gpu_kmeans.errors import InputError, NonFinite, NotNumeric, OutOfRange, shown
 
 __all__ = ["Columns", "Place", "a", "common_float", "missing", "not_numbers", "shown", "to_numbers"]
 
@@ -155,13 +154,3 @@ def a(value: Any) -> str:
     package = kind.__module__.partition(".")[0]
     name = kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"
     return f"an object of type {name}"
-
-
-def shown(value: Any) -> str:
-    """Represent a value in few characters, whatever its ``__repr__`` does."""
-    try:
-        text = reprlib.repr(value)
-    except Exception:
-        text = f"a {type(value).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= 40 else f"{text[:36]} ..."

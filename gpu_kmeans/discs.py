@@ -82,7 +82,7 @@ def disc_map(model: Model) -> DiscMap:
 
 def typical_first(model: Model) -> NDArray[np.intp]:
     """Rows of the clustered items by cluster, those nearest to its centroid first; shape (n,)."""
-    rows = np.flatnonzero(model.labels >= 0)
+    rows = np.flatnonzero(model.clustered)
     # The rows of a cluster share the centroid's norm: products order them as cosines do.
     closeness = own_products(model)[rows]
     return rows[np.lexsort((-closeness, model.labels[rows]))]
@@ -92,8 +92,10 @@ def own_products(model: Model) -> NDArray[np.float64]:
     """Product of each item with its cluster's centroid; 0 for an item in none. Shape (n,)."""
     postings = model.postings
     terms = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
-    products = postings.values * model.centroids[model.labels[postings.rows], terms]
-    sums = np.bincount(postings.rows, weights=products, minlength=postings.n_rows)
+    inside = model.clustered[postings.rows]
+    rows = postings.rows[inside]
+    products = postings.values[inside] * model.centroids[model.labels[rows], terms[inside]]
+    sums = np.bincount(rows, weights=products, minlength=postings.n_rows)
     return sums.astype(np.float64, copy=False)
 
 

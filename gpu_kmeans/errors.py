@@ -38,7 +38,8 @@ service answers with; ``exit_code`` is what the command line returns.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from reprlib import Repr
+from typing import Any, ClassVar
 
 __all__ = [
     "BackendError",
@@ -70,6 +71,7 @@ __all__ = [
     "UnsupportedFileType",
     "UnsupportedOnBackend",
     "UnsupportedSchema",
+    "shown",
 ]
 
 
@@ -273,3 +275,19 @@ class Cancelled(GpuKMeansError):
     code = "cancelled"
     status = 409
     exit_code = 130
+
+
+_SHOWN = 60
+"""Number of characters of a value that a message shows."""
+
+_repr = Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = _SHOWN
+
+
+def shown(value: Any) -> str:
+    """Return a short ``repr`` for a message, whatever the value is: huge, or without any."""
+    try:
+        text = " ".join(_repr.repr(value).split())  # on one line
+    except Exception:  # a __repr__ that fails, or an integer of more digits than Python prints
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -24,7 +24,7 @@ from gpu_kmeans.validation import check_integer
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Evaluation", "Reach", "Silhouette", "evaluate"]
+__all__ = ["Evaluation", "Reach", "Silhouette", "evaluate", "inertia_of_one_cluster"]
 
 REACH_LIMIT = 10
 """Items that a query is taken to show."""
@@ -65,7 +65,10 @@ class Evaluation:
     Attributes
     ----------
     n_items, n_clustered, n_unclustered : int
-        Items without a known term are in no cluster.
+        Items in no cluster are in none of the figures below but ``reach``.
+    unclustered : dict
+        Number of items in no cluster by reason: ``no_text``, ``no_known_term``, ``set_apart``
+        (see :data:`gpu_kmeans.model.UNCLUSTERED`).
     n_clusters, n_empty : int
         Centroids, and those of them without an item.
     inertia, inertia_one_cluster : float
@@ -84,6 +87,7 @@ class Evaluation:
     n_items: int
     n_clustered: int
     n_unclustered: int
+    unclustered: dict[str, int]
     n_clusters: int
     n_empty: int
     inertia: float
@@ -134,20 +138,20 @@ def evaluate(
     check_integer("n_queries", n_queries, 1)
     check_integer("silhouette_sample", silhouette_sample, 1)
     rows = model.postings.to_csr().astype(np.float64)
-    clustered = np.flatnonzero(model.labels >= 0)
-    members, labels = rows[clustered], model.labels[clustered]
+    members, labels = rows[model.clustered], model.labels[model.clustered]
     sizes = model.sizes
-    inertia, inertia_one_cluster = _inertia(members, labels, sizes)
+    inertia, inertia_one_cluster = _inertia(members, labels, sizes), _inertia_of_one(members)
     return Evaluation(
         n_items=len(model.labels),
-        n_clustered=len(clustered),
-        n_unclustered=len(model.labels) - len(clustered),
+        n_clustered=model.n_clustered,
+        n_unclustered=len(model.labels) - model.n_clustered,
+        unclustered=model.unclustered(),
         n_clusters=model.n_clusters,
         n_empty=int((sizes == 0).sum()),
         inertia=inertia,
         inertia_one_cluster=inertia_one_cluster,
         explained=1 - inertia / inertia_one_cluster if inertia_one_cluster else 0.0,
-        largest_share=float(sizes.max() / len(clustered)),
+        largest_share=float(sizes.max() / model.n_clustered),
         silhouette=_silhouette(
             members, labels, sizes, np.random.default_rng([seed, 0]), silhouette_sample
         ),
@@ -168,24 +172,28 @@ def _sums(rows: csr_matrix, labels: NDArray[np.int32], k: int) -> csr_matrix:
     return sums
 
 
-def _inertia(
-    rows: csr_matrix, labels: NDArray[np.int32], sizes: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Return the inertia of the labels around their means, and of one cluster.
+def inertia_of_one_cluster(model: Model) -> float:
+    """Sum of squared distances of the clustered items to the mean of them all."""
+    return _inertia_of_one(model.postings.to_csr().astype(np.float64)[model.clustered])
 
-    Both are what the means leave of the rows' squared norms: the sum of ``|x|^2`` less
+
+def _inertia_of_one(rows: csr_matrix) -> float:
+    n = rows.shape[0]
+    return _inertia(rows, np.zeros(n, dtype=np.int32), np.array([n]))
+
+
+def _inertia(rows: csr_matrix, labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> float:
+    """Return the inertia of the labels around their means.
+
+    It is what the means leave of the rows' squared norms: the sum of ``|x|^2`` less
     ``|sum|^2 / size`` of each cluster.
     """
     norms = float(rows.multiply(rows).sum())
-
-    def left_by(labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> float:
-        sums = _sums(rows, labels, len(sizes))
-        explained = np.asarray(sums.multiply(sums).sum(axis=1)).ravel() / np.maximum(sizes, 1)
-        left = norms - float(explained.sum())
-        # What rounding leaves of rows that are all the same is not an inertia.
-        return left if left > 1e-13 * norms else 0.0
-
-    return left_by(labels, sizes), left_by(np.zeros_like(labels), sizes.sum(keepdims=True))
+    sums = _sums(rows, labels, len(sizes))
+    explained = np.asarray(sums.multiply(sums).sum(axis=1)).ravel() / np.maximum(sizes, 1)
+    left = norms - float(explained.sum())
+    # What rounding leaves of rows that are all the same is not an inertia.
+    return left if left > 1e-13 * norms else 0.0
 
 
 def _silhouette(
@@ -267,7 +275,7 @@ def _queries(
 ) -> list[str]:
     """Draw queries: two or three terms of one clustered item, or its only term."""
     terms = model.vectorizer.get_feature_names_out()
-    sources = random.choice(np.flatnonzero(model.labels >= 0), n_queries)
+    sources = random.choice(np.flatnonzero(model.clustered), n_queries)
     queries = []
     for row, count in zip(sources, random.integers(2, 4, n_queries), strict=True):
         known = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]

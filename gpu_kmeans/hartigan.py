@@ -77,7 +77,6 @@ def hartigan(
     """
     state = _State(backend, rows, labels.copy(), k)
     state.fill_empty_clusters()
-    total = rows.weighted(rows.squared_norms)
     everything, fresh = state.blocks(), True
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
         moved = state.improve_all(everything)
@@ -87,7 +86,7 @@ def hartigan(
             while more * NEAREST >= moved:  # as long as they pay better than a pass over all
                 more = state.improve_all(near)
                 moved += more
-        stopped = report("hartigan", total - state.clusters.explained(), moved)
+        stopped = report("hartigan", rows.inertia(state.clusters, state.labels), moved)
         if stopped or (moved == 0 and fresh):
             break
         # Sums kept up to date by additions carry rounding: the last word has fresh ones.
@@ -173,9 +172,21 @@ class _State:
         possible = np.isfinite(found.cost)  # not so where no other cluster has rows
         enter = w * (np.where(possible, found.cost, 0) + block.squared_norms)
         gain = np.where(possible, leave - enter, -np.inf)
-        scale = block.squared_norms + self.rows.squared_norms.mean()
+        scale = block.squared_norms + self._typical_norm(labels, found.nearest)
         noise = NOISE * np.finfo(self.clusters.sums.dtype).eps * w * scale
         return found.nearest, gain, noise
+
+    def _typical_norm(self, labels: NDArray[np.int32], target: NDArray[np.int32]) -> Any:
+        """Squared norm beside which a gain is rounded, besides the row's own.
+
+        The mean over all rows; of wide rows, of which few may outweigh all others, that of the
+        two means that the row is compared with.
+        """
+        if not self.rows.wide:
+            return self.rows.squared_norms.mean()
+        clusters = self.clusters
+        means = clusters.squared_norms / np.where(clusters.weight > 0, clusters.weight, np.inf) ** 2
+        return means[labels] + means[target]
 
     def _leaving(
         self, own: Any, labels: NDArray[np.int32], squared_norms: NDArray[np.float64], w: Any
@@ -202,9 +213,10 @@ class _State:
         members = self.members + np.bincount(target, minlength=k) - np.bincount(source, minlength=k)
         if (members[self.members > 0] == 0).any():
             return False
-        before = self.clusters.explained()
+        before = self.clusters.spreads()
         self.backend.move(self.clusters, block.matrix, moving, source, target, block.weight)
-        if self.clusters.explained() > before:
+        # Cluster by cluster, so that one far from all others takes no digits from them.
+        if (self.clusters.spreads() - before).sum() > 0:
             self.members = members
             return True
         self.backend.move(self.clusters, block.matrix, moving, target, source, block.weight)

@@ -15,19 +15,14 @@ from gpu_kmeans import seeding
 from gpu_kmeans.backend import BackendSpec, choose, resolve
 from gpu_kmeans.breathe import breathe
 from gpu_kmeans.cells import shown
+from gpu_kmeans.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.estimator import Estimator, become, join_scikit_learn
 from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.lloyd import Settled, library_kmeans, lloyd
 from gpu_kmeans.narration import Narrator
-from gpu_kmeans.prepare import (
-    Prepared,
-    all_distances,
-    nearest,
-    prepare,
-    squared_distances,
-)
-from gpu_kmeans.protocol import Backend, Callback, Clusters, Progress
+from gpu_kmeans.protocol import Backend, Callback, Clusters, Matrix, Progress
+from gpu_kmeans.scaling import ScaledRows, is_drowned, is_sparse, scale_rows
 from gpu_kmeans.validation import (
     check_centers,
     check_flag,
@@ -69,10 +64,11 @@ class KMeans(Estimator):
     Parameters
     ----------
     n_clusters : int, default 8
-    init : {"sketch", "k-means++", "random"}, array of shape (n_clusters, n_features) or callable
-        Where the first centroids come from; see :mod:`gpu_kmeans.seeding`. Sparse arrays and data
-        frames are taken as arrays. A callable is called with the rows, ``n_clusters`` and
-        ``random_state`` (a ``numpy.random.RandomState``) at each start, and returns an array.
+    init : {"auto", "sketch", "k-means++", "random"}, array or callable, default "auto"
+        Where the first centroids come from; see :mod:`gpu_kmeans.seeding`. An array, a sparse one
+        or a data frame has shape (n_clusters, n_features). A callable is called with the rows,
+        ``n_clusters`` and ``random_state`` (a ``numpy.random.RandomState``) at each start, and
+        returns such an array.
     n_init : int or "auto", default "auto"
         Independent starts, of which the one with the lowest inertia is kept. "auto" is 10 for
         ``init="random"`` or a callable, and 1 otherwise.
@@ -146,11 +142,14 @@ class KMeans(Estimator):
     backend_: str
     backend_reason_: str
 
+    _estimator_type = "clusterer"
+    """What older libraries around scikit-learn ask for in place of tags."""
+
     def __init__(
         self,
         n_clusters: int = 8,
         *,
-        init: Literal["sketch", "k-means++", "random"] | Any = "sketch",
+        init: Literal["auto", "sketch", "k-means++", "random"] | Any = "auto",
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
@@ -191,31 +190,24 @@ class KMeans(Estimator):
         plan = self._plan(n, n_features)
         if callable(plan.init):
             plan = replace(plan, init=partial(self._called_init, checked, plan))
-        narrator = Narrator(self.callback) if self.verbose else None
-        listener = self.callback if narrator is None else narrator
+        narrator = Narrator(plan.callback) if self.verbose else None
+        if narrator is not None:
+            plan = replace(plan, callback=narrator)
         weight = check_weight(sample_weight, n)
         backend, reason = choose(self.backend)
         rows = backend.matrix(checked)  # on the device once and for all
-        prepared = prepare(backend, rows, weight)
-        best: _Run | None = None
-        for _ in range(plan.starts):
-            run = _Run(prepared, listener)
-            run.settle(backend, plan)
-            if best is None or run.inertia < best.inertia:
-                best = run
-            if run.stopped:
-                break
-        assert best is not None
+        result = self._best_of(backend, rows, plan, scale_rows(backend, rows, weight))
+        if result.run.is_drowned and result.inertia > 0 and not result.run.stopped:
+            del result
+            wide = scale_rows(backend, rows, weight, wide=True)
+            result = self._best_of(backend, rows, plan, wide)
+        best = result.run
         if narrator is not None:
             narrator.end(best.history, plan.max_iter, plan.tol)
-        # In the rows' own place again; the labels are those that `predict` gives from here.
-        centers = prepared.back(best.centers).astype(rows.dtype, copy=False)
-        labels = nearest(backend, rows, centers)
-        squared = squared_distances(backend, rows, centers, labels)
-        _warn_if_fewer(labels, plan.k)
-        self.cluster_centers_ = centers
-        self.labels_ = labels
-        self.inertia_ = float(squared.sum() if weight is None else squared @ weight)
+        _warn_if_fewer(result.labels, plan.k)
+        self.cluster_centers_ = result.centers
+        self.labels_ = result.labels
+        self.inertia_ = result.inertia
         self.n_iter_ = best.n_iter
         self.history_ = best.history
         self.n_features_in_ = n_features
@@ -228,6 +220,23 @@ class KMeans(Estimator):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         return self
+
+    def _best_of(self, backend: Backend, rows: Matrix, plan: _Plan, scaled: ScaledRows) -> _Result:
+        """Run all starts and keep the best, in the rows' own units again."""
+        best: _Run | None = None
+        for _ in range(plan.starts):
+            run = _Run(scaled, plan.callback)
+            run.settle(backend, plan)
+            if best is None or run.inertia < best.inertia:
+                best = run
+            if run.stopped or run.is_drowned:
+                break
+        assert best is not None
+        best_inertia = max(best.inertia, 0.0)
+        centers = scaled.from_scaled(best.centers, best.weight, best_inertia, rows.dtype)
+        labels = nearest(backend, rows, centers)  # as `predict` gives them
+        squared = squared_distances(backend, rows, centers, labels) * scaled.scale**2
+        return _Result(best, centers, labels, scaled.rows.weighted(squared))
 
     def _plan(self, n: int, n_features: int) -> _Plan:
         """Check all arguments against each other and the rows' shape."""
@@ -265,6 +274,7 @@ class KMeans(Estimator):
             tol=check_number("tol", self.tol, 0.0),
             rng=generator(self.random_state),
             moves=self.algorithm == "hartigan",
+            callback=self.callback,
         )
 
     def _starts(self, init: Any) -> int:
@@ -352,7 +362,8 @@ class KMeans(Estimator):
         self._require_fitted()
         fitted = getattr(self, "feature_names_in_", None)
         check_input_features(input_features, fitted, self.n_features_in_)
-        return np.array([f"kmeans{i}" for i in range(self._n_features_out)], dtype=object)
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}{i}" for i in range(self._n_features_out)], dtype=object)
 
     def _fitted_backend(self) -> Backend:
         """Return the backend that fitted: nothing switches after the fit."""
@@ -363,7 +374,7 @@ class KMeans(Estimator):
         """Return the rows and the centers, in one dtype, held to each other and to the fit."""
         self._require_fitted()
         fitted = getattr(self, "feature_names_in_", None)
-        host = check_new_rows(X, self.n_features_in_, fitted, "KMeans")
+        host = check_new_rows(X, self.n_features_in_, fitted, type(self).__name__)
         made = self._n_features_out, self.n_features_in_
         return host, check_centers(self.cluster_centers_, *made, host.dtype)
 
@@ -378,6 +389,20 @@ class KMeans(Estimator):
 
 
 @dataclass(frozen=True, slots=True)
+class _Result:
+    """The best start, its centroids and labels in the rows' own units, and its inertia."""
+
+    run: _Run
+    centers: NDArray[Any]
+    labels: NDArray[np.int32]
+    scaled_inertia: float
+
+    @property
+    def inertia(self) -> float:
+        return self.run.scaled.inertia(self.scaled_inertia)
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """The arguments of a fit, checked."""
 
@@ -388,6 +413,7 @@ class _Plan:
     tol: float
     rng: np.random.Generator
     moves: bool
+    callback: Callback | None
 
     def start(self) -> str | NDArray[Any]:
         """Name the way to the first centroids, or give them."""
@@ -397,17 +423,19 @@ class _Plan:
 class _Run:
     """One start, brought to rest; keeps the history and asks the callback."""
 
-    def __init__(self, prepared: Prepared, callback: Callback | None) -> None:
-        self.prepared = prepared
+    def __init__(self, scaled: ScaledRows, callback: Callback | None) -> None:
+        self.scaled = scaled
         self.callback = callback
         self.history: list[Progress] = []
         self.n_iter = 0
         self.stopped = False
+        self.is_drowned = False
+        """Whether the rows' precision was too low for what was found, see :mod:`.scaling`."""
 
     def report(self, stage: Any, inertia: float, moved: int, iterations: int = 1) -> bool:
         if stage != "sketch":
             self.n_iter += iterations
-        given = self.prepared.inertia(max(inertia, 0.0))
+        given = self.scaled.inertia(max(inertia, 0.0))
         self.history.append(Progress(stage, self.n_iter, given, moved))
         if self.callback is not None and self.callback(self.history[-1]):
             self.stopped = True
@@ -415,28 +443,35 @@ class _Run:
 
     def settle(self, backend: Backend, plan: _Plan) -> None:
         """Start, settle, and move single rows until nothing is left to gain."""
-        rows = self.prepared.rows
-        start = plan.start()
-        init = start if isinstance(start, str) else self.prepared.into(start)
+        rows, start = self.scaled.rows, plan.start()
+        if isinstance(start, str):
+            init: Any = seeding.chosen(start, rows, plan.moves)
+        else:
+            init = self.scaled.to_scaled(start)
         clusters = seeding.start(backend, rows, plan.k, init, plan.rng, self.report)
-        if not self.stopped:
-            clusters = self._settle_from(backend, plan, clusters)
+        if self.stopped:
+            self.inertia = rows.total - clusters.explained()
+        else:
+            settled = self._settle_from(backend, plan, clusters)
+            clusters = settled.clusters
+            self.inertia = rows.inertia(clusters, settled.labels)
+            self.is_drowned = is_drowned(self.scaled, self.inertia)
         self.centers = backend.centroids(clusters)
-        self.inertia = rows.weighted(rows.squared_norms) - clusters.explained()
+        self.weight = clusters.weight
 
-    def _settle_from(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Clusters:
-        rows, report = self.prepared.rows, self.report
+    def _settle_from(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Settled:
+        rows, report = self.scaled.rows, self.report
         if not plan.moves:
-            tol = plan.tol * self.prepared.mean_variance
-            return lloyd(
-                backend, rows, clusters, max_iter=plan.max_iter, tol=tol, report=report
-            ).clusters
-        if hasattr(rows.matrix, "indptr"):
+            tol = plan.tol * self.scaled.mean_variance
+            return lloyd(backend, rows, clusters, max_iter=plan.max_iter, tol=tol, report=report)
+        if is_sparse(rows.matrix) or rows.wide:  # the library's k-means has single precision
             few = min(SETTLING, plan.max_iter)
             done = lloyd(backend, rows, clusters, max_iter=few, tol=0, report=report)
         else:
             done = self._settle_by_library(backend, plan, clusters)
         left = plan.max_iter - done.n_iter
+        if is_drowned(self.scaled, rows.inertia(done.clusters, done.labels)):
+            return done
         if left and not done.stopped and isinstance(plan.init, str):
             labels = done.labels
             del done  # and its sums, which are as wide as the next stage's own
@@ -446,16 +481,16 @@ class _Run:
             left -= done.n_iter
         if left > 0 and not done.stopped:
             done = hartigan(backend, rows, done.labels, plan.k, max_iter=left, report=report)
-        return done.clusters
+        return done
 
     def _settle_by_library(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Settled:
         """The library's k-means, which says nothing between its iterations."""
-        rows = self.prepared.rows
+        rows = self.scaled.rows
         few = min(LIBRARY_ITERATIONS, plan.max_iter)
         init = backend.centroids(clusters)
         labels, _ = library_kmeans(backend, rows.matrix, init, few, rows.weight)
         means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
-        inertia = rows.weighted(rows.squared_norms) - means.explained()
+        inertia = rows.inertia(means, labels)
         stopped = self.report("lloyd", inertia, len(labels), iterations=few)
         return Settled(labels, means, few, stopped)
 

@@ -160,7 +160,9 @@ def _depth(value: Any) -> int:
 
 def _kind(value: Any) -> str:
     kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
-    return "null" if value is None else kinds.get(type(value), "a number")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number"
+    return "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
 
 
 def _not_json(cell: str, error: orjson.JSONDecodeError) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,20 +28,43 @@ Report = Callable[[str, float, int], bool]
 """Told the stage, the inertia of the labels and the number of rows that moved; true means stop."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rows:
     """The rows of a fit and what every stage needs of them.
 
-    ``weight`` is None when every row counts once.
+    ``weight`` is None when every row counts once. ``wide`` rows have squared norms beside which
+    squared distances may be too small for the difference of their sums: what a cluster holds is
+    then reckoned cluster by cluster.
     """
 
     matrix: Matrix
     squared_norms: NDArray[np.float64]
     weight: NDArray[np.float64] | None
+    wide: bool = False
+
+    @cached_property
+    def total(self) -> float:
+        """Weighted sum of the squared norms."""
+        return self.weighted(self.squared_norms)
 
     def weighted(self, values: NDArray[np.float64]) -> float:
         """Sum of a value for each row, each times its weight."""
         return float(values.sum() if self.weight is None else values @ self.weight)
+
+    def inertia(self, clusters: Clusters, labels: NDArray[np.int32]) -> float:
+        """Sum of squared distances of the rows to the means of their clusters."""
+        if not self.wide:
+            return self.total - clusters.explained()
+        return float(self.cluster_inertia(clusters, labels).sum())
+
+    def cluster_inertia(self, clusters: Clusters, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Share of each cluster, shape (k,); exactly 0 where it has one row, or none."""
+        k = len(clusters.weight)
+        norms = self.squared_norms
+        norms = norms if self.weight is None else norms * self.weight
+        held = np.bincount(labels, norms, k).astype(np.float64, copy=False)
+        several = (np.bincount(labels, minlength=k) > 1) & (clusters.weight > 0)
+        return np.where(several, np.maximum(held - clusters.spreads(), 0), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +105,13 @@ def lloyd(
         Labels of the last assignment, and the means of these labels.
     """
     means = _Means(backend, rows, clusters)
-    norms = rows.weighted(rows.squared_norms)
     found: Assignment | None = None
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
         before, found = found, means.nearest(found)
         labels = found.nearest
         moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
         shift = means.update(found, shifted=tol > 0) if moved else 0.0
-        stopped = report("lloyd", norms - means.clusters.explained(), int(moved))
+        stopped = report("lloyd", rows.inertia(means.clusters, labels), int(moved))
         if stopped or shift <= tol:
             break
     return Settled(labels, means.clusters, n_iter, stopped)
@@ -185,7 +208,11 @@ class _Means:
         )
         relocated = relocate_empty(self.backend, rows, self.clusters, found)
         self._labels = None if relocated else labels
-        return self.backend.centroid_shift(old, self.clusters) if shifted else np.inf
+        if not shifted:
+            return np.inf
+        # A cluster that has lost all its rows, and got none in their place, is nowhere to shift to.
+        there = replace(old, weight=np.where(self.clusters.weight > 0, old.weight, 0.0))
+        return self.backend.centroid_shift(there, self.clusters)
 
 
 def library_kmeans(
@@ -206,7 +233,7 @@ def library_kmeans(
     rows = Rows(matrix, backend.squared_norms(matrix), weight)
     start = backend.clusters_from(init, matrix.dtype)
     done = lloyd(backend, rows, start, max_iter=max_iter, tol=0, report=lambda *_: False)
-    return done.labels, rows.weighted(rows.squared_norms) - done.clusters.explained()
+    return done.labels, rows.inertia(done.clusters, done.labels)
 
 
 def relocate_empty(backend: Backend, rows: Rows, clusters: Clusters, found: Assignment) -> bool:

@@ -7,6 +7,7 @@ safetensors, but no pandas, SciPy or FAISS.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -22,7 +23,28 @@ if TYPE_CHECKING:
 
     from gpu_kmeans.text import TfidfVectorizer
 
-__all__ = ["SCHEMA_VERSION", "Model", "ModelInfo", "Postings"]
+__all__ = [
+    "NO_KNOWN_TERM",
+    "NO_TEXT",
+    "SCHEMA_VERSION",
+    "SET_APART",
+    "UNCLUSTERED",
+    "Model",
+    "ModelInfo",
+    "Postings",
+]
+
+UNCLUSTERED = -1
+"""Label of an item that is in no cluster, for one of the three reasons below.
+
+Such an item counts as an item of the model. It is in no cluster's size, mean, inertia, share or
+silhouette, on no map, and among no cluster's candidates; searches of the whole catalogue and
+similar items may show it. Nothing but :attr:`Model.clustered` compares labels with this one.
+"""
+
+NO_TEXT, NO_KNOWN_TERM, SET_APART = "no_text", "no_known_term", "set_apart"
+"""Reasons to be in no cluster: the text is empty; no term of it is in the vocabulary; it has such
+terms, and whoever made the labels set it apart."""
 
 SCHEMA_VERSION = 1
 """Raised by one when a model directory changes so that older versions cannot read it."""
@@ -148,7 +170,7 @@ class Model:
     postings : Postings
         TF-IDF rows of the items.
     labels : ndarray of shape (n,), int32
-        Cluster of each item; -1 for an item without a known term.
+        Cluster of each item; ``UNCLUSTERED`` (-1) for an item in none.
     centroids : ndarray of shape (k, n_terms), float32
     info : ModelInfo
     """
@@ -168,13 +190,43 @@ class Model:
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
         """Items of each cluster, shape (k,)."""
-        return np.bincount(self.labels[self.labels >= 0], minlength=self.n_clusters)
+        return np.bincount(self.labels[self.clustered], minlength=self.n_clusters)
+
+    @cached_property
+    def clustered(self) -> NDArray[np.bool_]:
+        """Whether each item is in a cluster, shape (n,)."""
+        clustered: NDArray[np.bool_] = self.labels != UNCLUSTERED
+        return clustered
+
+    @property
+    def n_clustered(self) -> int:
+        """Number of items that are in a cluster."""
+        return int(self.clustered.sum())
+
+    def why_unclustered(self, row: int) -> str | None:
+        """Return the reason why an item is in no cluster; None for one that is in a cluster."""
+        if self.clustered[row]:
+            return None
+        if self._has_terms[row]:
+            return SET_APART
+        return NO_KNOWN_TERM if self.items["text"][row].as_py() else NO_TEXT
+
+    def unclustered(self) -> dict[str, int]:
+        """Return the number of items in no cluster by reason, for the reasons that occur."""
+        reasons = [self.why_unclustered(row) for row in np.flatnonzero(~self.clustered).tolist()]
+        return dict(Counter(reason for reason in reasons if reason is not None))
+
+    @cached_property
+    def _has_terms(self) -> NDArray[np.bool_]:
+        has_terms = np.zeros(self.postings.n_rows, dtype=np.bool_)
+        has_terms[self.postings.rows] = True
+        return has_terms
 
     def metrics(self) -> dict[str, int | float]:
         """Return the numbers that describe the fit at a glance."""
         return {
             "n_items": len(self.labels),
-            "n_clustered": int((self.labels >= 0).sum()),
+            "n_clustered": self.n_clustered,
             "n_terms": int(self.centroids.shape[1]),
             "nnz": len(self.postings.rows),
             "n_clusters": self.n_clusters,

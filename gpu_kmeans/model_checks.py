@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.model import UNCLUSTERED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,9 +137,10 @@ def flaw_in_arrays(arrays: Mapping[str, NDArray[Any]], n_items: int) -> str | No
             return f"{name} has {len(arrays[name])} entries instead of {size}"
     if not (n_items and n_clusters and n_terms):
         return "it has no items, no clusters or no terms"
-    if labels.min() < -1 or labels.max() >= n_clusters:
-        return f"a label lies outside -1..{n_clusters - 1}"
-    if labels.max() < 0:
+    clustered = labels[labels != UNCLUSTERED]
+    if len(clustered) and (clustered.min() < 0 or clustered.max() >= n_clusters):
+        return f"a label is neither {UNCLUSTERED} nor in 0..{n_clusters - 1}"
+    if not len(clustered):
         return "no item is in a cluster"
     if len(rows) and (rows.min() < 0 or rows.max() >= n_items):
         return f"a posting's row lies outside 0..{n_items - 1}"
@@ -186,6 +188,10 @@ def flaw_in_items(items: pa.Table) -> str | None:
         return f"the columns of its items are {', '.join(names)}"
     for name in names:
         column = items[name]
+        try:
+            column.validate(full=True)
+        except ValueError as error:  # Arrow's ArrowInvalid is one
+            return f"its items have a {name} that cannot be read ({error})"
         if str(column.type) not in _ITEM_KINDS[name]:
             return f"its items have {name} as {column.type}"
         if name in ("id", "text", *_NUMBERS) and column.null_count:

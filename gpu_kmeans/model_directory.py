@@ -45,6 +45,7 @@ from gpu_kmeans.model_checks import (
     flaw_in_items,
     vectorizer_params,
 )
+from gpu_kmeans.paths import check_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +66,7 @@ _AModel = TypeVar("_AModel", bound=Model)
 
 def save_model(model: Model, path: str | PathLike[str], overwrite: bool) -> None:
     """Write a model directory; the promises and the errors are those of :meth:`Model.save`."""
-    target = Path(path)
+    target = check_path("path", path)
     try:
         _check_target(target, overwrite)
         contents = _encode(model)
@@ -227,7 +228,7 @@ def _flush_folder(folder: Path) -> None:
 
 def load_model(kind: type[_AModel], path: str | PathLike[str]) -> _AModel:
     """Read a model directory as a ``kind``; the errors are those of :meth:`Model.load`."""
-    folder = Path(path)
+    folder = check_path("path", path)
     names = _list_folder(folder)
     if _MANIFEST not in names:
         _corrupt(folder, f"{_MANIFEST} is missing")

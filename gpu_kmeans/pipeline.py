@@ -17,16 +17,13 @@ from gpu_kmeans.backend import BackendSpec, choose
 from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
 from gpu_kmeans.doctor import versions
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam
-from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
-from gpu_kmeans.model import Model, ModelInfo, Postings
+from gpu_kmeans.kmeans import ALGORITHMS, FewerClustersWarning, KMeans
+from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings
 from gpu_kmeans.protocol import Callback
 from gpu_kmeans.text import TfidfVectorizer
 from gpu_kmeans.validation import check_integer
 
-__all__ = ["UNCLUSTERED", "fit"]
-
-UNCLUSTERED = -1
-"""Label of a row without a known term: it is in no cluster and in no cluster's statistics."""
+__all__ = ["fit"]
 
 
 def fit(
@@ -37,6 +34,7 @@ def fit(
     seed: int = 42,
     backend: BackendSpec = "auto",
     columns: Mapping[str, Any] | None = None,
+    encoding: str | None = None,
     stop_words: Any = "english",
     ngram_range: tuple[int, int] = (1, 1),
     min_df: int | float = 1,
@@ -62,6 +60,8 @@ def fit(
         ``"auto"`` takes the GPU when it can run; which one it was, and why, is kept.
     columns : mapping, optional
         Column arguments of ``load_catalogue``, such as ``{"text": "plot"}``.
+    encoding : str, optional
+        Encoding of CSV files; see :func:`gpu_kmeans.catalogue.load_catalogue`.
     stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf
         See :class:`gpu_kmeans.text.TfidfVectorizer`.
     algorithm, max_iter
@@ -86,10 +86,15 @@ def fit(
     check_integer("n_clusters", n_clusters, 1)
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
+    columns = _check_columns(columns)
+    _check_algorithm(algorithm)
+    for name, told in (("callback", callback), ("on_stage", on_stage)):
+        if told is not None and not callable(told):
+            raise InvalidParam(f"{name} must be a function, got {type(told).__name__}")
     stages = _Stages(on_stage)
     stages.begin("read")
     device, reason = choose(backend)
-    catalogue = load_catalogue(movies, credits, backend=device, **(columns or {}))
+    catalogue = load_catalogue(movies, credits, encoding=encoding, backend=device, **columns)
 
     stages.begin("vectorise")
     vectorizer = TfidfVectorizer(
@@ -104,7 +109,7 @@ def fit(
     try:
         rows = vectorizer.fit_transform(catalogue.texts)
     except EmptyVocabulary as problem:
-        column = (columns or {}).get("text", DEFAULTS["text"])
+        column = columns.get("text", DEFAULTS["text"])
         raise EmptyVocabulary(f"{Path(movies).name}, column {column!r}: {problem}") from problem
     host_rows = device.to_host(rows)
     known = np.diff(host_rows.indptr) > 0
@@ -135,7 +140,7 @@ def fit(
             "n_clusters": n_clusters,
             "algorithm": algorithm,
             "max_iter": max_iter,
-            "columns": dict(columns or {}),
+            "columns": columns,
         },
         versions=versions(),
         catalogue=catalogue.report.to_dict(),
@@ -154,6 +159,29 @@ def fit(
         centroids=np.asarray(kmeans.cluster_centers_, dtype=np.float32),
         info=info,
     )
+
+
+def _check_columns(columns: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the column arguments of ``load_catalogue``, each of a name that it has."""
+    if columns is None:
+        return {}
+    roles = ", ".join(DEFAULTS)
+    if not isinstance(columns, Mapping):
+        raise InvalidParam(
+            f"columns must map roles ({roles}) to names of columns, such as "
+            f"{{'text': 'plot'}}, got {columns!r:.60}"
+        )
+    unknown = [role for role in columns if role not in DEFAULTS]
+    if unknown:
+        raise InvalidParam(f"columns has no role {unknown[0]!r:.60}; the roles are {roles}")
+    return dict(columns)
+
+
+def _check_algorithm(algorithm: object) -> None:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise InvalidParam(
+            f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r:.60}"
+        )
 
 
 def _check_enough_rows(n_clusters: int, known: NDArray[np.bool_]) -> None:

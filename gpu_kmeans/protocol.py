@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.errors import InvalidParam
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -62,6 +64,18 @@ class TokenRules:
     stop_words: frozenset[str] = frozenset()
     ngram_range: tuple[int, int] = (1, 1)
     min_length: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what kernels could not read."""
+        numbers: tuple[Any, ...] = (*self.ngram_range, self.min_length)
+        valid = len(numbers) == 3 and all(isinstance(n, int) and 0 < n < 2**31 for n in numbers)
+        if not valid or numbers[0] > numbers[1]:
+            raise InvalidParam(
+                f"token rules need an ngram_range of two rising integers from 1 and a min_length "
+                f"from 1, got {self.ngram_range!r:.60} and {self.min_length!r:.60}"
+            )
+        if not all(isinstance(word, str) for word in self.stop_words):
+            raise InvalidParam("stop words must be text alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +181,11 @@ class Clusters:
         """
         return np.where(self.weight > 0, np.arange(len(self.weight)), np.argmax(self.weight))
 
+    def spreads(self) -> NDArray[np.float64]:
+        """``|sum|^2 / weight`` of each cluster, shape (k,), and 0 of an empty one."""
+        out = np.zeros(len(self.weight))
+        return np.divide(self.squared_norms, self.weight, out=out, where=self.weight > 0)
+
     def explained(self) -> float:
         """The part of the squared norms that the clusters explain: sum of ``|sum|^2 / weight``.
 
@@ -243,10 +262,17 @@ class Backend(Protocol):
 
     # -- tables ---------------------------------------------------------------------
 
-    def read_table(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
+    def read_table(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        optional: Sequence[str],
+        encoding: str | None = None,
+    ) -> Frame:
         """Read CSV or Parquet strictly; keep ``columns`` and those of ``optional`` present.
 
-        CSV columns come as text, exactly as written. Rows keep the file's order.
+        CSV columns come as text, exactly as written; a CSV is in ``encoding``, or in UTF-8.
+        Rows keep the file's order.
         Raises the errors of :class:`~gpu_kmeans.errors.InputError` that concern files.
         """
         ...
@@ -274,13 +300,23 @@ class Backend(Protocol):
 
         Terms come in code-point order; with ``vocabulary`` given, columns follow it and
         other terms are dropped. Column indices are sorted in each row.
+
+        Raises
+        ------
+        InputError
+            A text is missing or not a ``str``; its position is named, counted from 0.
+        InvalidParam
+            A term of the vocabulary is not a ``str``, or stands twice.
         """
         ...
 
     def weigh_terms(
         self, counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
     ) -> Matrix:
-        """Turn counts into TF-IDF rows: CSR float32, computed in float64."""
+        """Turn counts into TF-IDF rows: CSR float32, computed in float64.
+
+        Raises the errors of :func:`gpu_kmeans.weighting.check_counts`, on whatever is given.
+        """
         ...
 
     # -- rows -----------------------------------------------------------------------

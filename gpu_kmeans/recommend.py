@@ -4,24 +4,24 @@ A query is turned into TF-IDF weights exactly as the texts were. The cluster who
 is nearest (Euclidean, as k-means assigns) supplies the candidates, and one formula ranks
 them, with weights that depend on the ranking::
 
-    score = relevance_weight * relevance + popularity_weight * popularity
+    score = relevance_weight * relevance + fame_weight * fame
 
-``relevance`` is the cosine of query and item. ``popularity`` is a prior: the share of the
-whole catalogue that is less popular, counting half of those that are just as popular. A
-percentile, because raw popularity is heavy-tailed and of any unit: the most popular item
-may have fifty times the median's, and would drown every cosine.
+``relevance`` is the cosine of query and item. ``fame`` is a prior: the share of the whole
+catalogue that is less popular, counting half of those that are just as popular. A percentile
+of ``popularity``, the number that the catalogue has, because that is heavy-tailed and of any
+unit: the most popular item may have fifty times the median's, and would drown every cosine.
 
 ============== =========================== ====================== =========================
-ranking        relevance_weight            popularity_weight
+ranking        relevance_weight            fame_weight
 ============== =========================== ====================== =========================
 ``relevance``  1                           0
 ``popularity`` 0                           1                      (the order of popularity)
-``blend``      ``(1 - w) / best cosine``   ``w``                  w = POPULARITY_WEIGHT
+``blend``      ``(1 - w) / best cosine``   ``w``                  w = FAME_WEIGHT
 ============== =========================== ====================== =========================
 
 The blend divides by the best cosine among the candidates, because a query of two words has
 cosines of 0.1 to 0.6 with the texts that suit it best, while percentiles fill all of 0 to 1:
-undivided, popularity would decide. An item without any term of the query has popularity
+undivided, fame would decide. An item without any term of the query has fame
 weight 0 in the blend as long as another candidate has one, so that fame alone never lifts it
 over a match. Ties go to the more popular item, then to the earlier row.
 """
@@ -39,10 +39,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
-from gpu_kmeans.model import Model
+from gpu_kmeans.model import UNCLUSTERED, Model
+from gpu_kmeans.texts import check_texts
 
 __all__ = [
-    "POPULARITY_WEIGHT",
+    "FAME_WEIGHT",
     "RANKS",
     "ClusterView",
     "Rank",
@@ -53,8 +54,8 @@ __all__ = [
     "top_terms",
 ]
 
-POPULARITY_WEIGHT = 0.25
-"""Share of popularity in the blend.
+FAME_WEIGHT = 0.25
+"""Weight of fame in the blend, where relevance has the rest of 1.
 
 The best known item overtakes an unknown one only if its cosine falls short by less than a
 third (0.25 / 0.75) of the best candidate's: fame decides between matches of the same kind.
@@ -89,8 +90,8 @@ class RankedItem:
         As in the catalogue; None where it has no such column.
     score : float
     parts : dict
-        ``relevance``, ``popularity`` (the prior) and their two weights; ``score`` is the sum
-        of the two products.
+        ``relevance``, ``fame`` and their two weights, ``relevance_weight`` and
+        ``fame_weight``; ``score`` is the sum of the two products.
     label : int
         Cluster of the item.
     """
@@ -142,9 +143,9 @@ class Scored(NamedTuple):
     places: NDArray[np.intp]
     scores: NDArray[np.float64]
     relevance: NDArray[np.float64]
-    popularity: NDArray[np.float64]
+    fame: NDArray[np.float64]
     relevance_weight: float
-    popularity_weights: NDArray[np.float64]
+    fame_weights: NDArray[np.float64]
 
 
 class Recommender:
@@ -159,11 +160,16 @@ class Recommender:
     """
 
     def __init__(self, model: Model) -> None:
+        if not isinstance(model, Model):
+            raise InvalidParam(
+                f"model must be a Model, got {type(model).__name__}: fit one, or read one with "
+                "Model.load"
+            )
         self.model = model
         self._terms = model.vectorizer.get_feature_names_out()
-        prior = _prior(model)
-        self._row_of_place = np.argsort(-prior, kind="stable")
-        self._prior = prior[self._row_of_place]
+        fame = _fame(model)
+        self._row_of_place = np.argsort(-fame, kind="stable")
+        self._fame = fame[self._row_of_place]
         place_of_row = np.empty_like(self._row_of_place)
         place_of_row[self._row_of_place] = np.arange(len(place_of_row))
         self._postings = place_of_row[model.postings.rows]
@@ -255,10 +261,14 @@ class Recommender:
 
         Raises
         ------
+        InvalidParam
+            ``texts`` is a single text, or no sequence of them.
         InvalidQuery
             One of them is not a text, or has more than 10,000 characters.
         """
-        labels = np.full(len(texts), -1, np.int32)
+        check_texts(texts)
+        texts = list(texts)
+        labels = np.full(len(texts), UNCLUSTERED, np.int32)
         distances = np.full(len(texts), np.nan)
         for at, text in enumerate(texts):
             _check_query(text)
@@ -320,29 +330,30 @@ class Recommender:
     ) -> Scored:
         """Return the best ``limit`` of the candidates (rising places) under one ranking."""
         cosine = relevance[candidates]
-        prior = self._prior[candidates]
-        relevance_weight, popularity_weight = 1.0, np.zeros(len(candidates))
+        fame = self._fame[candidates]
+        relevance_weight, fame_weight = 1.0, np.zeros(len(candidates))
         if rank == "popularity":
-            relevance_weight, popularity_weight[:] = 0.0, 1.0
+            relevance_weight, fame_weight[:] = 0.0, 1.0
         elif rank == "blend":
             best = float(cosine.max(initial=0.0))
-            relevance_weight = (1 - POPULARITY_WEIGHT) / best if best else 1 - POPULARITY_WEIGHT
-            popularity_weight[(cosine > 0) | (best == 0)] = POPULARITY_WEIGHT
-        scores = relevance_weight * cosine + popularity_weight * prior
+            relevance_weight = (1 - FAME_WEIGHT) / best if best else 1 - FAME_WEIGHT
+            fame_weight[(cosine > 0) | (best == 0)] = FAME_WEIGHT
+        scores = relevance_weight * cosine + fame_weight * fame
         top = _first(scores, limit)
         return Scored(
             candidates[top],
             scores[top],
             cosine[top],
-            prior[top],
+            fame[top],
             relevance_weight,
-            popularity_weight[top],
+            fame_weight[top],
         )
 
     def row_of(self, item: int | str) -> int:
         """Return the row of the item of this id, or raise ``UnknownItem``."""
-        row = self._row_of_id.get(item)
-        if row is None or isinstance(item, bool):
+        known = isinstance(item, str | Integral) and not isinstance(item, bool | np.bool_)
+        row = self._row_of_id.get(item) if known else None
+        if row is None:
             raise UnknownItem(f"no item of the model has the id {item!r:.80}")
         return row
 
@@ -402,9 +413,9 @@ class Recommender:
                 score=float(scored.scores[at]),
                 parts={
                     "relevance": float(scored.relevance[at]),
-                    "popularity": float(scored.popularity[at]),
+                    "fame": float(scored.fame[at]),
                     "relevance_weight": scored.relevance_weight,
-                    "popularity_weight": float(scored.popularity_weights[at]),
+                    "fame_weight": float(scored.fame_weights[at]),
                 },
                 label=int(self.model.labels[row]),
             )
@@ -416,7 +427,7 @@ class Recommender:
         if rank != "popularity" and not scored.relevance.any():
             said.append("no candidate has a term of the query")
         if rank != "relevance" and "popularity" not in self.model.items.column_names:
-            said.append("the catalogue has no popularity, which counts as 0 for all items")
+            said.append("the catalogue has no popularity: fame counts as 0 for all items")
         return "; ".join(said) or None
 
 
@@ -440,11 +451,21 @@ def top_terms(
     terms : sequence of n_terms str
     count : int
         At most so many; terms of weight 0 are left out.
+
+    Raises
+    ------
+    InvalidParam
+        ``terms`` is a single text, or there are not as many as columns.
     """
+    if isinstance(terms, str | bytes) or len(terms) != centroids.shape[1]:
+        raise InvalidParam(
+            f"terms must be a sequence of {centroids.shape[1]} texts, one for each column of the "
+            f"centroids, got {type(terms).__name__} of length {len(terms)}"
+        )
     return [[str(terms[at]) for at in _first(row, count) if row[at] > 0] for row in centroids]
 
 
-def check_rank(rank: str) -> None:
+def check_rank(rank: object) -> None:
     """Raise ``InvalidParam`` unless ``rank`` is one of the three."""
     if rank not in RANKS:
         raise InvalidParam(f"rank must be one of {', '.join(RANKS)}, got {rank!r}")
@@ -460,7 +481,7 @@ def _first(scores: NDArray[np.floating[Any]], count: int) -> NDArray[np.intp]:
     return np.concatenate([ranked, np.flatnonzero(scores == 0)[: count - len(ranked)]])
 
 
-def _prior(model: Model) -> NDArray[np.float64]:
+def _fame(model: Model) -> NDArray[np.float64]:
     """Return the share of items less popular than each, counting half of its equals.
 
     float64 of shape (n,); 0 for all where the catalogue has no popularity.

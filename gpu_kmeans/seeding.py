@@ -1,5 +1,8 @@
 """Where the first centroids come from. All draws are made on the host from one seed.
 
+``"auto"``
+    "sketch" where exchanges of clusters and single-row moves follow, "k-means++" before Lloyd's
+    iterations, and of rows that single precision cannot tell apart: see :func:`chosen`.
 ``"sketch"``
     The rows are projected on a few random directions (signs, Achlioptas 2003) and the library's
     own k-means clusters that small dense sketch from drawn rows; its clusters are the start on
@@ -25,11 +28,28 @@ from numpy.typing import NDArray
 from gpu_kmeans.lloyd import Report, Rows, library_kmeans
 from gpu_kmeans.protocol import Backend, Clusters
 
-__all__ = ["INITS", "start"]
+__all__ = ["INITS", "chosen", "start"]
 
-INITS = ("sketch", "k-means++", "random")
+INITS = ("auto", "sketch", "k-means++", "random")
 DIRECTIONS = 32
 SKETCH_ITERATIONS = 10
+
+
+def chosen(init: str, rows: Rows, moves: bool) -> str:
+    """Name of the start that "auto" stands for; others stand for themselves.
+
+    Parameters
+    ----------
+    rows : Rows
+        Scaled for the fit.
+    moves : bool
+        Whether exchanges of clusters and single-row moves follow. These make a start's drawn rows
+        good; Lloyd's iterations alone do not, and end up to thousands of times higher on skewed
+        rows.
+    """
+    if init != "auto":
+        return init
+    return "sketch" if moves and not rows.wide else "k-means++"
 
 
 def start(

@@ -36,12 +36,13 @@ from gpu_kmeans.estimator import Estimator
 from gpu_kmeans.protocol import Matrix, TokenRules
 from gpu_kmeans.text_params import (
     check_document_frequency,
+    check_integer,
     check_ngram_range,
     check_stop_words,
-    check_texts,
     check_vocabulary,
 )
-from gpu_kmeans.validation import check_integer
+from gpu_kmeans.texts import check_texts, shown
+from gpu_kmeans.weighting import check_idf, check_norm
 
 __all__ = ["TfidfVectorizer", "find_terms"]
 
@@ -53,7 +54,7 @@ def find_terms(text: str, rules: TokenRules) -> list[str]:
     shortest, longest = rules.ngram_range
     return [
         " ".join(words[start : start + length])
-        for length in range(shortest, longest + 1)
+        for length in range(shortest, min(longest, len(words)) + 1)
         for start in range(len(words) - length + 1)
     ]
 
@@ -100,7 +101,8 @@ class TfidfVectorizer(Estimator):
     Attributes
     ----------
     vocabulary_ : dict of str to int
-        Column of each term, in the order of columns: code-point order unless fixed.
+        Column of each term, in the order of columns: code-point order unless fixed. Where it is
+        set by hand, any order will do: each term counts in the column that it is given.
     idf_ : ndarray of shape (n_terms,), float64
     """
 
@@ -149,12 +151,7 @@ class TfidfVectorizer(Estimator):
         vectorizer = cls().set_params(**params)
         plan = vectorizer._check_params()
         columns = check_vocabulary(list(terms))
-        values = np.array(idf, dtype=np.float64)
-        if values.shape != (len(columns),):
-            raise InvalidParam(f"idf of shape {values.shape} does not fit {len(columns)} terms")
-        if not (np.isfinite(values) & (values > 0)).all():
-            raise InvalidParam("idf must be positive finite numbers")
-        vectorizer._set_fitted(plan, columns, values)
+        vectorizer._set_fitted(plan, columns, check_idf(idf, len(columns)).copy())
         return vectorizer
 
     def fit(self, texts: Iterable[str], y: object = None) -> Self:
@@ -192,9 +189,8 @@ class TfidfVectorizer(Estimator):
         InvalidParam, InputError
             As in :meth:`fit`.
         """
-        self._require_fitted()
+        terms = self._fitted_terms()
         check_texts(texts)
-        terms = list(self.vocabulary_)
         _, counts = resolve(self.backend).count_terms(texts, self._plan.rules, terms)
         return self._weigh(counts)
 
@@ -212,7 +208,9 @@ class TfidfVectorizer(Estimator):
         """
         self._require_fitted()
         if not isinstance(text, str):
-            raise InvalidQuery(f"a query must be a text, got {text!r:.60} ({type(text).__name__})")
+            raise InvalidQuery(f"a query must be a text, got {shown(text)} ({type(text).__name__})")
+        if not self._is_checked():
+            self._fitted_terms()
         found = map(self.vocabulary_.get, find_terms(text, self._plan.rules))
         counts = sorted(Counter(column for column in found if column is not None).items())
         if not counts:
@@ -234,8 +232,41 @@ class TfidfVectorizer(Estimator):
 
         ``input_features`` is taken, and ignored, for the sake of pipelines.
         """
+        return np.array(self._fitted_terms(), dtype=object)
+
+    def _fitted_terms(self) -> list[str]:
+        """Return the terms in the order of columns; what was set by hand is checked here.
+
+        Raises
+        ------
+        NotFitted
+        InvalidParam
+            ``vocabulary_`` does not give each term a column of its own, or ``idf_`` has not one
+            positive number for each.
+        """
         self._require_fitted()
-        return np.array(list(self.vocabulary_), dtype=object)
+        terms = list(check_vocabulary(self.vocabulary_, "vocabulary_"))
+        check_idf(self.idf_, len(terms), "idf_")
+        self._checked = self.vocabulary_, self.idf_, len(terms)
+        return terms
+
+    def _is_checked(self) -> bool:
+        """Whether the fitted attributes are those that were checked last: queries are quick."""
+        vocabulary, idf, n_terms = self._checked
+        return (
+            vocabulary is self.vocabulary_
+            and idf is self.idf_
+            and len(vocabulary) == n_terms == len(idf)
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import TransformerTags
+
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
 
     def _learn(self, texts: Iterable[str]) -> Matrix:
         """Set the fitted attributes and return the counts of the terms that were kept."""
@@ -270,10 +301,10 @@ class TfidfVectorizer(Estimator):
     ) -> NDArray[np.float64]:
         smooth = float(self.smooth_idf)
         if not smooth and not frequency.all():
+            missing = shown(terms[int(np.argmin(frequency))])
             raise InvalidParam(
-                f"smooth_idf=False gives the term {terms[int(np.argmin(frequency))]!r} an infinite "
-                f"idf, as none of the {n_texts} texts holds it: take it out of the vocabulary, or "
-                "smooth"
+                f"smooth_idf=False gives the term {missing} an infinite idf, as none of the "
+                f"{n_texts} texts holds it: take it out of the vocabulary, or smooth"
             )
         # The order of operations is scikit-learn's, so that the rounding is too.
         idf: NDArray[np.float64] = np.log((n_texts + smooth) / (frequency + smooth)) + 1.0
@@ -284,13 +315,13 @@ class TfidfVectorizer(Estimator):
         low, high = _n_texts(self.min_df, n_texts), _n_texts(self.max_df, n_texts)
         if high < low:
             raise InvalidParam(
-                f"min_df={self.min_df} asks for at least {low:g} of {n_texts} texts and "
-                f"max_df={self.max_df} allows at most {high:g}: no term can be both"
+                f"min_df={shown(self.min_df)} asks for at least {low:g} of {n_texts} texts and "
+                f"max_df={shown(self.max_df)} allows at most {high:g}: no term can be both"
             )
         kept = np.flatnonzero((frequency >= low) & (frequency <= high))
         if not len(kept):
             raise EmptyVocabulary(
-                f"min_df={self.min_df} and max_df={self.max_df} leave none of the "
+                f"min_df={shown(self.min_df)} and max_df={shown(self.max_df)} leave none of the "
                 f"{len(frequency)} terms of {n_texts} texts: widen them"
             )
         return kept
@@ -305,6 +336,7 @@ class TfidfVectorizer(Estimator):
         self._plan = plan
         self.vocabulary_ = vocabulary
         self.idf_ = idf
+        self._checked = vocabulary, idf, len(vocabulary)
 
     def _check_params(self) -> _Plan:
         check_document_frequency("min_df", self.min_df)
@@ -313,9 +345,10 @@ class TfidfVectorizer(Estimator):
             check_integer("max_features", self.max_features, 1)
         for name in ("sublinear_tf", "smooth_idf"):
             if not isinstance(getattr(self, name), bool | np.bool_):
-                raise InvalidParam(f"{name} must be True or False, got {getattr(self, name)!r}")
-        if self.norm not in ("l1", "l2", None):
-            raise InvalidParam(f"norm must be 'l2', 'l1' or None, got {self.norm!r}")
+                raise InvalidParam(
+                    f"{name} must be True or False, got {shown(getattr(self, name))}"
+                )
+        check_norm(self.norm)
         rules = TokenRules(
             stop_words=check_stop_words(self.stop_words),
             ngram_range=check_ngram_range(self.ngram_range),
@@ -334,4 +367,7 @@ def _why_no_terms(n_texts: int, rules: TokenRules) -> str:
 
 
 def _n_texts(bound: Any, n_texts: int) -> Any:
-    return bound if isinstance(bound, Integral) else bound * n_texts
+    if isinstance(bound, Integral):
+        return min(int(bound), n_texts + 1)  # more than all is as good as any number
+    # A float as it is, so that it rounds as scikit-learn's.
+    return bound * n_texts if isinstance(bound, float | np.floating) else float(bound) * n_texts

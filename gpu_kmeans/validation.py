@@ -233,7 +233,8 @@ def check_input_features(given: Any, fitted: Any, width: int) -> None:
 def check_centers(centers: Any, k: int, width: int, dtype: Any) -> NDArray[Any]:
     """Hold fitted centers, which anyone can have changed, to what they were fitted as.
 
-    Returned C-contiguous, in the dtype of the rows that they are to meet.
+    Returned C-contiguous, in the dtype of the rows that they are to meet, or in float64 where they
+    have it: the fit needed it.
 
     Raises
     ------
@@ -251,6 +252,7 @@ def check_centers(centers: Any, k: int, width: int, dtype: Any) -> NDArray[Any]:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(centers.sum(dtype=np.float64)) or np.isfinite(centers).all()
+        dtype = np.result_type(centers.dtype, dtype)
         out = np.ascontiguousarray(centers, dtype)
         if out.dtype != centers.dtype:
             finite = finite and bool(np.isfinite(out).all())

@@ -103,16 +103,36 @@ def test_a_missing_column_is_named_with_those_that_were_found(
     ("header", "said"),
     [
         ("id,title,overview,title", "columns 2 and 4 are both named 'title'"),
-        ("id,title,overview,", "column 4 has no name"),
-        (" ,id,title,overview", "column 1 has no name"),
+        ("overview,id,title,overview", "columns 1 and 4 are both named 'overview'"),
         ("\nid,title,overview", "row 1 is blank"),
     ],
 )
-def test_a_blank_or_repeated_header_is_refused(refusal, tmp_path, header, said):
+def test_a_blank_header_or_a_wanted_name_twice_is_refused(refusal, tmp_path, header, said):
     code, status, message = refusal(tmp_path, f"{header}\n1,A,x,y\n")
     assert (code, status) == ("invalid_header", 422)
     assert "row 1" in message
     assert said in message
+
+
+@pytest.mark.parametrize("end", ["\n", BY_THE_STRICT_READER])
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (",id,title,overview", "0,1,A,x"),
+        ("id,title,overview, ,", "1,A,x,0,0"),
+        ("id,no,title,overview,no", "1,0,A,x,0"),
+        ('id,0,1,0_,title,"",overview', "1,0,0,0,A,0,x"),
+        ("id,title,date,overview,date", "1,A,0,x,0"),
+    ],
+)
+def test_columns_without_a_name_of_their_own_are_ignored_where_nobody_wants_them(
+    table, tmp_path, header, row, end
+):
+    path = tmp_path / "films.csv"
+    path.write_text(f"{header}\n{row}\n{row}{end}")
+    assert table(path, COLUMNS, ["date"]).to_pydict() == {
+        **{"id": ["1"] * 2, "title": ["A"] * 2, "overview": ["x"] * 2}
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gpu_kmeans
@@ -107,7 +108,7 @@ def test_fit_tells_people_what_it_did(capsys: Capture, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     for expected in (
         "240 items in 10 clusters",
-        "243 items, 3 of them without a known term",
+        "243 items, 3 in none",
         f"{choose('auto')[0].name} (",
         "non-zeros",
         "one single cluster has",
@@ -159,8 +160,7 @@ def test_recommend_prints_the_ranked_items_and_the_parts_of_their_scores(
     assert set(item) >= {"id", "title", "popularity", "vote_average", "score", "parts"}
     parts = item["parts"]
     assert item["score"] == pytest.approx(
-        parts["relevance_weight"] * parts["relevance"]
-        + parts["popularity_weight"] * parts["popularity"]
+        parts["relevance_weight"] * parts["relevance"] + parts["fame_weight"] * parts["fame"]
     )
 
 
@@ -402,7 +402,8 @@ def test_a_directory_is_no_catalogue(capsys: Capture, tmp_path: Path) -> None:
 def test_input_errors_keep_their_place(capsys: Capture, tmp_path: Path) -> None:
     films = tmp_path / "films.csv"
     films.write_text("id,overview,popularity\n1,an alien,3\n2,a chef,three\n")
-    message = refused(capsys, "fit", films, "--model", tmp_path / "m")
+    options = ("--popularity", "popularity", "--model", tmp_path / "m")
+    message = refused(capsys, "fit", films, *options)
     assert all(part in message for part in ("films.csv", "row 3", "popularity", "three"))
 
 
@@ -799,3 +800,66 @@ def test_a_termination_is_as_clean_as_an_interrupt(tmp_path: Path) -> None:
     arguments = ["fit", MOVIES, "--model", tmp_path / "m"]
     assert interrupted("os:fsync", *arguments, by="SIGTERM")[0] == 143
     assert remains(tmp_path) == []
+
+
+# -- tables as people have them ---------------------------------------------------------
+
+
+def test_a_file_in_another_encoding_is_read_when_it_is_named(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    films = tmp_path / "films.csv"
+    films.write_bytes(
+        "id,overview\n1,It\u2019s a love story\n2,Caf\u00e9 in Paris\n".encode("cp1252")
+    )
+    model = ("--model", tmp_path / "m", "-k", 2)
+    assert "--encoding windows-1252" in refused(capsys, "fit", films, *model)
+    assert "encoding" in refused(capsys, "fit", films, "--encoding", "latin-99", *model)
+    fitted = result(capsys, "fit", films, "--encoding", "windows-1252", *model)
+    assert "café" in {term for view in fitted["clusters"] for term in view["top_terms"]}
+
+
+def test_what_was_left_out_is_said(capsys: Capture, tmp_path: Path) -> None:
+    films = tmp_path / "films.csv"
+    films.write_text(',overview,genres\n0,two toys,"Animation, Family"\n1,a driver,Thriller\n')
+    code, out, _ = said(capsys, "fit", films, "--model", tmp_path / "m", "-k", 2)
+    assert code == 0
+    text = " ".join(out.split())
+    assert "columns left out: genres; 1 column without a name of their own ignored" in text
+    assert "nobody asked for this column, and it is left out" in text
+    assert "films.csv has no column 'id': rows are numbered from 1" in text
+
+
+def test_numbers_that_are_clustered_as_words_get_a_warning(capsys: Capture, tmp_path: Path) -> None:
+    table = tmp_path / "customers.csv"
+    table.write_text("customer_id,income\n" + "".join(f"{n},{n * 37}.5\n" for n in range(20)))
+    options = ("--id", "customer_id", "--text", "income", "--model", tmp_path / "m", "-k", 2)
+    [warning] = [each for each in result(capsys, "fit", table, *options)["warnings"]]
+    assert "customers.csv, column 'income' holds numbers" in warning
+    assert "--text" in warning
+
+
+def test_a_file_that_is_no_table_is_named_with_what_to_pass_instead(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    with (tmp_path / "rows.csv").open("wb") as file:
+        np.savez(file, rows=np.eye(3))
+    message = refused(capsys, "fit", tmp_path / "rows.csv", "--model", tmp_path / "m")
+    assert "an archive of NumPy arrays (.npz)" in message
+    assert "gpu_kmeans.KMeans" in message
+
+
+def test_the_parts_of_a_score_have_one_name_in_text_and_in_json(
+    capsys: Capture, model: Path
+) -> None:
+    [item] = result(capsys, "recommend", model, "ghost", "--limit", 1)["items"]
+    _, out, _ = said(capsys, "recommend", model, "ghost", "--limit", 1)
+    header = next(line for line in out.splitlines() if "score" in line).split()
+    assert header[:4] == ["score", "relevance", "fame", "popularity"]
+    first = next(line for line in out.splitlines() if line.split()[:1] == ["1"]).split()
+    assert first[1:4] == [
+        f"{item['score']:.3f}",
+        f"{item['parts']['relevance']:.3f}",
+        f"{item['parts']['fame']:.3f}",
+    ]
+    assert first[4] == f"{item['popularity']:.1f}"

@@ -96,6 +96,23 @@ def written(folder: Path, content: bytes, name: str = "films.csv") -> Path:
     return path
 
 
+def test_a_csv_of_another_encoding_comes_to_cudf_as_utf8(gpu, tmp_path):
+    content = "id,title\n1,Amélie\n".encode("utf-16")
+    frame = gpu.module.read_table(written(tmp_path, content), ["title"], [], "utf-16")
+    assert (frame.names, len(frame), frame.source) == (["title"], 1, "cuDF")
+    [(_, options)] = gpu.calls
+    assert options["content"] == "1,Amélie\n".encode()
+
+
+def test_columns_that_nobody_wants_need_no_name_for_cudf(gpu, tmp_path):
+    content = b",title,x,x,0\n0,A,1,2,3\n"
+    gpu.module.read_table(written(tmp_path, content), ["title", "0"], ["x"])
+    [(_, options)] = gpu.calls
+    assert len(set(options["names"])) == 5
+    assert (options["names"][1], options["names"][4]) == ("title", "0")
+    assert options["usecols"] == ["title", "0"]
+
+
 def test_a_regular_csv_is_read_by_cudf_as_text_and_nothing_else(gpu, tmp_path):
     frame = gpu.module.read_table(written(tmp_path, CSV), ["title"], ["id", "date"])
     assert (frame.names, len(frame), frame.source) == (["title", "id"], 2, "cuDF")

@@ -50,6 +50,16 @@ from test_text import (  # noqa: F401 - the contract, on the backend of this mod
     test_what_is_not_a_text_is_refused_with_its_position,
     test_without_idf_and_norm_weights_are_counts,
 )
+from test_text_border import (  # noqa: F401 - likewise
+    BAD_COUNTS,
+    test_a_backend_refuses_a_vocabulary_that_is_none,
+    test_a_range_of_runs_longer_than_any_text_ends,
+    test_a_vocabulary_in_any_order_gives_the_columns_it_names,
+    test_a_vocabulary_that_is_none_is_refused,
+    test_columns_that_change_places_take_their_weights_along,
+    test_idf_that_does_not_fit_is_refused,
+    test_runs_longer_than_any_text_are_none,
+)
 
 from cpu_fallback import text as on_cpu
 from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
@@ -307,7 +317,7 @@ def test_chunks_do_not_show(backend: Any, corpus: list[str], limit: int, on_devi
 def test_a_chunk_holds_whole_texts_up_to_its_limit(verbs: Any) -> None:
     texts = ["aa", "", "bbbb", "c", "dddddd", "e", ""]
     for rows in (texts, Column(texts)):
-        cut = [(len(part), size) for part, size in verbs._chunks(rows, 5)]
+        cut = [(len(part), size) for part, size in verbs._chunks(rows, verbs._sizes(rows), 5)]
         assert cut == [(2, 2), (2, 5), (1, 6), (2, 1)]
 
 
@@ -395,3 +405,9 @@ def test_weights_have_the_bits_of_the_cpu(
     np.testing.assert_array_equal(found.indptr, expected.indptr)
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.data, expected.data)
+
+
+@pytest.mark.parametrize("made", BAD_COUNTS.values(), ids=BAD_COUNTS)
+def test_counts_that_are_none_are_refused(backend: Any, made: Any) -> None:
+    with pytest.raises(InputError, match="counts"):
+        backend.weigh_terms(made(), np.ones(4), False, "l2")

@@ -520,6 +520,11 @@ BAD_ITEMS: dict[str, pa.Table] = {
     "popularity as text": column("popularity", pa.array(["1"] * N)),
     "popularity that is not finite": column("popularity", pa.array([float("nan")] * N)),
     "genres that are numbers": column("genres", pa.array([[1]] * N)),
+    "a title that is not UTF-8": column("title", pa.array([b"\xff"] * N).view(pa.string())),
+    "genres that are not UTF-8": column(
+        "genres",
+        pa.ListArray.from_arrays(range(N + 1), pa.array([b"\xff"] * N).view(pa.string())),
+    ),
 }
 
 

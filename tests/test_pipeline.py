@@ -14,7 +14,8 @@ import gpu_kmeans
 from gpu_kmeans import errors
 from gpu_kmeans.backend import choose
 from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
-from gpu_kmeans.pipeline import UNCLUSTERED, fit
+from gpu_kmeans.model import UNCLUSTERED
+from gpu_kmeans.pipeline import fit
 from gpu_kmeans.protocol import Progress
 
 SPACE = ["alien", "spaceship", "planet", "galaxy", "orbit"]

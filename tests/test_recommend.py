@@ -17,7 +17,7 @@ from toy import ITEMS, KITCHEN, NONE, SPACE, TERMS, WAR, toy_idf, toy_model, toy
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
 from gpu_kmeans.model import Postings
 from gpu_kmeans.recommend import (
-    POPULARITY_WEIGHT,
+    FAME_WEIGHT,
     RANKS,
     Rank,
     Recommendation,
@@ -59,7 +59,7 @@ def expected_scores(words: list[str], rank: Rank, clusters: int) -> dict[int, fl
         return cosine
     if rank == "popularity":
         return prior
-    best, w = max(cosine.values()), POPULARITY_WEIGHT
+    best, w = max(cosine.values()), FAME_WEIGHT
     if best == 0:
         return {id: w * prior[id] for id in cosine}
     return {id: (1 - w) * cosine[id] / best + (w * prior[id] if cosine[id] else 0) for id in cosine}
@@ -82,11 +82,10 @@ def test_items_and_scores_are_those_of_the_written_rule(
         assert item.score == pytest.approx(expected[item.id], abs=1e-6)  # type: ignore[index]
         parts = item.parts
         assert item.score == pytest.approx(
-            parts["relevance_weight"] * parts["relevance"]
-            + parts["popularity_weight"] * parts["popularity"]
+            parts["relevance_weight"] * parts["relevance"] + parts["fame_weight"] * parts["fame"]
         )
         assert 0 <= parts["relevance"] <= 1 + 1e-6
-        assert 0 <= parts["popularity"] <= 1
+        assert 0 <= parts["fame"] <= 1
     assert len(set(ids(found))) == len(found.items)
 
 
@@ -130,7 +129,7 @@ def test_fame_alone_never_beats_a_match() -> None:
     without_a_match = [item.parts["relevance"] == 0 for item in found.items]
     assert without_a_match == [False, False, True, True]
     assert ids(found)[1] == 32  # the least popular of all items, but it has the term
-    assert [item.parts["popularity_weight"] for item in found.items[2:]] == [0, 0]
+    assert [item.parts["fame_weight"] for item in found.items[2:]] == [0, 0]
 
 
 def test_when_nothing_matches_popularity_ranks_and_a_message_says_so() -> None:
@@ -138,7 +137,7 @@ def test_when_nothing_matches_popularity_ranks_and_a_message_says_so() -> None:
     found = Recommender(misled).recommend("alien")
     assert ids(found) == [21, 22, 20, 23]
     assert found.message == "no candidate has a term of the query"
-    assert {item.parts["popularity_weight"] for item in found.items} == {POPULARITY_WEIGHT}
+    assert {item.parts["fame_weight"] for item in found.items} == {FAME_WEIGHT}
 
 
 @pytest.mark.parametrize("rank", RANKS)
@@ -219,7 +218,7 @@ def test_without_popularity_the_answer_says_that_it_counts_for_nothing(rank: Ran
     assert found.message is not None
     assert "no popularity" in found.message
     assert {item.popularity for item in found.items} == {None}
-    assert {item.parts["popularity"] for item in found.items} == {0}
+    assert {item.parts["fame"] for item in found.items} == {0}
     assert ids(found) == ([10, 12, 11, 13] if rank == "blend" else [10, 11, 12, 13])
 
 
@@ -321,7 +320,7 @@ def test_the_answer_is_one_json_object() -> None:
         *("id", "title", "popularity", "vote_average", "score", "parts", "label"),
     }
     assert set(item["parts"]) == {
-        *("relevance", "popularity", "relevance_weight", "popularity_weight"),
+        *("relevance", "fame", "relevance_weight", "fame_weight"),
     }
 
 
@@ -414,3 +413,47 @@ def test_top_terms_are_what_sorting_finds(weights: list[float], count: int) -> N
     terms = [str(at) for at in range(len(weights))]
     [found] = top_terms(np.array([weights], dtype=np.float32), terms, count)
     assert found == [str(at) for at in expected[:count]]
+
+
+# -- one text where many are expected --------------------------------------------------------
+
+
+@pytest.mark.parametrize("texts", ["ship on mars", b"ship on mars", "", np.str_("ship")])
+def test_one_text_is_no_sequence_of_texts(texts: Any) -> None:
+    with pytest.raises(InvalidParam, match=r"got a single one: put it in a list"):
+        RECOMMENDER.predict(texts)
+
+
+@pytest.mark.parametrize("texts", [{"alien": 1}, {"alien"}, 5, None, np.array([["alien"]])])
+def test_what_is_no_sequence_of_texts_is_refused(texts: Any) -> None:
+    with pytest.raises(InvalidParam, match=r"^texts must be"):
+        RECOMMENDER.predict(texts)
+
+
+@pytest.mark.parametrize("text", [b"alien", None, 5, ["alien"], float("nan")])
+def test_each_of_the_texts_is_a_text(text: Any) -> None:
+    with pytest.raises(InvalidQuery, match="must be text"):
+        RECOMMENDER.predict(["planet", text])
+    with pytest.raises(InvalidQuery, match="must be text"):
+        RECOMMENDER.recommend(text)
+
+
+def test_texts_of_any_sequence_are_predicted_alike() -> None:
+    texts = ["alien planet", "zebra", "chef"]
+    expected = RECOMMENDER.predict(texts)[0].tolist()
+    assert expected == [0, -1, 1]
+    for same in (tuple(texts), np.array(texts), iter(texts), pa.array(texts).to_pylist()):
+        assert RECOMMENDER.predict(same)[0].tolist() == expected  # type: ignore[arg-type]
+    assert RECOMMENDER.predict([])[0].tolist() == []
+
+
+@pytest.mark.parametrize("terms", ["x" * 13, b"x" * 13, ["alien"]])
+def test_terms_are_one_for_each_column(terms: Any) -> None:
+    with pytest.raises(InvalidParam, match=r"^terms must be a sequence of \d+ texts"):
+        top_terms(TOY.centroids, terms)
+
+
+@pytest.mark.parametrize("item", [None, [10], {}, 10.0, True, b"10", float("nan")])
+def test_what_is_no_id_is_the_id_of_no_item(item: Any) -> None:
+    with pytest.raises(UnknownItem):
+        RECOMMENDER.similar(item)

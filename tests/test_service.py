@@ -88,8 +88,7 @@ def test_a_score_is_the_sum_of_its_parts_and_the_marks_make_up_the_text(service:
     for item in found["items"]:
         parts = item["parts"]
         assert item["score"] == pytest.approx(
-            parts["relevance"] * parts["relevance_weight"]
-            + parts["popularity"] * parts["popularity_weight"]
+            parts["relevance"] * parts["relevance_weight"] + parts["fame"] * parts["fame_weight"]
         )
         assert "".join(piece for piece, _ in item["marked"]) == item["text"]
         words = {piece.lower() for piece, marked in item["marked"] if marked}
@@ -227,23 +226,25 @@ def test_a_dataset_is_described_listed_and_deleted(service: Server) -> None:
 
 def test_a_second_upload_takes_the_place_of_the_first(service: Server) -> None:
     first = service.put("again", films(20))
-    credits = CREDITS.read_bytes()
+    credits = b"".join(CREDITS.read_bytes().splitlines(True)[:50])  # as nobody else has
     assert service.put("again", credits, part="credits")["columns"]["cast"] == "cast"
-    second = service.put("again", films(30))
+    second = service.put("again", films(30), replace=True)
     assert (first["rows"], second["rows"]) == (20, 30)
     assert second["created"] == first["created"]
-    # What was uploaded beside it stays.
-    assert second["credits"]["sha256"] == hashlib.sha256(credits).hexdigest()
-    assert second["columns"]["cast"] == "cast"
+    # The credits were those of other items.
+    assert second["credits"] is None
+    assert "cast" not in second["columns"]
     stored = {path.read_bytes() for path in (service.data / "datasets").iterdir()}
-    assert films(20).encode() not in stored
+    assert not {films(20).encode(), credits} & stored
     assert films(30).encode() in stored
 
 
 def test_a_refused_upload_leaves_what_was_there(service: Server) -> None:
     before = service.put("kept", films(5))
     reply = service.http.put(
-        "/v1/datasets/kept/items", content="id,plot\n1,x\n", headers={"content-type": "text/csv"}
+        "/v1/datasets/kept/items?replace=true",
+        content="id,plot\n1,x\n",
+        headers={"content-type": "text/csv"},
     )
     refused(reply, 422, "missing_column")
     assert service.get("/v1/datasets/kept") == before

@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +97,7 @@ TABLES = {
     ),
     "semicolons": Table("id;title;overview\n1;A;x\n", 422, "missing_column", ("semicolons",)),
     "a column twice": Table("id,overview,id\n1,x,1\n", 422, "invalid_header", ("'id'", "1 and 3")),
-    "a blank name": Table("id,overview,\n1,x,y\n", 422, "invalid_header", ("column 3",)),
+    "a blank header": Table("\nid,overview\n1,x\n", 422, "invalid_header", ("row 1",)),
     "a long row": Table(HEADER + ROW + "2,B,x,y\n", 400, "csv_malformed", ("row 3", "4 cells")),
     "a short row": Table(HEADER + ROW + "2,B\n", 400, "csv_malformed", ("row 3", "2 cells")),
     "an open quote": Table(HEADER + ROW + '2,B,"x\n', 400, "csv_malformed", ("row 3", "closed")),
@@ -117,28 +118,48 @@ TABLES = {
     "half a Parquet file": Table(
         parquet(id=[1] * 99, overview=["x"] * 99)[:-50], 422, "file_problem", kind=PARQUET
     ),
-    "numbers for texts": Table(
-        parquet(id=[1], overview=[2.5]), 422, "invalid_input", ("'overview'",), kind=PARQUET
+    "lists for texts": Table(
+        parquet(id=[1], overview=[[2.5]]), 422, "invalid_input", ("'overview'",), kind=PARQUET
     ),
     "genres as Python": Table(
         "id,overview,genres\n1,x,\"['Drama']\"\n",
         *(422, "invalid_json_cell", ("row 2", "'genres'", "single quotes")),
+        query="?genres=genres",
     ),
     "genres that are an object": Table(
-        'id,overview,genres\n1,x,[]\n2,y,"{}"\n', 422, "invalid_json_cell", ("row 3", "'genres'")
+        'id,overview,genres\n1,x,[]\n2,y,"{}"\n',
+        *(422, "invalid_json_cell", ("row 3", "'genres'")),
+        query="?genres=genres",
     ),
     "genres nested deep": Table(
-        f"id,overview,genres\n1,x,{'[' * 5000}{']' * 5000}\n", 422, "invalid_json_cell", ("row 2",)
+        f"id,overview,genres\n1,x,{'[' * 5000}{']' * 5000}\n",
+        *(422, "invalid_json_cell", ("row 2",)),
+        query="?genres=genres",
     ),
     "a word for a number": Table(
         "id,overview,popularity\n1,x,many\n",
         *(422, "not_numeric", ("row 2", "'popularity'", "'many'")),
+        query="?popularity=popularity",
     ),
-    "no number": Table("id,overview,popularity\n1,x,NaN\n", 422, "non_finite", ("row 2",)),
-    "an endless number": Table("id,overview,popularity\n1,x,-inf\n", 422, "non_finite", ("row 2",)),
+    "no number": Table(
+        "id,overview,popularity\n1,x,NaN\n",
+        *(422, "non_finite", ("row 2",)),
+        query="?popularity=popularity",
+    ),
+    "an endless number": Table(
+        "id,overview,popularity\n1,x,-inf\n",
+        *(422, "non_finite", ("row 2",)),
+        query="?popularity=popularity",
+    ),
     "too large a number": Table(
         "id,overview,popularity\n1,x,1\n2,y,1e39\n",
         *(422, "out_of_range", ("row 3", "'popularity'")),
+        query="?popularity=popularity",
+    ),
+    "a duration for a date": Table(
+        parquet(id=[1], overview=["x"], release_date=[timedelta(hours=1)]),
+        *(422, "invalid_input", ("'release_date'", "duration")),
+        kind=PARQUET,
     ),
     "an unknown role": Table(
         HEADER + ROW, 422, "invalid_param", ("colour",), query="?colour=overview"
@@ -159,6 +180,7 @@ TABLES = {
         'movie_id,cast\n1001,"[{""name"": 7}]"\n',
         *(422, "invalid_json_cell", ("credits.csv", "row 2", "'cast'")),
         part="credits",
+        query="?cast=cast",
     ),
 }
 

@@ -84,7 +84,7 @@ class Expected:
         before = self.datasets.setdefault(name, {None})
         new = hashlib.sha256(body).hexdigest()
         self.datasets[name] = before | {new}
-        server.call("PUT", f"/v1/datasets/{name}/items", body, "text/csv")
+        server.call("PUT", f"/v1/datasets/{name}/items?replace=true", body, "text/csv")
         self.datasets[name] = {new}
 
     def fit(self, server: Server, name: str, seed: int) -> None:

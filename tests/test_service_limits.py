@@ -169,7 +169,7 @@ def test_a_table_of_too_many_rows_is_refused(impatient: Server) -> None:
 
     assert impatient.put("rows", rows(50))["rows"] == 50
     reply = impatient.http.put(
-        "/v1/datasets/rows/items", content=rows(51), headers={"content-type": CSV}
+        "/v1/datasets/rows/items?replace=true", content=rows(51), headers={"content-type": CSV}
     )
     assert "51 rows" in refused(reply, 413, "too_many_rows")
     assert impatient.get("/v1/datasets/rows")["rows"] == 50
@@ -377,7 +377,8 @@ def test_a_key_is_good_as_a_whole_and_in_its_scheme_alone(keyed: Keyed) -> None:
 def test_who_may_read_may_not_write(keyed: Keyed) -> None:
     def upload(given: str) -> Any:
         headers = bearing(given) | {"content-type": CSV}
-        return keyed.server.http.put("/v1/datasets/x/items", content=films(2), headers=headers)
+        address = "/v1/datasets/x/items?replace=true"
+        return keyed.server.http.put(address, content=films(2), headers=headers)
 
     assert "only read" in refused(upload(keyed.reader), 403, "wrong_scope")
     reply = keyed.server.http.post("/v1/jobs", json={}, headers=bearing(keyed.reader))
@@ -638,9 +639,11 @@ def test_a_damaged_version_is_set_aside_and_the_rest_serves(tmp_path: Path) -> N
         server.get("/v1/models/two/clusters")
         for folder in (server.data / "models").iterdir():
             damage(folder / "items.parquet")
-        reply = server.http.get("/readyz")
-        refused(reply, 503, "version_corrupt")
-        assert server.get("/readyz")["status"] == "ok"
+        # A probe does not read them; who asks is told, and it answers no longer.
+        assert server.get("/readyz")["models"] == 2
+        refused(server.http.get("/v1/models/one/clusters"), 409, "version_corrupt")
+        refused(server.http.get("/v1/models/one/clusters"), 409, "no_active_version")
+        assert server.get("/readyz") == {"status": "ok", "models": 1}
         assert server.upload("one", archive).json()["version"] == 3
         assert server.http.delete("/v1/models/one/versions/2").status_code == 204
         assert server.stop() == 0

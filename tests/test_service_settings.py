@@ -114,6 +114,7 @@ def test_every_setting_can_be_given_in_the_environment_and_the_file(
     values = {
         **{"data": "here", "host": "localhost", "port": 1, "backend": "cpu", "key": SECRET},
         **{"require_keys": True, "allowed_hosts": ["a.example", "b.example"]},
+        **{"trusted_proxies": ["10.0.0.0/8", "::1"], "root_path": "/clusters"},
         **{name: 5 for name in Settings.model_fields if name.startswith("max_")},
         **{name: 1.5 for name in Settings.model_fields if name.endswith("_seconds")},
         "fit_memory_bytes": 1_000,
@@ -296,7 +297,7 @@ def test_without_its_libraries_the_command_says_how_to_get_them(
     monkeypatch.delitem(sys.modules, "gpu_kmeans.service.settings")
     monkeypatch.setitem(sys.modules, "pydantic_settings", None)
     for command in ("serve", "config"):
-        assert "install gpu-kmeans[serve]" in refused(command)
+        assert 'pip install ".[serve]"' in refused(command)
 
 
 # -- keys ------------------------------------------------------------------------------------------

@@ -18,9 +18,8 @@ from scipy import sparse
 from cpu_fallback import threads
 from cpu_fallback.compiled.library import addresses, plain_function
 from cpu_fallback.letters import N_BLOCKS, word_table
-from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
-from gpu_kmeans.sparse_rows import check_compressed
+from gpu_kmeans.texts import column_numbers
 
 __all__ = ["count_words", "weigh_words"]
 
@@ -96,8 +95,8 @@ def _count(
     terms, columns = names, ranks
     if vocabulary is not None:
         terms = list(vocabulary)
-        place = {term: column for column, term in enumerate(terms)}
-        columns = np.array([place.get(name, -1) for name in names], dtype=np.int32)[ranks]
+        column_of = column_numbers(terms)
+        columns = np.array([column_of.get(name, -1) for name in names], dtype=np.int32)[ranks]
     first_word = np.cumsum([0, *(part.n_own for part in parts[:-1])]).tolist()
 
     def set_columns(chunk: int) -> None:
@@ -164,12 +163,8 @@ def weigh_words(
     blocks: Sequence[tuple[int, int]],
 ) -> NDArray[np.float32]:
     """Weigh counts in blocks of rows; see :func:`cpu_fallback.text.weigh_terms`."""
-    n, width = counts.shape
-    check_compressed(counts.indptr, counts.indices, len(counts.data), n, width)
     values = np.empty(counts.nnz, dtype=np.float32)
     factors = None if idf is None else np.ascontiguousarray(idf, dtype=np.float64)
-    if factors is not None and factors.shape != (width,):
-        raise InvalidParam(f"idf has shape {factors.shape} for counts of {width} terms")
 
     def weigh(block: int) -> None:
         first, last = blocks[block]

@@ -36,6 +36,7 @@ def fit(options: argparse.Namespace) -> Answer:
             seed=options.seed,
             backend=options.backend,
             columns=_columns(options),
+            encoding=options.encoding,
             stop_words=None if options.stop_words == "none" else options.stop_words,
             ngram_range=tuple(options.ngrams),
             min_df=options.min_df,
@@ -151,6 +152,12 @@ def key(options: argparse.Namespace) -> Answer:
     return service.key(options)
 
 
+def recover(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import service
+
+    return service.recover(options)
+
+
 def demo(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.cli import demo
 
@@ -180,5 +187,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "serve": serve,
     "config": config,
     "key": key,
+    "recover": recover,
     "doctor": doctor,
 }

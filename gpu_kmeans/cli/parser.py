@@ -121,6 +121,9 @@ def build() -> argparse.ArgumentParser:
     _serve(command("serve", "an HTTP service and a page: upload, fit, look, recommend"))
     _settings(command("config", "every setting of the service, and where its value comes from"))
     _key(command("key", "who may use the service: add, list and remove keys"))
+    _folder_of_data(
+        command("recover", "make the service's registry anew of what lies in its folder")
+    )
     command("doctor", "which backends can run here, and exactly why the others cannot")
     return parser
 
@@ -212,6 +215,12 @@ def _fit(parser: Any) -> None:
         "--sublinear-tf", action="store_true", help="count a term's repeats as 1 + log(count)"
     )
 
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of CSV files, such as windows-1252 or utf-16 (utf-8)",
+    )
+
     columns = parser.add_argument_group(
         "columns",
         "Names of the columns to read; '' for one that is not to be used.\n"
@@ -294,6 +303,9 @@ def _settings(parser: Any) -> None:
     parser.add_argument(
         "--port", type=_whole(0), metavar="N", help="port to listen on; 0 for any free one (8000)"
     )
+    parser.add_argument(
+        "--root-path", metavar="PATH", help="path that a proxy puts before ours, such as /clusters"
+    )
     parser.add_argument("--backend", choices=("auto", "cpu", "gpu"), help="what fits run on (auto)")
     parser.add_argument(
         "--config", type=_file, metavar="FILE", help="TOML with settings (./gpu-kmeans.toml)"
@@ -306,6 +318,10 @@ def _key(parser: Any) -> None:
     parser.add_argument(
         "--scope", choices=("read", "write"), default="read", help="write includes read (read)"
     )
+    _folder_of_data(parser)
+
+
+def _folder_of_data(parser: Any) -> None:
     parser.add_argument("--data", type=_folder, metavar="FOLDER", help="folder of all data")
     parser.add_argument("--config", type=_file, metavar="FILE", help="TOML with settings")
 

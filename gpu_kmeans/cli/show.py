@@ -95,7 +95,7 @@ def recommendation(found: Recommendation) -> str:
                     str(place),
                     f"{item.score:.3f}",
                     f"{item.parts['relevance']:.3f}",
-                    f"{item.parts['popularity']:.3f}",
+                    f"{item.parts['fame']:.3f}",
                     _number(item.popularity),
                     _number(item.vote_average),
                     str(item.id) if item.title is None else item.title,
@@ -196,25 +196,37 @@ def files(title: str, paths: Sequence[Path]) -> str:
 def _read(data: dict[str, Any]) -> str:
     """Say what the catalogue's warnings do not say already."""
     report = data["catalogue"]
-    parts = [
-        f"{count(report['rows'], 'item')}, {data['n_items'] - data['n_clustered']:,} of them "
-        "without a known term and so in no cluster"
-    ]
+    parts = [f"{count(report['rows'], 'item')}, {_unclustered(data)}"]
     if report["filled"]:
         filled = ", ".join(f"{name} {number:,}" for name, number in report["filled"].items())
         parts.append(f"empty cells: {filled}")
     if report["absent"]:
         parts.append(f"columns not in the files: {', '.join(report['absent'])}")
+    if report["left_out"]:
+        parts.append(f"columns left out: {', '.join(report['left_out'])}")
+    if report["ignored"]:
+        parts.append(f"{count(report['ignored'], 'column')} without a name of their own ignored")
     if report["credits"]:
         parts.append(f"credits of {count(report['credits']['matched'], 'item')}")
     return "; ".join(parts)
 
 
 def _clustered(data: dict[str, Any]) -> str:
-    return (
-        f"{data['n_items']:,}; {data['n_clustered']:,} in a cluster, "
-        f"{data['n_unclustered']:,} without a known term"
-    )
+    return f"{data['n_items']:,}; {data['n_clustered']:,} in a cluster, {_unclustered(data)}"
+
+
+_REASONS = {
+    "no_text": "without a text",
+    "no_known_term": "without a known term",
+    "set_apart": "set apart",
+}
+
+
+def _unclustered(data: dict[str, Any]) -> str:
+    """Say how many items are in no cluster, and why."""
+    reasons = ", ".join(f"{n:,} {_REASONS[reason]}" for reason, n in data["unclustered"].items())
+    total = f"{sum(data['unclustered'].values()):,} in none"
+    return f"{total} ({reasons})" if reasons else total
 
 
 def _occupied(n_clusters: int, n_empty: int) -> str:
@@ -237,7 +249,7 @@ def _score_rule(found: Recommendation) -> str:
     if not found.items:
         return ""
     relevance = found.items[0].parts["relevance_weight"]
-    fame = max(item.parts["popularity_weight"] for item in found.items)
+    fame = max(item.parts["fame_weight"] for item in found.items)
     parts = []
     if relevance:
         parts.append(f"{relevance:.2f} x relevance (cosine to the query)")

@@ -48,10 +48,16 @@ class GpuBackend:
 
         blocks.share_pool()
 
-    def read_table(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
+    def read_table(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        optional: Sequence[str],
+        encoding: str | None = None,
+    ) -> Frame:
         from gpu_kmeans.cuda import frames
 
-        return frames.read_table(path, columns, optional)
+        return frames.read_table(path, columns, optional, encoding)
 
     def join(self, left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
         from gpu_kmeans.cuda import frames

@@ -39,6 +39,7 @@ import pyarrow as pa
 
 from gpu_kmeans.errors import OutOfDeviceMemory, UnsupportedOnBackend
 from gpu_kmeans.protocol import Frame, JoinCounts
+from gpu_kmeans.tables.encodings import in_utf8
 from gpu_kmeans.tables.files import holds_parquet, opened
 from gpu_kmeans.tables.joins import check_shared, duplicate
 from gpu_kmeans.tables.parquet import parquet_schema, read_parquet
@@ -53,7 +54,9 @@ BLOCK_BYTES = 1 << 25
 """What is read of a CSV at once; half of what libcudf takes into the device as one piece."""
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Frame:
+def read_table(
+    path: Path, columns: Sequence[str], optional: Sequence[str], encoding: str | None = None
+) -> Frame:
     """Read a CSV or Parquet file, strictly; see :func:`cpu_fallback.frames.read_table`.
 
     Days of a Parquet file (``date32``) become timestamps of whole seconds, which are cuDF's
@@ -71,12 +74,13 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str]) -> F
     path = Path(path)
     with opened(path) as file:
         try:
-            if holds_parquet(file, path):
+            if holds_parquet(file, path, encoding):
                 return _read_parquet(file, path.name, columns, optional)
-            parts = read_regular(file, columns, optional, BLOCK_BYTES, cp, _parse)
+            text = in_utf8(file, path.name, encoding)
+            parts = read_regular(text, columns, optional, BLOCK_BYTES, cp, _parse)
             if parts:
                 return cudf.concat(parts, ignore_index=True)
-            return _on_device(read_csv(file, path.name, columns, optional), path.name)
+            return _on_device(read_csv(text, path.name, columns, optional), path.name)
         except MemoryError as error:  # CuPy's own, and the memory manager's std::bad_alloc
             raise OutOfDeviceMemory(
                 f"{path.name}: its columns do not fit into the GPU's memory: close what else "

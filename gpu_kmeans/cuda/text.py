@@ -12,6 +12,7 @@ bytes of n-grams; 16 bytes of memory are reckoned for each byte of text, an esti
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import cudf
@@ -21,12 +22,14 @@ import numpy as np
 from cudf.api.types import is_string_dtype
 from cuml.feature_extraction.text import TfidfVectorizer
 from cupyx.scipy import sparse
+from numpy.typing import NDArray
 
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.blocks import each_block
 from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
-from gpu_kmeans.errors import InputError
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.texts import as_strings, column_numbers
+from gpu_kmeans.weighting import check_counts
 
 __all__ = ["count_terms", "weigh_terms"]
 
@@ -61,8 +64,10 @@ def count_terms(
     OutOfDeviceMemory
     """
     rows = texts if _is_text_column(texts) else _strings(texts)
+    sizes = _sizes(rows)
+    rules = _within(rules, int(sizes.max(initial=0)))
     found: list[tuple[list[str], Matrix]] = []
-    for chunk, size in _chunks(rows, _CHUNK // rules.ngram_range[1]):
+    for chunk, size in _chunks(rows, sizes, _CHUNK // rules.ngram_range[1]):
 
         def work(start: int, stop: int, chunk: Texts = chunk) -> None:
             found.append(_count(_part(chunk, start, stop), rules))
@@ -80,9 +85,15 @@ def weigh_terms(
 ) -> Matrix:
     """Turn counts into TF-IDF rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
 
-    The result shares its index arrays with ``counts``. ``idf`` must be positive. The weights
+    The result shares its index arrays with ``counts``, where they are canonical. The weights
     are the CPU's to the last bit: logarithms come from a table that the host has filled.
+
+    Raises
+    ------
+    InputError, InvalidParam
+        See :func:`gpu_kmeans.weighting.check_counts`.
     """
+    counts, idf = check_counts(counts, idf, norm)
     n, n_terms = counts.shape
     values = cp.empty(counts.nnz, np.float32)
     if counts.nnz:
@@ -115,30 +126,32 @@ def _is_text_column(texts: Any) -> bool:
 
 
 def _strings(texts: Any) -> list[str]:
-    values: list[str]
-    if isinstance(texts, cudf.Series):
-        values = texts.to_arrow().to_pylist()
-    else:
-        values = texts.tolist() if hasattr(texts, "tolist") else list(texts)
-    for position, value in enumerate(values):
-        if not isinstance(value, str):
-            raise InputError(
-                f"texts[{position}] is {value!r:.60} ({type(value).__name__}), not a text: "
-                "replace what is missing by '' and convert the rest with str() beforehand"
-            )
-    return values
+    return as_strings(texts.to_arrow() if isinstance(texts, cudf.Series) else texts)
 
 
 def _part(texts: Texts, start: int, stop: int) -> Texts:
     return texts[start:stop] if isinstance(texts, list) else texts.iloc[start:stop]
 
 
-def _chunks(texts: Texts, limit: int) -> Iterator[tuple[Texts, int]]:
-    """Neighbouring texts of at most ``limit`` bytes, or a single longer one, and their bytes."""
+def _sizes(texts: Texts) -> NDArray[np.integer[Any]]:
+    """Bytes of each text, or characters where they are on the host."""
     if isinstance(texts, list):
-        sizes = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    else:
-        sizes = texts.str.byte_count().to_numpy()
+        return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    sizes: NDArray[np.integer[Any]] = texts.str.byte_count().to_numpy()
+    return sizes
+
+
+def _within(rules: TokenRules, size: int) -> TokenRules:
+    """The same rules without n-grams that are longer than any text of at most such a size."""
+    shortest, longest = rules.ngram_range
+    beyond = size + 1  # a word takes a character of the text, however it is lower-cased
+    return replace(rules, ngram_range=(min(shortest, beyond), min(longest, beyond)))
+
+
+def _chunks(
+    texts: Texts, sizes: NDArray[np.integer[Any]], limit: int
+) -> Iterator[tuple[Texts, int]]:
+    """Neighbouring texts of at most ``limit`` bytes, or a single longer one, and their bytes."""
     ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     start = 0
     while start < len(texts):
@@ -210,11 +223,11 @@ def _join(found: list[tuple[list[str], Matrix]], terms: list[str]) -> Matrix:
     shape = (n, len(terms))
     if not sum(counts.nnz for _, counts in found):
         return sparse.csr_matrix(shape, dtype=np.float32)
-    place = {term: column for column, term in enumerate(terms)}
+    numbers = column_numbers(terms)
     columns, data, lengths = [], [], []
     for names, counts in found:
         # One column more than there are names, so that a part without any can be looked up too.
-        column_of = np.array([*(place.get(name, -1) for name in names), -1], dtype=np.int32)
+        column_of = np.array([*(numbers.get(name, -1) for name in names), -1], dtype=np.int32)
         columns.append(cp.asarray(column_of)[counts.indices])
         data.append(counts.data)
         lengths.append(cp.diff(counts.indptr))

@@ -4,11 +4,16 @@
 
     server.py      start and stop: settings, the store's lock, signals, uvicorn
     http.py        the connection: slow and oversized headers, broken requests
-    gate.py        round every request: host, request id, limits, headers, log, metrics
+    gate.py        round every request: request id, root path, HEAD, headers, log, metrics
+    request_checks.py  what is refused before a route looks: hosts, headers, parameters
+    clients.py     who asks, and how much of the service each may have
     app.py         puts the routes together
     routes/        one module a subject; schemas.py states what they take and give
     jobs.py        the queue; each job is a process of its own, worker.py
     store.py       files, and registry.py, the SQLite tables that say which of them count
+    registry_check.py  a look at these tables before they are used
+    recover.py     makes them anew of what lies in the folder
+    audit.py       who changed what, beside the data
     models.py      models in memory, ready to answer
     settings.py    flags, environment, TOML, defaults
     keys.py        who may do what

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -15,17 +15,20 @@ from starlette.routing import Match
 from gpu_kmeans import __version__
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.bodies import validation_problem
-from gpu_kmeans.service.context import Service
+from gpu_kmeans.service.context import Service, answer
 from gpu_kmeans.service.gate import Gate
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.request_checks import check_query
 from gpu_kmeans.service.routes import datasets, health, jobs, models, page, use
 
 __all__ = ["create_app"]
 
 METHODS = ("GET", "PUT", "POST", "DELETE")
+DOCUMENT = "/v1/openapi.json"
 ABOUT = (
     "Upload a catalogue, cluster its texts in the background, look at the clusters, ask for "
-    "recommendations. Errors are `application/problem+json` with a stable `code`."
+    "recommendations. Errors are `application/problem+json` with a stable `code`. `HEAD` is "
+    "answered as `GET` is, without the body. Parameters that a route does not know are refused."
 )
 
 KEY_NEEDED = "needed unless the service listens on loopback alone"
@@ -36,8 +39,12 @@ def create_app(service: Service) -> Any:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.jobs.start()
-        await service.models.load_active()
+        try:
+            await service.jobs.start()
+            await service.models.load_active()
+        except Exception as error:
+            service.failure = error  # the server ends, and says no more than that it does
+            raise
         yield
         await service.jobs.stop()
 
@@ -46,7 +53,7 @@ def create_app(service: Service) -> Any:
         version=__version__,
         description=ABOUT,
         lifespan=lifespan,
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,  # it is a route as all others, below
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
@@ -54,11 +61,19 @@ def create_app(service: Service) -> Any:
     app.state.service = service
     for each in (use, models, health, datasets, jobs, page):  # what is asked most comes first
         app.include_router(each.router)
+    app.add_api_route(
+        DOCUMENT, _document, include_in_schema=False, dependencies=[Depends(check_query)]
+    )
     app.add_exception_handler(Exception, _raise)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    root = service.settings.root_path
+    app.openapi = lambda: _openapi(app, root)  # type: ignore[method-assign]
     return Gate(app, service.settings, service.metrics)
+
+
+async def _document(request: Request) -> Response:
+    return answer(request.app.openapi())
 
 
 async def _raise(_: Request, error: Exception) -> Any:
@@ -78,7 +93,7 @@ async def _invalid(_: Request, error: Exception) -> Any:
 async def _http(request: Request, error: Exception) -> Any:
     assert isinstance(error, HTTPException)
     known = {
-        404: ("not_found", "there is nothing here; /v1/openapi.json lists what there is"),
+        404: ("not_found", f"there is nothing here; {DOCUMENT} lists what there is"),
         405: ("method_not_allowed", "this method is not for this place; see Allow"),
     }
     code, detail = known.get(error.status_code, ("failed", str(error.detail)))
@@ -95,7 +110,7 @@ def _allowed(request: Request) -> str:
     return ", ".join(method for method in METHODS if has(method))
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, root_path: str) -> dict[str, Any]:
     if app.openapi_schema is None:
         found = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -112,5 +127,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         bearer = {"type": "http", "scheme": "bearer", "description": KEY_NEEDED}
         found["components"]["securitySchemes"] = {"key": bearer}
         found["security"] = [{"key": []}, {}]
+        if root_path:
+            found["servers"] = [{"url": root_path}]
         app.openapi_schema = found
     return app.openapi_schema

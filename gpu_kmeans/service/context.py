@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,12 +12,15 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Query, Request, Response
 
+from gpu_kmeans.service.audit import write_audit
+from gpu_kmeans.service.clients import Clients
 from gpu_kmeans.service.jobs import Jobs
-from gpu_kmeans.service.keys import check_key
+from gpu_kmeans.service.keys import Scope, check_scope, find_key
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.models import Loaded, Models
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Registry
+from gpu_kmeans.service.request_checks import check_query
 from gpu_kmeans.service.schemas import Name
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
@@ -31,12 +36,15 @@ __all__ = [
     "may_write",
 ]
 
+log = logging.getLogger("gpu_kmeans.service")
+
 CODES = {
     400: "not a valid request",
     401: "no valid key",
     403: "the key may not do this, or another site's page asked",
     404: "not there",
     409: "not in this state",
+    412: "not what If-Match names",
     413: "too large",
     415: "another media type or encoding",
     422: "a value outside its domain; `code` says which kind",
@@ -55,9 +63,11 @@ class Service:
     models: Models
     jobs: Jobs
     metrics: Metrics
+    clients: Clients
     backend: str
     backend_reason: str
     stopping: bool = False
+    failure: Exception | None = None
     uploads: set[str] = field(default_factory=set)
 
     @property
@@ -66,22 +76,29 @@ class Service:
         return self.store.registry
 
     @contextmanager
-    def uploading(self, what: str) -> Iterator[None]:
+    def uploading(self, what: str, request: Request) -> Iterator[None]:
         """Hold a name while something is uploaded under it."""
         if what in self.uploads:
             raise Problem(409, "upload_in_progress", "another upload of this name is going on")
-        if len(self.uploads) >= self.settings.max_uploads:
-            raise Problem(
-                429,
-                "too_many_uploads",
-                f"{len(self.uploads)} uploads are going on, as many as may: try again later",
-                {"Retry-After": "5"},
-            )
-        self.uploads.add(what)
-        try:
-            yield
-        finally:
-            self.uploads.discard(what)
+        with self.clients.inside("uploads", request.state.client):
+            self.uploads.add(what)
+            try:
+                yield
+            finally:
+                self.uploads.discard(what)
+
+    async def changed(self, request: Request, action: str, **what: Any) -> None:
+        """Write down that a request changed something: in the log, and beside the data."""
+        request.state.about = request.state.about | what
+        about = {
+            "action": action,
+            **what,
+            "client": request.state.client,
+            "key": request.state.key,
+            "request": request.state.request_id,
+        }
+        log.info("change", extra=about)
+        await asyncio.to_thread(write_audit, self.store.folder, about)
 
 
 def service_of(request: Request) -> Service:
@@ -96,17 +113,22 @@ async def _service(request: Request) -> Service:
 
 
 async def may_read(request: Request) -> None:
-    """Let those pass who may read."""
-    service = service_of(request)
-    given = request.headers.get("authorization")
-    check_key(service.registry, service.settings, given, "read")
+    """Let those pass who may read, and ask for what there is."""
+    _admit(request, "read")
+    await check_query(request)
 
 
 async def may_write(request: Request) -> None:
-    """Let those pass who may write."""
+    """Let those pass who may write, and ask for what there is."""
+    _admit(request, "write")
+    await check_query(request)
+
+
+def _admit(request: Request, scope: Scope) -> None:
     service = service_of(request)
-    given = request.headers.get("authorization")
-    check_key(service.registry, service.settings, given, "write")
+    key = find_key(service.registry, service.settings, request.headers.get("authorization"))
+    request.state.key = None if key is None else {"id": key.id, "name": key.name}
+    check_scope(service.settings, key, scope)
 
 
 async def _chosen(
@@ -114,7 +136,9 @@ async def _chosen(
     name: Name,
     version: Annotated[int | None, Query(ge=1, le=2**31, description="active by default")] = None,
 ) -> Loaded:
-    return await service_of(request).models.get(name, version)
+    loaded = await service_of(request).models.get(name, version)
+    request.state.about = request.state.about | {"version": loaded.version}
+    return loaded
 
 
 ServiceOf = Annotated[Service, Depends(_service)]

@@ -10,12 +10,15 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from gpu_kmeans.service.clients import Clients
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.problems import MEDIA_TYPE, Problem, body, of_exception
+from gpu_kmeans.service.request_checks import check_headers, check_name, check_origin, host_of
 from gpu_kmeans.service.settings import Settings
 
 __all__ = ["Gate", "JsonLines", "send_problem"]
@@ -23,10 +26,10 @@ __all__ = ["Gate", "JsonLines", "send_problem"]
 log = logging.getLogger("gpu_kmeans.service")
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
-NAMED = re.compile(rb"/v1/(?:datasets|models)/([^/]*)")
-NAME = re.compile(rb"[a-z0-9_-]{1,64}")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+JOB = re.compile(r"[0-9a-f]{22}")
+VERSION = re.compile(r"[0-9]{1,10}")
+EVENTS = re.compile(r"/v1/jobs/[^/]+/events")
 ALWAYS_ANSWERED = ("/livez", "/readyz", "/metrics")
 """Also when there are too many other requests: what watches the service asks these."""
 
@@ -44,6 +47,45 @@ HEADERS = (
 )
 
 
+class _HeadSent(Exception):
+    """All of a HEAD request's answer is sent: nobody waits for a body."""
+
+
+class _Answer:
+    """What was sent so far, on its way out.
+
+    Parameters
+    ----------
+    send : callable
+        ASGI's.
+    request_id : str
+    is_head : bool
+        Send no body, and stop what would make one.
+    """
+
+    def __init__(self, send: Any, request_id: str, is_head: bool) -> None:
+        self.send_on = send
+        self.request_id = request_id.encode()
+        self.is_head = is_head
+        self.status = 0
+        self.bytes = 0
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.request_id),
+                *HEADERS,
+            ]
+        elif self.is_head:
+            await self.send_on({"type": "http.response.body", "body": b""})
+            raise _HeadSent
+        else:
+            self.bytes += len(message.get("body", b""))
+        await self.send_on(message)
+
+
 class Gate:
     """ASGI middleware.
 
@@ -58,7 +100,7 @@ class Gate:
         self.app = app
         self.settings = settings
         self.metrics = metrics
-        self.active = 0
+        self.clients = Clients(settings)
         own = {settings.host, *settings.allowed_hosts}
         self.hosts = (LOOPBACK | own) if settings.is_loopback else (own if len(own) > 1 else None)
 
@@ -67,27 +109,22 @@ class Gate:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
+        method = scope["method"]
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        scope["state"]["request_id"] = request_id
-        status = 0
-
-        async def send_on(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-request-id", request_id.encode()),
-                    *HEADERS,
-                ]
-            await send(message)
-
-        self.active += 1
+        peer = scope["client"][0] if scope["client"] else ""
+        client = self.clients.address(peer, scope["headers"])
+        scope["state"] |= {"request_id": request_id, "client": client, "key": None, "about": {}}
+        # Not in place: the server goes by the method, too, when it frames the answer.
+        scope = scope | self._routed(scope)
+        answer = _Answer(send, request_id, method == "HEAD")
         try:
-            self._check(scope, headers)
-            await self.app(scope, receive, send_on)
+            self._check(scope, headers, method, self.clients.is_trusted(peer))
+            with self._counted(scope, client, method):
+                await self.app(scope, receive, answer.send)
+        except _HeadSent:
+            pass
         except Exception as error:
             problem = of_exception(error)
             if problem is None:
@@ -95,59 +132,71 @@ class Gate:
                 problem = Problem(
                     500, "failed", "the service failed; its log knows this request by its id"
                 )
-            if not status:
-                await send_problem(problem, request_id, send_on)
+            if not answer.status:
+                with suppress(_HeadSent):
+                    await send_problem(problem, request_id, answer.send)
         finally:
-            self.active -= 1
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.request(scope["method"], route, status, seconds)
+            self.metrics.request(method, route, answer.status, seconds)
             log.info(
                 "request",
                 extra={
                     "request": request_id,
-                    "method": scope["method"],
+                    "client": client,
+                    "key": scope["state"]["key"],
+                    "method": method,
                     "route": route,
-                    "status": status,
+                    **_subject(scope, route),
+                    "status": answer.status,
+                    "bytes": answer.bytes,
                     "ms": round(1000 * seconds, 2),
                 },
             )
 
-    def _check(self, scope: Any, headers: dict[bytes, bytes]) -> None:
+    def _routed(self, scope: Any) -> dict[str, Any]:
+        """What routes are to see: HEAD as GET, and addresses without the proxy's prefix."""
+        seen = {"method": "GET" if scope["method"] == "HEAD" else scope["method"]}
+        root = self.settings.root_path
+        if root and (scope["path"] == root or scope["path"].startswith(f"{root}/")):
+            seen["path"] = scope["path"].removeprefix(root)
+            seen["raw_path"] = scope["raw_path"].removeprefix(root.encode())
+        return seen
+
+    def _check(self, scope: Any, headers: dict[bytes, bytes], method: str, trusted: bool) -> None:
         """Refuse what no route needs to look at."""
-        host = HOST.fullmatch(headers.get(b"host", b""))
-        name = host.group(1).decode().strip("[]").lower() if host is not None else ""
-        if host is None or (self.hosts is not None and name not in self.hosts):
-            raise Problem(
-                400,
-                "bad_host",
-                "this service is not known by that Host; name it in GPU_KMEANS_ALLOWED_HOSTS",
-            )
-        if self.active > self.settings.max_concurrent and scope["path"] not in ALWAYS_ANSWERED:
-            raise Problem(
-                429,
-                "too_many_requests",
-                f"more than {self.settings.max_concurrent} requests at a time: try again",
-                {"Retry-After": "1"},
-            )
-        named = NAMED.match(scope["raw_path"])
-        if named is not None and not NAME.fullmatch(named.group(1)):
-            raise Problem(
-                422, "invalid_name", "a name is 1 to 64 of the characters a-z, 0-9, _ and -"
-            )
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise Problem(415, "unsupported_encoding", "send the body as it is, uncompressed")
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            _check_origin(headers)
+        host = host_of(headers, trusted)
+        check_headers(scope["headers"], headers, host, self.hosts)
+        if not scope["path"]:  # the prefix without a slash, from which nothing is relative
+            page = {"Location": f"{self.settings.root_path}/"}
+            raise Problem(307, "moved", "the page is one slash further", page)
+        check_name(scope["raw_path"])
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            check_origin(headers, host)
+
+    @contextmanager
+    def _counted(self, scope: Any, client: str, method: str) -> Iterator[None]:
+        """Let a request in, if its client and all clients together have not too many."""
+        if scope["path"] in ALWAYS_ANSWERED:
+            yield
+            return
+        is_stream = method == "GET" and EVENTS.fullmatch(scope["path"]) is not None
+        with self.clients.inside("streams" if is_stream else "requests", client):
+            yield
 
 
-def _check_origin(headers: dict[bytes, bytes]) -> None:
-    """Refuse what another site's page makes a browser send: no key may be needed here."""
-    site = headers.get(b"sec-fetch-site", b"none")
-    origin = headers.get(b"origin")
-    foreign = origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
-    if site in (b"cross-site", b"same-site") or (foreign and site != b"same-origin"):
-        raise Problem(403, "cross_site", "pages of other sites may not change anything here")
+def _subject(scope: Any, route: str) -> dict[str, Any]:
+    """Which dataset, model, version or job a request was about: names that were checked."""
+    parameters = scope.get("path_params", {})
+    subject: dict[str, Any] = {}
+    if "name" in parameters:
+        subject["dataset" if route.startswith("/v1/datasets/") else "model"] = parameters["name"]
+    if JOB.fullmatch(str(parameters.get("job", ""))):
+        subject["job"] = parameters["job"]
+    if VERSION.fullmatch(str(parameters.get("version", ""))):
+        subject["version"] = int(parameters["version"])
+    subject |= scope["state"]["about"]
+    return subject
 
 
 async def send_problem(problem: Problem, request_id: str, send: Callable[..., Any]) -> None:
@@ -159,7 +208,7 @@ async def send_problem(problem: Problem, request_id: str, send: Callable[..., An
         (b"cache-control", b"no-store"),
         *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
     ]
-    if problem.status == 408:
+    if problem.status == 408 or problem.code == "too_many_streams":
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

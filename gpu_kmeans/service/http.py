@@ -8,11 +8,14 @@ connection that is closed. What is no HTTP is answered as a problem, too.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gpu_kmeans.service.clients import Clients
 from gpu_kmeans.service.problems import MEDIA_TYPE, Problem, body
+from gpu_kmeans.service.settings import Settings
 
 __all__ = ["protocol"]
 
@@ -21,17 +24,28 @@ class _Protocol(HttpToolsProtocol):
     max_header_bytes: int
     header_seconds: float
     body_seconds: float
+    clients: Clients
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._peer: str | None = None
         self._in_headers = True
         self._received = 0
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.TimerHandle | None = None
         self._wait(self.header_seconds)
+        peer = self.client[0] if self.client else ""
+        try:
+            self.clients.enter("connections", peer)
+        except Problem as problem:
+            self._refuse(problem)
+        else:
+            self._peer = peer
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._peer is not None:
+            self.clients.leave("connections", self._peer)
         self._stop_waiting()
         self._stop_watching()
         super().connection_lost(exc)
@@ -100,10 +114,26 @@ class _Protocol(HttpToolsProtocol):
         if self._of_headers > self.max_header_bytes:
             self._too_large()
             return
+        if not self._is_for_its_host():
+            self._refuse(
+                Problem(400, "bad_host", "the address and the Host header name two services")
+            )
+            return
         # httptools takes addresses below 64 KiB only; 10,000 characters of a query may be more.
         self.url, _, query = self.url.partition(b"?")
         super().on_headers_complete()
         self.scope["query_string"] = query.partition(b"#")[0]
+
+    def _is_for_its_host(self) -> bool:
+        """Whether an address in absolute form names the same host as the Host header does."""
+        scheme, separator, rest = self.url.partition(b"://")
+        if self.url.startswith((b"/", b"*")) or not separator:
+            return True
+        hosts = [value.lower() for name, value in self.headers if name == b"host"]
+        return (
+            scheme.lower() in (b"http", b"https")
+            and [re.split(rb"[/?#]", rest, maxsplit=1)[0].lower()] == hosts
+        )
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
@@ -158,19 +188,19 @@ class _Protocol(HttpToolsProtocol):
             STATUS_LINE[problem.status],
             f"content-type: {MEDIA_TYPE}\r\n".encode(),
             f"content-length: {len(content)}\r\n".encode(),
+            *(f"{name.lower()}: {value}\r\n".encode() for name, value in problem.headers.items()),
             b"connection: close\r\n\r\n",
         ]
         self.transport.write(b"".join(head) + content)
         self.transport.close()
 
 
-def protocol(
-    max_header_bytes: int, header_seconds: float, body_seconds: float
-) -> type[HttpToolsProtocol]:
-    """The protocol's class, with these limits."""
+def protocol(settings: Settings, clients: Clients) -> type[HttpToolsProtocol]:
+    """The protocol's class, with the limits of these settings."""
     limits = {
-        "max_header_bytes": max_header_bytes,
-        "header_seconds": header_seconds,
-        "body_seconds": body_seconds,
+        "max_header_bytes": settings.max_header_bytes,
+        "header_seconds": settings.header_seconds,
+        "body_seconds": settings.body_seconds,
+        "clients": clients,
     }
     return type("Protocol", (_Protocol,), limits)

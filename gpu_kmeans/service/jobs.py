@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gpu_kmeans.service.audit import write_audit
 from gpu_kmeans.service.problems import Problem, of_exception
-from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.registry import Row, revision
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store, remove
 
-__all__ = ["Event", "Jobs", "job_view", "link_parts", "run_worker"]
+__all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts", "run_worker"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
@@ -292,6 +293,8 @@ class Jobs:
         dataset = self.store.registry.dataset(about["dataset"])
         if dataset is None:
             raise Problem(404, "unknown_dataset", f"the dataset {about['dataset']} is gone")
+        if "revision" in about:
+            check_revision(dataset, about["revision"])
         return {
             "task": "fit",
             "folder": str(scratch),
@@ -340,8 +343,14 @@ class Jobs:
         self._live.pop(live.job, None)
         self._on_end(state)
         live.ended = True
-        live.tell("end", job_view(self._row(live.job)))
-        log.info("job ended", extra={"job": live.job, "state": state})
+        row = self._row(live.job)
+        live.tell("end", job_view(row))
+        about = {"model": row["about"]["model"], "version": row["version"]}
+        log.info("job ended", extra={"job": live.job, "state": state, **about})
+        if row["version"] is not None:
+            added = {"action": "version added", "job": live.job, **about}
+            # Not waited for: what it says has happened, and a cancellation would not undo it.
+            asyncio.get_running_loop().run_in_executor(None, write_audit, self.store.folder, added)
 
 
 def _may_begin(live: _Live) -> bool:
@@ -368,6 +377,17 @@ def job_view(row: Row, *, history: bool = True) -> Row:
     return view | ({"history": [each[:3] for each in row["history"]]} if history else {})
 
 
+def check_revision(dataset: Row, wanted: str) -> None:
+    """Refuse to fit a dataset that is not the one that was meant."""
+    if revision(dataset) != wanted:
+        raise Problem(
+            409,
+            "dataset_changed",
+            f"the dataset {dataset['name']!r} was replaced since the fit was asked for or its data "
+            "were looked at: look at it again, then ask again",
+        )
+
+
 def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> Row:
     """Give the files of a dataset names that people know in messages; return these names."""
     names: Row = {"items": None, "credits": None}
@@ -375,7 +395,15 @@ def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> 
         if part is not None:
             source = store.datasets / part["file"]
             names[role] = f"{role}{source.suffix}"
-            os.link(source, scratch / names[role])
+            try:
+                os.link(source, scratch / names[role])
+            except FileNotFoundError:
+                raise Problem(
+                    409,
+                    "file_missing",
+                    f"the dataset's {role} are missing from the server's folder: upload its items "
+                    "again, with replace=true",
+                ) from None
     return names
 
 

@@ -9,17 +9,25 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Registry, Row, now
 from gpu_kmeans.service.settings import Settings
 
-__all__ = ["Scope", "add_key", "check_key", "remove_key"]
+__all__ = ["Key", "Scope", "add_key", "check_scope", "find_key", "remove_key"]
 
 Scope = Literal["read", "write"]
 MOST_NAME = 64
+
+
+class Key(NamedTuple):
+    """Who showed a key: its id and name, which may be written down, and what it may do."""
+
+    id: str
+    name: str
+    scope: str
 
 
 def add_key(registry: Registry, name: str, scope: Scope) -> str:
@@ -47,41 +55,43 @@ def remove_key(registry: Registry, name: str) -> None:
         to.execute("DELETE FROM keys WHERE name = ?", (name,))
 
 
-def check_key(
-    registry: Registry, settings: Settings, authorization: str | None, scope: Scope
-) -> None:
-    """Let a request pass, or say why not.
+def find_key(registry: Registry, settings: Settings, authorization: str | None) -> Key | None:
+    """The key that a request shows; None where none is needed and no valid one is shown.
 
     Raises
     ------
     Problem
-        401 without a valid key, 403 for one that may only read.
+        401 without a valid key where one is needed.
     """
-    if not settings.needs_keys:
-        return
-    scheme, _, given = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not given:
-        raise _unauthorized(
-            "a key is needed: send it as `Authorization: Bearer KEY`", "missing_key"
-        )
-    found = _scope(registry, settings, given.strip())
-    if found is None:
+    scheme, _, shown = (authorization or "").partition(" ")
+    is_bearer = scheme.lower() == "bearer" and bool(shown)
+    key = _valid(registry, settings, shown.strip()) if is_bearer else None
+    if key is None and settings.needs_keys:
+        if not is_bearer:
+            raise _unauthorized(
+                "a key is needed: send it as `Authorization: Bearer KEY`", "missing_key"
+            )
         raise _unauthorized("this key is not valid", "invalid_key")
-    if scope == "write" and found == "read":
+    return key
+
+
+def check_scope(settings: Settings, key: Key | None, scope: Scope) -> None:
+    """Let a request pass, or raise a 403 problem for a key that may only read."""
+    if settings.needs_keys and scope == "write" and (key is None or key.scope != "write"):
         raise Problem(403, "wrong_scope", "this key may only read")
 
 
-def _scope(registry: Registry, settings: Settings, given: str) -> str | None:
-    if settings.key is not None and _same(_hash(given), _hash(settings.key.get_secret_value())):
-        return "write"
-    parts = given.split("_", 2)
+def _valid(registry: Registry, settings: Settings, shown: str) -> Key | None:
+    if settings.key is not None and _same(_hash(shown), _hash(settings.key.get_secret_value())):
+        return Key("", "the setting `key`", "write")
+    parts = shown.split("_", 2)
     if len(parts) != 3 or parts[0] != "gk":
         return None
-    row: Row | None = registry.row("SELECT hash, scope FROM keys WHERE id = ?", parts[1])
+    row: Row | None = registry.row("SELECT name, hash, scope FROM keys WHERE id = ?", parts[1])
     # Also for an unknown key something is compared: both answers take as long.
     expected = row["hash"] if row is not None else _hash("")
     valid = _same(_hash(parts[2]), expected)
-    return row["scope"] if row is not None and valid else None
+    return Key(parts[1], row["name"], row["scope"]) if row is not None and valid else None
 
 
 def _same(one: str, other: str) -> bool:

@@ -17,13 +17,13 @@ import orjson
 
 from gpu_kmeans.discs import disc_map, own_products, typical_first
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
-from gpu_kmeans.model import Model
+from gpu_kmeans.model import UNCLUSTERED, Model
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.store import Store
 
-__all__ = ["Loaded", "Models", "cluster_row", "marked"]
+__all__ = ["Loaded", "Models", "cluster_row", "marked", "missing"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
@@ -118,7 +118,7 @@ class Loaded:
         dots = own_products(model)
         ids, labels = model.items["id"].to_pylist(), model.labels.tolist()
         for row, label in enumerate(labels):
-            if label < 0:
+            if label == UNCLUSTERED:
                 distance: Any = ""
             else:
                 squared = squares[row] - 2 * dots[row] + centroids[label]
@@ -299,6 +299,10 @@ class Models:
             raise _corrupt(name, number)
         return row
 
+    def has(self, folder: str) -> bool:
+        """Whether a version is in memory."""
+        return folder in self._loaded
+
     async def load_active(self) -> None:
         """Load the active versions, as many as are kept, before anyone asks."""
         for model in self.store.registry.models()[: self.most]:
@@ -333,7 +337,7 @@ class Models:
                     f"{'it needs a newer gpu-kmeans' if _too_new(error) else 'try again later'}",
                     {"Retry-After": "5"},
                 ) from error
-            raise await self._set_aside(row, error) from error
+            raise missing(name, version) from error
         except ModelError as error:
             raise await self._set_aside(row, error) from error
         self._loaded[row["folder"]] = loaded
@@ -355,6 +359,16 @@ class Models:
 
 def _too_new(error: BaseException) -> bool:
     return isinstance(error, UnsupportedSchema)
+
+
+def missing(name: str, version: int) -> Problem:
+    """The problem of a version whose folder is not there; it may come back, as of a late mount."""
+    return Problem(
+        409,
+        "version_missing",
+        f"files of version {version} of the model {name!r} are missing from the server's folder "
+        "or cut short: put them back, activate another version, or fit anew",
+    )
 
 
 def _corrupt(name: str, version: int) -> Problem:

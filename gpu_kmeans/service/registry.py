@@ -3,13 +3,18 @@
 SQLite in WAL mode with full synchronisation: a commit that returned survives a power cut, and
 reading does not wait for writing. One connection reads and one writes; each has a lock, as
 answers come from several threads.
+
+A file that is on its way in or out is listed in ``pending``: with a crash in between it is a file
+that no row names, and that list alone says that it may go. What no row names and the list does
+not have is left as it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +24,13 @@ import orjson
 
 from gpu_kmeans.errors import FileProblem
 
-__all__ = ["Registry", "now"]
+__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "TABLES", "Registry", "now", "revision"]
 
-SCHEMA_VERSION = 1
-TABLES = """
+SCHEMA_VERSION = 2
+PENDING = "CREATE TABLE pending (file TEXT PRIMARY KEY);"
+MIGRATIONS = {1: PENDING}
+"""SQL that makes a registry of the next schema of one of this schema."""
+TABLES = f"""
 CREATE TABLE datasets (
     name TEXT PRIMARY KEY, created TEXT NOT NULL, updated TEXT NOT NULL,
     about TEXT NOT NULL, items TEXT NOT NULL, credits TEXT
@@ -48,6 +56,7 @@ CREATE TABLE keys (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL, scope TEXT NOT NULL,
     created TEXT NOT NULL
 );
+{PENDING}
 """
 
 Row = dict[str, Any]
@@ -60,31 +69,38 @@ class Registry:
     Parameters
     ----------
     file : Path
-        Made where it does not exist.
+        Made where it does not exist. What exists was found sound by
+        :func:`gpu_kmeans.service.registry_check.check_registry`.
+    label : callable, optional
+        Called with the row of each dataset and version before it counts, for a copy of what
+        the row says beside the file that it names.
 
     Raises
     ------
     FileProblem
-        The file is no registry, or one of a newer release.
+        The file cannot be opened or written.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, label: Callable[[str, Row], None] | None = None) -> None:
+        self._label = label or (lambda table, row: None)
         try:
             self._writer, self._reader = _connect(file), _connect(file)
-            self._create(file)
+            self._create()
         except sqlite3.DatabaseError as error:
-            raise FileProblem(f"{file.name} cannot be used as a registry: {error}") from error
+            raise FileProblem(
+                f"{file.name} cannot be used ({error}): the disk is full or fails, or the folder "
+                "is read-only; free some space, or choose another --data"
+            ) from error
         self._writing, self._reading = threading.Lock(), threading.Lock()
 
-    def _create(self, file: Path) -> None:
+    def _create(self) -> None:
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise FileProblem(f"{file.name} was written by a newer gpu-kmeans: upgrade this one")
         self._writer.execute("PRAGMA journal_mode=WAL")
-        if version == 0:
-            self._writer.executescript(
-                f"BEGIN; {TABLES} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+        while version < SCHEMA_VERSION:
+            script, version = (
+                (TABLES, SCHEMA_VERSION) if version == 0 else (MIGRATIONS[version], version + 1)
             )
+            self._writer.executescript(f"BEGIN; {script} PRAGMA user_version={version}; COMMIT;")
 
     def close(self) -> None:
         """Close both connections."""
@@ -123,9 +139,10 @@ class Registry:
         """One dataset."""
         return self.row("SELECT * FROM datasets WHERE name = ?", name)
 
-    def put_dataset(self, name: str, about: Row, items: Row, credits: Row | None) -> None:
-        """Insert a dataset, or replace what is known of it."""
+    def put_dataset(self, name: str, about: Row, items: Row, credits: Row | None) -> list[str]:
+        """Insert a dataset, or replace what is known of it; return the files that it had before."""
         with self.writing() as to:
+            before = _files_of(to, name)
             to.execute(
                 "INSERT INTO datasets (name, created, updated, about, items, credits) "
                 "VALUES (:name, :now, :now, :about, :items, :credits) "
@@ -139,11 +156,42 @@ class Registry:
                     "credits": None if credits is None else _json(credits),
                 },
             )
+            row = to.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone()
+            self._label("datasets", _decoded(row))
+            after = _files_of(to, name)
+            _arrive(to, after)
+            gone = [file for file in before if file not in after]
+            _leave(to, gone)
+            return gone
 
-    def delete_dataset(self, name: str) -> None:
-        """Forget a dataset."""
+    def delete_dataset(self, name: str) -> list[str]:
+        """Forget a dataset; return the files that it had."""
         with self.writing() as to:
+            gone = _files_of(to, name)
             to.execute("DELETE FROM datasets WHERE name = ?", (name,))
+            _leave(to, gone)
+            return gone
+
+    # -- files on their way ----------------------------------------------------------------
+
+    def expect(self, file: str) -> None:
+        """List a file that is about to be moved to its place, and counts only with its row."""
+        with self.writing() as to:
+            _leave(to, [file])
+
+    def pending(self) -> set[str]:
+        """Files that were on their way in or out, and may go where no row names them."""
+        return {row["file"] for row in self.rows("SELECT file FROM pending")}
+
+    def forget_pending(self) -> None:
+        """Empty the list of files on their way."""
+        with self.writing() as to:
+            to.execute("DELETE FROM pending")
+
+    def files(self) -> set[str]:
+        """Files and folders that datasets and versions name."""
+        parts = (part for row in self.datasets() for part in (row["items"], row["credits"]))
+        return self.folders() | {part["file"] for part in parts if part is not None}
 
     # -- jobs -----------------------------------------------------------------------------
 
@@ -237,6 +285,14 @@ class Registry:
             version,
         )
 
+    def active(self) -> list[Row]:
+        """Versions that answer, with their folders and how many bytes these hold."""
+        return self.rows(
+            "SELECT v.model, v.version, v.folder, json_extract(v.about, '$.bytes') AS bytes "
+            "FROM models m JOIN versions v ON v.model = m.name AND v.version = m.active "
+            "ORDER BY v.model"
+        )
+
     def folders(self) -> set[str]:
         """Folders that versions name."""
         return {row["folder"] for row in self.rows("SELECT folder FROM versions")}
@@ -269,6 +325,9 @@ class Registry:
             to.execute(
                 "UPDATE models SET next = next + 1, updated = ? WHERE name = ?", (now(), model)
             )
+            row = to.execute("SELECT * FROM versions WHERE folder = ?", (folder,)).fetchone()
+            self._label("versions", _decoded(row))
+            _arrive(to, [folder])
             if activate or active is None:
                 _activate(to, model, version)
             if job is not None:
@@ -300,22 +359,40 @@ class Registry:
     def delete_version(self, model: str, version: int) -> bool:
         """Forget a version that does not answer; its number stays taken. False if it answers."""
         with self.writing() as to:
-            done = to.execute(
+            gone = to.execute(
                 "DELETE FROM versions WHERE model = ? AND version = ? "
-                "AND version IS NOT (SELECT active FROM models WHERE name = ?)",
+                "AND version IS NOT (SELECT active FROM models WHERE name = ?) RETURNING folder",
                 (model, version, model),
-            )
+            ).fetchall()
+            _leave(to, [row["folder"] for row in gone])
             to.execute(
                 "UPDATE models SET previous = NULL WHERE name = ? AND previous = ?",
                 (model, version),
             )
-            return done.rowcount > 0
+            return bool(gone)
 
-    def delete_model(self, model: str) -> None:
-        """Forget all versions of a model."""
+    def delete_model(self, model: str) -> list[str]:
+        """Forget all versions of a model; return their folders."""
         with self.writing() as to:
-            to.execute("DELETE FROM versions WHERE model = ?", (model,))
+            gone = to.execute("DELETE FROM versions WHERE model = ? RETURNING folder", (model,))
+            folders = [row["folder"] for row in gone.fetchall()]
+            _leave(to, folders)
             to.execute("UPDATE models SET active = NULL, previous = NULL WHERE name = ?", (model,))
+            return folders
+
+
+def _files_of(to: sqlite3.Connection, dataset: str) -> list[str]:
+    row = to.execute("SELECT items, credits FROM datasets WHERE name = ?", (dataset,)).fetchone()
+    parts = [] if row is None else [orjson.loads(part) for part in row if part is not None]
+    return [part["file"] for part in parts]
+
+
+def _arrive(to: sqlite3.Connection, files: Iterable[str]) -> None:
+    to.executemany("DELETE FROM pending WHERE file = ?", [(file,) for file in files])
+
+
+def _leave(to: sqlite3.Connection, files: Iterable[str]) -> None:
+    to.executemany("INSERT OR IGNORE INTO pending VALUES (?)", [(file,) for file in files])
 
 
 def _activate(to: sqlite3.Connection, model: str, version: int) -> bool:
@@ -330,6 +407,12 @@ def _activate(to: sqlite3.Connection, model: str, version: int) -> bool:
             (version, now(), model, version),
         )
     return found is not None
+
+
+def revision(dataset: Row) -> str:
+    """What a dataset holds, as 16 characters that differ once a part of it was replaced."""
+    parts = [dataset[part] and dataset[part]["file"] for part in ("items", "credits")]
+    return hashlib.sha256(_json(parts).encode()).hexdigest()[:16]
 
 
 def now() -> str:

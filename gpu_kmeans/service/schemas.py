@@ -79,6 +79,10 @@ class Dataset(_Shown):
     name: Name = Field(examples=["films"])
     created: str
     updated: str
+    revision: str = Field(
+        description="another one once a part was replaced: for If-Match, and for fits",
+        examples=["5f2c9a0be1d34c77"],
+    )
     rows: int = Field(examples=[4803])
     columns: dict[str, str] = Field(
         description="the column that is used for each role",
@@ -133,6 +137,9 @@ class JobRequest(_Given):
     model: Name | None = Field(None, description="the dataset's name by default")
     parameters: Parameters = Field(default_factory=lambda: Parameters.model_validate({}))
     activate: bool = Field(True, description="let the new version answer")
+    revision: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="of the dataset: where it was replaced since, there is no fit"
+    )
 
 
 class JobError(_Shown):
@@ -232,7 +239,7 @@ class Cluster(_Shown):
 class Clusters(_OfVersion):
     """All clusters of a version."""
 
-    unclustered: int = Field(description="items without a known term")
+    unclustered: int = Field(description="items in no cluster")
     clusters: list[Cluster]
 
 
@@ -250,7 +257,7 @@ class Item(_Shown):
     keywords: list[str]
     cast: list[str]
     directors: list[str]
-    cluster: int = Field(description="-1 without a known term")
+    cluster: int = Field(description="-1 for an item in no cluster")
 
 
 class Items(_Shown):
@@ -265,7 +272,8 @@ class Ranked(Item):
 
     score: float
     parts: dict[str, float] = Field(
-        description="score = relevance * relevance_weight + popularity * popularity_weight"
+        description="score = relevance * relevance_weight + fame * fame_weight; "
+        "fame is the share of all items that are less popular"
     )
     marked: list[Piece] = Field(description="the text in pieces; true: a term of the query")
 

@@ -7,20 +7,23 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
 
-from gpu_kmeans.errors import BackendUnavailable, FileProblem, InvalidParam
+from gpu_kmeans.errors import BackendUnavailable, FileProblem, GpuKMeansError, InvalidParam
 from gpu_kmeans.service.app import create_app
+from gpu_kmeans.service.clients import Clients
 from gpu_kmeans.service.context import Service
 from gpu_kmeans.service.gate import JsonLines
 from gpu_kmeans.service.http import protocol
 from gpu_kmeans.service.jobs import Jobs, run_worker
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.models import Models
+from gpu_kmeans.service.problems import of_exception
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
 
@@ -29,6 +32,8 @@ __all__ = ["open_service", "serve"]
 log = logging.getLogger("gpu_kmeans.service")
 
 BACKLOG = 512
+OTHER_FILES = 500
+"""Number of open files beside the connections: the registry, uploads, downloads, processes."""
 
 
 def serve(settings: Settings, ready: Callable[[str], None], sample: bool = False) -> None:
@@ -57,9 +62,8 @@ def serve(settings: Settings, ready: Callable[[str], None], sample: bool = False
         with contextlib.closing(_bound(settings)) as listener:
             config = uvicorn.Config(
                 create_app(service),
-                http=protocol(
-                    settings.max_header_bytes, settings.header_seconds, settings.body_seconds
-                ),
+                http=protocol(settings, service.clients),
+                proxy_headers=False,  # by default uvicorn trusts whoever is on this machine
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -70,9 +74,22 @@ def serve(settings: Settings, ready: Callable[[str], None], sample: bool = False
                 timeout_graceful_shutdown=int(settings.shutdown_seconds) or 1,
             )
             server = _Server(config, service, lambda: ready(_address(listener)), sample)
-            server.run(sockets=[listener])
+            try:
+                server.run(sockets=[listener])
+            except SystemExit:  # uvicorn's, where the application did not start
+                raise _reason(service.failure, settings.data) from service.failure
     finally:
         service.store.close()
+
+
+def _reason(failure: Exception | None, folder: Path) -> GpuKMeansError:
+    """Why the service did not start, as one message for people."""
+    problem = None if failure is None else of_exception(failure)
+    if isinstance(failure, GpuKMeansError):
+        return failure
+    if problem is None:
+        return GpuKMeansError(f"the service did not start: unexpected {type(failure).__name__}")
+    return FileProblem(f"the service did not start on {folder}: {problem.detail}")
 
 
 def open_service(settings: Settings) -> Service:
@@ -81,6 +98,10 @@ def open_service(settings: Settings) -> Service:
     store = Store(settings.data)
     try:
         _check_keys(settings, store)
+        store.registry.interrupt_running()
+    except sqlite3.OperationalError as error:
+        store.close()
+        raise _reason(error, settings.data) from error
     except BaseException:
         store.close()
         raise
@@ -91,7 +112,18 @@ def open_service(settings: Settings) -> Service:
     metrics.watch("jobs_waiting", "Jobs in the queue.", lambda: jobs.waiting)
     metrics.watch("jobs_running", "Jobs that run.", lambda: jobs.running)
     metrics.watch("models_loaded", "Versions in memory.", lambda: len(models))
-    return Service(settings, store, models, jobs, metrics, backend, reason)
+    _allow_connections(settings.max_connections)
+    return Service(settings, store, models, jobs, metrics, Clients(settings), backend, reason)
+
+
+def _allow_connections(most: int) -> None:
+    """Let this process have as many files as connections need, as far as the system allows."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most + OTHER_FILES if hard == resource.RLIM_INFINITY else min(hard, most + OTHER_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _backend(asked: str, folder: Path) -> tuple[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,8 @@ __all__ = ["DEFAULT_FILE", "Configuration", "Settings", "configure"]
 
 PREFIX = "GPU_KMEANS_"
 DEFAULT_FILE = Path("gpu-kmeans.toml")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+OWN_PATHS = ("/v1", "/assets", "/livez", "/readyz", "/metrics")
 OTHER_VARIABLES = {"CONFIG", "TRACEBACK", "TMDB"}
 """Names after the prefix that others read."""
 
@@ -47,14 +50,26 @@ class Settings(BaseSettings):
     allowed_hosts: tuple[str, ...] = Field(
         (), description="more names that it is reached by; JSON in the environment"
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses or networks whose X-Forwarded-For and -Host count; JSON"
+    )
+    root_path: str = Field("", description="path that a proxy puts before ours, such as /clusters")
     max_upload_bytes: Bytes = Field(256 << 20, description="of an uploaded file")
     max_body_bytes: Bytes = Field(4 << 20, description="of any other request")
     max_header_bytes: Bytes = Field(128 << 10, description="of a request's line and headers")
     max_rows: Count = Field(1_000_000, description="of an uploaded table")
     max_batch: Count = Field(1_000, description="texts in one prediction")
     max_queue: Count = Field(20, description="jobs that wait")
-    max_concurrent: Count = Field(256, description="requests at a time")
+    max_connections: Count = Field(2_000, description="connections at a time")
+    max_concurrent: Count = Field(256, description="requests at a time, beside event streams")
+    max_streams: Count = Field(256, description="event streams at a time")
     max_uploads: Count = Field(4, description="uploads at a time")
+    max_client_connections: Count = Field(400, description="connections of one client")
+    max_client_requests: Count = Field(
+        128, description="requests of one client; 3/4 of max_concurrent where that is less"
+    )
+    max_client_streams: Count = Field(16, description="event streams of one client")
+    max_client_uploads: Count = Field(3, description="uploads of one client")
     max_loaded_models: Count = Field(4, description="versions kept in memory")
     header_seconds: Seconds = Field(10, description="until a request's headers are here")
     body_seconds: Seconds = Field(20, description="between parts of a request's body")
@@ -79,6 +94,28 @@ class Settings(BaseSettings):
         if key is not None and not key.get_secret_value().strip():
             raise ValueError("must not be blank")
         return key
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{proxy!r:.60} is no address and no network, such as 10.0.0.0/8"
+                ) from None
+        return proxies
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if not ROOT_PATH.fullmatch(path):
+            raise ValueError("must be a path such as /clusters, of letters, digits and -._~")
+        if any(path == own or path.startswith(f"{own}/") for own in OWN_PATHS):
+            raise ValueError(f"must not begin as the service's own addresses do: {OWN_PATHS}")
+        return path
 
     @classmethod
     def settings_customise_sources(
@@ -174,10 +211,10 @@ def configure(
 def _from_environment() -> dict[str, Any]:
     try:
         return EnvSettingsSource(Settings)()
-    except SettingsError:  # the one setting that is a list
-        raise InvalidParam(
-            'allowed_hosts (environment): must be JSON, such as ["films.example"]'
-        ) from None
+    except SettingsError as error:  # of the settings that are lists; it names which
+        name = "trusted_proxies" if "trusted_proxies" in str(error) else "allowed_hosts"
+        example = "10.0.0.0/8" if name == "trusted_proxies" else "films.example"
+        raise InvalidParam(f'{name} (environment): must be JSON, such as ["{example}"]') from None
 
 
 def _check_names(environ: Mapping[str, str]) -> None:
@@ -199,6 +236,6 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(value) or "none"
+    if isinstance(value, tuple | str):
+        return (value if isinstance(value, str) else ", ".join(value)) or "none"
     return "none" if value is None else str(value)

@@ -112,7 +112,8 @@ def check(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
             413, "too_many_rows", f"{report.rows} rows are more than the {spec['max_rows']} allowed"
         )
     names = {**DEFAULTS, **spec["columns"]}
-    absent = {*report.absent, *(() if spec["credits"] else ("credits_id", "cast", "crew"))}
+    absent = {*report.absent, *report.left_out}
+    absent.update(() if spec["credits"] else ("credits_id", "cast", "crew"))
     used = {role: name for role, name in names.items() if name and role not in absent}
     return {
         "rows": report.rows,

@@ -8,10 +8,10 @@ from io import BufferedReader
 
 import pyarrow as pa
 
-from gpu_kmeans.errors import EmptyDataset, FileProblem
-from gpu_kmeans.tables.files import check_header, choose_columns
+from gpu_kmeans.errors import EmptyDataset, FileProblem, InputError
+from gpu_kmeans.tables.files import choose_columns
 
-__all__ = ["parquet_schema", "read_parquet"]
+__all__ = ["parquet_names", "parquet_schema", "read_parquet"]
 
 
 def parquet_schema(
@@ -25,13 +25,22 @@ def parquet_schema(
         The file is damaged, as far as its description shows.
     InvalidHeader, MissingColumn
     """
+    schema = _schema(file, name)
+    wanted = choose_columns(schema.names, name, columns, optional)
+    return pa.schema([schema.field(column) for column in wanted])
+
+
+def parquet_names(file: BufferedReader, name: str) -> list[str]:
+    """Names of all columns, as they stand."""
+    names: list[str] = _schema(file, name).names
+    return names
+
+
+def _schema(file: BufferedReader, name: str) -> pa.Schema:
     import pyarrow.parquet as pq
 
     with _whole(name):
-        schema = pq.ParquetFile(file).schema_arrow
-    check_header(schema.names, name)
-    wanted = choose_columns(schema.names, name, columns, optional)
-    return pa.schema([schema.field(column) for column in wanted])
+        return pq.ParquetFile(file).schema_arrow
 
 
 def read_parquet(
@@ -59,5 +68,19 @@ def read_parquet(
 def _whole(name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        raise FileProblem(f"{name} is not a whole Parquet file: {error}") from error
+    except InputError:
+        raise
+    # A damaged description may also name a type, a length or a text that makes no sense.
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        NotImplementedError,
+    ) as error:
+        raise FileProblem(
+            f"{name} is not a whole Parquet file: {' '.join(str(error).split())[:300]}; "
+            "write it again"
+        ) from error

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from gpu_kmeans.errors import InputError
-from gpu_kmeans.tables.files import UTF8_BOM, check_header, choose_columns
+from gpu_kmeans.tables.files import UTF8_BOM, choose_columns
 from gpu_kmeans.tables.structure import whole_rows
 
 __all__ = ["Block", "Irregular", "read_regular", "regular_blocks"]
@@ -124,6 +124,7 @@ def regular_blocks(
         if not header:
             header, start = _header(content)
             wanted = _wanted(header, columns, optional)
+            header = _unique(header, wanted)
             content = content[start:]
         rest = b""
         if content:
@@ -164,10 +165,22 @@ def _header(content: bytes) -> tuple[list[str], int]:
 
 def _wanted(header: list[str], columns: Sequence[str], optional: Sequence[str]) -> list[str]:
     try:
-        check_header(header, "")
         return choose_columns(header, "", columns, optional)
     except InputError as error:
         raise Irregular from error  # the strict reader finds it again, and says where
+
+
+def _unique(header: list[str], wanted: list[str]) -> list[str]:
+    """Name each column that is not read by its place: it may have no name, or another's."""
+    taken = set(wanted)
+    names = []
+    for place, name in enumerate(header):
+        if name not in taken:
+            name = str(place)
+            while name in taken:
+                name += "_"
+        names.append(name)
+    return names
 
 
 def _is_utf8(content: bytes) -> bool:

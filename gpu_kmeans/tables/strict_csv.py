@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 
 from gpu_kmeans.errors import CsvMalformed, EmptyDataset, InvalidEncoding
-from gpu_kmeans.tables.files import UTF8_BOM, check_header, choose_columns
+from gpu_kmeans.tables.files import UTF8_BOM, choose_columns
 
-__all__ = ["read_csv"]
+__all__ = ["read_csv", "read_header"]
 
 BATCH_ROWS = 20_000
 BLOCK_BYTES = 1 << 20
@@ -69,7 +69,6 @@ def read_csv(
             row = 1
             if not header and not any(reader):
                 raise EmptyDataset(f"{name} is empty; give a file with a header and rows")
-            check_header(header, name)
             wanted = choose_columns(header, name, columns, optional)
             pick = itemgetter(*(header.index(column) for column in wanted))
             batches: list[pa.RecordBatch] = []
@@ -100,6 +99,15 @@ def read_csv(
     return pa.Table.from_batches(batches)
 
 
+def read_header(file: BufferedReader, name: str) -> list[str]:
+    """Return the names of a CSV file's columns, as they stand; none of an empty file."""
+    with _unlimited_fields():
+        try:
+            return next(csv.reader(_lines(file, name), strict=True), [])
+        except csv.Error as error:
+            raise CsvMalformed(_fault(name, 1, str(error))) from error
+
+
 def _lines(file: BufferedReader, name: str) -> Iterator[str]:
     """Decode block by block, and give out lines that end with a line feed alone.
 
@@ -115,7 +123,9 @@ def _lines(file: BufferedReader, name: str) -> Iterator[str]:
             at = offset + len(block) - len(content) + error.start
             raise InvalidEncoding(
                 f"{name}, line {line}: byte {at} of the file "
-                f"(0x{content[error.start]:02x}) is not UTF-8; save the file as UTF-8"
+                f"(0x{content[error.start]:02x}) is not UTF-8; name the encoding of the file "
+                "(encoding='windows-1252', on the command line --encoding windows-1252), "
+                "or save it as UTF-8"
             ) from error
         if "\0" in text:
             before, _, _ = text.partition("\0")

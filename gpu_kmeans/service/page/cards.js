@@ -36,6 +36,6 @@ export function scoreTable({ score, parts }) {
   return h('table', { class: 'score' },
     h('tbody', {},
       row('Match', parts.relevance, parts.relevance_weight, 'how close the text is to the search, from 0 to 1, times its weight'),
-      row('Popularity', parts.popularity, parts.popularity_weight, 'the share of all items that are less popular, times its weight')),
+      row('Fame', parts.fame, parts.fame_weight, 'the share of all items that are less popular, times its weight')),
     h('tfoot', {}, h('tr', {}, h('th', { scope: 'row' }, 'Score'), h('td'), h('td', {}, score.toFixed(2)))));
 }

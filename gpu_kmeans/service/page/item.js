@@ -36,6 +36,12 @@ export const item = {
   },
 };
 
+/** The reason of an item that is in no cluster: one with a known word has similar items. */
+function whyUnclustered(opened, similar) {
+  if (!opened.text) return 'it has no text';
+  return similar.length ? 'it was set apart' : 'its text has no word that the model knows';
+}
+
 function content(opened, similar, clusters) {
   const known = {
     'Directed by': opened.directors, With: opened.cast, Genres: opened.genres, Keywords: opened.keywords,
@@ -48,7 +54,7 @@ function content(opened, similar, clusters) {
     h('dl', {}, Object.entries(known).filter(([, names]) => names.length).map(([name, names]) =>
       h('div', {}, h('dt', {}, name), h('dd', { dir: 'auto' }, names.join(', '))))),
     h('p', {}, opened.cluster < 0
-      ? 'It is in no cluster, because its text has no word that the model knows.'
+      ? `It is in no cluster, because ${whyUnclustered(opened, similar)}.`
       : ['In ', link({ tab: 'map', cluster: opened.cluster, item: null }, {}, `cluster ${opened.cluster}`), `: ${termsOf(clusters[opened.cluster])}.`]),
     h('h3', {}, 'Similar items'),
     similar.length

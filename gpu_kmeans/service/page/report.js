@@ -39,7 +39,7 @@ function content(model, found, clusters, signal) {
     warnings.length > 0 && h('div', { class: 'note' }, h('h2', {}, 'Good to know'), h('ul', {}, warnings.map((each) => h('li', {}, each)))),
     h('dl', { class: 'figures' },
       figureOf('Items', number(found.n_items), found.n_unclustered
-        ? `${number(found.n_unclustered)} of them in no cluster, because they have no known word.` : 'All of them in a cluster.'),
+        ? `${number(found.n_unclustered)} of them in no cluster: no text, or no known word.` : 'All of them in a cluster.'),
       figureOf('Clusters', number(found.n_clusters), `The largest holds ${percent(found.largest_share)} of the items.${found.n_empty ? ` ${number(found.n_empty)} are empty.` : ''}`),
       figureOf('Inertia', inertia(found.inertia), `With a single cluster it would be ${inertia(found.inertia_one_cluster)}. Lower is better.`),
       figureOf('Explained', percent(found.explained), 'How much lower that is. A few percent are normal for short texts: each uses words of its own.'),

@@ -23,7 +23,7 @@ from gpu_kmeans.service.context import (
 )
 from gpu_kmeans.service.jobs import link_parts, run_worker
 from gpu_kmeans.service.problems import Problem
-from gpu_kmeans.service.registry import Row, now
+from gpu_kmeans.service.registry import Row, now, revision
 from gpu_kmeans.service.store import flush, remove
 
 __all__ = ["adopt", "receive", "router"]
@@ -38,7 +38,14 @@ UPLOAD: dict[str, Any] = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in SUFFIXES},
     }
 }
+NEW: dict[int | str, Any] = {201: {"model": schemas.Dataset, "description": "new"}}
 CREDITS = ("credits_id", "cast", "crew")
+
+IN_USE = (
+    "there is a dataset {name!r} with {part} already: choose another name, or replace it with "
+    "replace=true{more}"
+)
+Replace = Annotated[bool, Field(description="take the place of what has this name")]
 
 _Column = Annotated[str | None, Field(max_length=200, description="empty: leave it out")]
 _Needed = Annotated[str | None, Field(min_length=1, max_length=200)]
@@ -48,6 +55,7 @@ class ItemColumns(BaseModel):
     """Columns of the items, where they are not TMDB's."""
 
     model_config = ConfigDict(extra="forbid")
+    replace: Replace = False
     id: _Needed = None
     title: _Column = None
     text: _Needed = None
@@ -63,6 +71,7 @@ class CreditColumns(BaseModel):
     """Columns of the credits, where they are not TMDB's."""
 
     model_config = ConfigDict(extra="forbid")
+    replace: Replace = False
     credits_id: _Needed = None
     cast: _Column = None
     crew: _Column = None
@@ -83,95 +92,132 @@ async def list_datasets(service: ServiceOf) -> Response:
     dependencies=[Depends(may_read)],
 )
 async def describe(service: ServiceOf, name: NamePath) -> Response:
-    """One dataset: rows, columns, and what was found to be odd."""
-    return answer(view(_row(service, name)))
+    """One dataset: rows, columns, and what was found to be odd; its ETag is its revision."""
+    row = _row(service, name)
+    return answer(view(row), headers={"etag": f'"{revision(row)}"'})
 
 
 @router.put(
     "/{name}/items",
     response_model=schemas.Dataset,
-    responses={201: {"model": schemas.Dataset, "description": "new"}, **errors(409, 413, 415, 507)},
+    responses={**NEW, **errors(409, 412, 413, 415, 507)},
     dependencies=[Depends(may_write)],
     openapi_extra=UPLOAD,
 )
 async def put_items(
     service: ServiceOf, name: NamePath, request: Request, columns: Annotated[ItemColumns, Query()]
 ) -> Response:
-    """Upload the table of items, CSV or Parquet; it takes the place of one that was there."""
-    before = service.registry.dataset(name)
-    kept = {} if before is None else _of(before["about"]["given"], CREDITS)
-    return await _put(service, request, name, "items", before, _given(columns) | kept)
+    """Upload the table of items, CSV or Parquet.
+
+    With `replace=true` it takes the place of a dataset of this name, whose credits go with its
+    items; without, such a dataset stays and the answer is 409 `name_in_use`.
+    """
+    kind = media_type(request, tuple(SUFFIXES))
+    with service.uploading(name, request):
+        before = service.registry.dataset(name)
+        _check_revision(request, name, before)
+        if before is not None:
+            _check_replaced(service, name, "items", columns.replace, "; its credits go with them")
+        parts: Row = {"items": None, "credits": None}
+        await _put(service, request, name, "items", kind, parts, _given(columns))
+    return await _stored(service, request, name, "items", before is not None)
 
 
 @router.put(
     "/{name}/credits",
     response_model=schemas.Dataset,
-    responses={201: {"model": schemas.Dataset, "description": "new"}, **errors(409, 413, 415, 507)},
+    responses={**NEW, **errors(409, 412, 413, 415, 507)},
     dependencies=[Depends(may_write)],
     openapi_extra=UPLOAD,
 )
 async def put_credits(
     service: ServiceOf, name: NamePath, request: Request, columns: Annotated[CreditColumns, Query()]
 ) -> Response:
-    """Upload the table of cast and crew, which are joined to the items by id."""
-    before = service.registry.dataset(name)
-    if before is None:
-        raise Problem(
-            409, "items_first", f"the dataset {name!r} has no items yet: upload these first"
-        )
-    kept = {k: v for k, v in before["about"]["given"].items() if k not in CREDITS}
-    return await _put(service, request, name, "credits", before, kept | _given(columns))
+    """Upload the table of cast and crew, which are joined to the items by id.
+
+    With `replace=true` it takes the place of credits that are there; without, these stay and the
+    answer is 409 `name_in_use`.
+    """
+    kind = media_type(request, tuple(SUFFIXES))
+    with service.uploading(name, request):
+        before = service.registry.dataset(name)
+        _check_revision(request, name, before)
+        if before is None:
+            raise Problem(
+                409, "items_first", f"the dataset {name!r} has no items yet: upload these first"
+            )
+        if before["credits"] is not None:
+            _check_replaced(service, name, "credits", columns.replace)
+        parts = {"items": before["items"], "credits": None}
+        kept = {k: v for k, v in before["about"]["given"].items() if k not in CREDITS}
+        await _put(service, request, name, "credits", kind, parts, kept | _given(columns))
+    return await _stored(service, request, name, "credits", before["credits"] is not None)
 
 
 @router.delete(
-    "/{name}", status_code=204, responses=errors(404, 409), dependencies=[Depends(may_write)]
+    "/{name}", status_code=204, responses=errors(404, 409, 412), dependencies=[Depends(may_write)]
 )
-async def delete(service: ServiceOf, name: NamePath) -> Response:
+async def delete(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Delete a dataset; models that were fitted on it stay."""
-    row = _row(service, name)
+    _check_revision(request, name, service.registry.dataset(name))
+    _row(service, name)
+    _check_unused(service, name)
+    with service.uploading(name, request):
+        gone = await asyncio.to_thread(service.registry.delete_dataset, name)
+        await asyncio.to_thread(service.store.discard, *gone)
+    await service.changed(request, "dataset deleted", dataset=name)
+    return Response(status_code=204)
+
+
+def _check_replaced(service: Service, name: str, part: str, replace: bool, more: str = "") -> None:
+    if not replace:
+        raise Problem(409, "name_in_use", IN_USE.format(name=name, part=part, more=more))
+    _check_unused(service, name)
+
+
+def _check_unused(service: Service, name: str) -> None:
     job = service.jobs.uses(name)
     if job is not None:
         raise Problem(
             409, "in_use", f"the job {job} uses the dataset {name!r}: wait for it or cancel it"
         )
-    with service.uploading(name):
-        await asyncio.to_thread(service.registry.delete_dataset, name)
-        for part in (row["items"], row["credits"]):
-            if part is not None:
-                await asyncio.to_thread(remove, service.store.datasets / part["file"])
-    return Response(status_code=204)
 
 
 async def _put(
-    service: Service, request: Request, name: str, part: str, before: Row | None, given: Row
+    service: Service, request: Request, name: str, part: str, kind: str, parts: Row, given: Row
+) -> None:
+    """Receive a part of a dataset, check it with the others, and let these be the dataset."""
+    scratch = await asyncio.to_thread(service.store.scratch)
+    try:
+        file = scratch / f"{part}{SUFFIXES[kind]}"
+        about = await receive(service, request, file)
+        names = await asyncio.to_thread(_link, service, scratch, parts) | {part: file.name}
+        parts[part] = about | {"media_type": kind, "uploaded": now()}
+        found = await _checked(service, scratch, names, given)
+
+        def register(stored: str) -> list[str]:
+            parts[part]["file"] = stored
+            return service.registry.put_dataset(
+                name, found | {"given": given}, parts["items"], parts["credits"]
+            )
+
+        gone = await service.store.commit(file, service.store.datasets, register)
+        await asyncio.to_thread(service.store.discard, *gone)
+    finally:
+        remove(scratch)  # at once: the service may be ending
+
+
+async def _stored(
+    service: Service, request: Request, name: str, part: str, replaced: bool
 ) -> Response:
-    kind = media_type(request, tuple(SUFFIXES))
-    with service.uploading(name):
-        scratch = await asyncio.to_thread(service.store.scratch)
-        try:
-            file = scratch / f"{part}{SUFFIXES[kind]}"
-            about = await receive(service, request, file)
-            parts: Row = {"items": None, "credits": None}
-            if before is not None:
-                parts = {each: before[each] for each in parts}
-            old = parts[part]
-            parts[part] = about | {"media_type": kind, "uploaded": now()}
-            others = parts | {part: None}
-            names = await asyncio.to_thread(_link, service, scratch, others) | {part: file.name}
-            found = await _checked(service, scratch, names, given)
-
-            def register(stored: str) -> None:
-                parts[part]["file"] = stored
-                service.registry.put_dataset(
-                    name, found | {"given": given}, parts["items"], parts["credits"]
-                )
-
-            await service.store.commit(file, service.store.datasets, register)
-            if old is not None:
-                await asyncio.to_thread(remove, service.store.datasets / old["file"])
-        finally:
-            remove(scratch)  # at once: the service may be ending
-    return answer(view(_row(service, name)), 201 if old is None else 200)
+    row = _row(service, name)
+    await service.changed(
+        request,
+        f"{part} {'replaced' if replaced else 'added'}",
+        dataset=name,
+        sha256=row[part]["sha256"],
+    )
+    return answer(view(row), 200 if replaced else 201)
 
 
 async def adopt(service: Service, name: str, items: Path, credits: Path) -> None:
@@ -235,6 +281,18 @@ async def receive(service: Service, request: Request, file: Path) -> Row:
     return {"bytes": size, "sha256": checksum.hexdigest()}
 
 
+def _check_revision(request: Request, name: str, row: Row | None) -> None:
+    """Refuse to change a dataset that is not the one in the request's If-Match."""
+    wanted = request.headers.get("if-match")
+    if wanted is not None and (row is None or wanted != f'"{revision(row)}"'):
+        happened = "deleted" if row is None else "replaced"
+        raise Problem(
+            412,
+            "dataset_changed",
+            f"the dataset {name!r} was {happened} meanwhile, so nothing was done: look at it again",
+        )
+
+
 def _link(service: Service, scratch: Path, parts: Row) -> Row:
     return link_parts(service.store, scratch, parts["items"], parts["credits"])
 
@@ -246,7 +304,8 @@ def view(row: Row) -> Row:
         part: row[part] and {key: value for key, value in row[part].items() if key != "file"}
         for part in ("items", "credits")
     }
-    return {**{key: row[key] for key in ("name", "created", "updated")}, **about, **parts}
+    known = {key: row[key] for key in ("name", "created", "updated")}
+    return {**known, "revision": revision(row), **about, **parts}
 
 
 def _row(service: Service, name: str) -> Row:
@@ -258,8 +317,5 @@ def _row(service: Service, name: str) -> Row:
 
 def _given(columns: BaseModel) -> Row:
     """The columns that were named; None for those to leave out."""
-    return {role: name or None for role, name in columns.model_dump(exclude_none=True).items()}
-
-
-def _of(given: Row, roles: tuple[str, ...]) -> Row:
-    return {role: name for role, name in given.items() if role in roles}
+    named = columns.model_dump(exclude_none=True, exclude={"replace"})
+    return {role: name or None for role, name in named.items()}

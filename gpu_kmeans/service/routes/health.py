@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
@@ -11,7 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from gpu_kmeans import __version__
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.context import ServiceOf, answer, errors, may_read
+from gpu_kmeans.service.models import missing
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.request_checks import check_query
 
 __all__ = ["router"]
 
@@ -22,28 +25,28 @@ UNREADY: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/livez")
+@router.get("/livez", dependencies=[Depends(check_query)])
 async def live() -> Response:
     """The process answers."""
     return answer({"status": "ok"})
 
 
-@router.get("/readyz", responses=UNREADY)
+@router.get("/readyz", responses=UNREADY, dependencies=[Depends(check_query)])
 async def ready(service: ServiceOf) -> Response:
-    """Every active model answers now."""
+    """Every active model can answer: it is in memory, or its files are there.
+
+    Nothing is loaded for this, and nothing leaves the memory for it.
+    """
     if service.stopping:
         raise Problem(503, "stopping", "the service is about to stop", {"Retry-After": "5"})
-    answering = 0
-    for model in service.registry.models():
-        if model["active"] is None:
+    active = service.registry.active()
+    for row in active:
+        if service.models.has(row["folder"]):
             continue
-        if answering < service.settings.max_loaded_models:
-            try:
-                (await service.models.get(model["name"])).check()
-            except Problem as problem:
-                raise Problem(503, problem.code, problem.detail, {"Retry-After": "5"}) from None
-            answering += 1
-    return answer({"status": "ok", "models": answering})
+        if not await asyncio.to_thread(service.store.is_whole, row["folder"], row["bytes"]):
+            problem = missing(row["model"], row["version"])
+            raise Problem(503, problem.code, problem.detail, {"Retry-After": "5"})
+    return answer({"status": "ok", "models": len(active)})
 
 
 @router.get("/metrics", response_class=PlainTextResponse, dependencies=[Depends(may_read)])

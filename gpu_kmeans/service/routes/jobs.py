@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.bodies import read_json
 from gpu_kmeans.service.context import Service, ServiceOf, answer, errors, may_read, may_write
-from gpu_kmeans.service.jobs import Event
+from gpu_kmeans.service.jobs import Event, check_revision
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 
@@ -67,14 +67,20 @@ async def add(
             "invalid_param",
             f"n_clusters={asked.parameters.n_clusters} is more than the {rows} rows of the dataset",
         )
-    about = {
+    about: Row = {
         "dataset": asked.dataset,
         "model": asked.model or asked.dataset,
         "parameters": parameters,
         "activate": asked.activate,
     }
+    if asked.revision is not None:
+        check_revision(dataset, asked.revision)
+        about["revision"] = asked.revision
     row = await service.jobs.add(about, idempotency_key)
-    return answer(service.jobs.view(row), 202, {"location": f"/v1/jobs/{row['id']}"})
+    names = {"job": row["id"], "dataset": about["dataset"], "model": about["model"]}
+    await service.changed(request, "job added", **names)
+    location = f"{service.settings.root_path}/v1/jobs/{row['id']}"
+    return answer(service.jobs.view(row), 202, {"location": location})
 
 
 @router.get("", response_model=schemas.Jobs, responses=errors(), dependencies=[Depends(may_read)])
@@ -105,9 +111,12 @@ async def show(service: ServiceOf, job: JobId) -> Response:
     responses=errors(404, 507),
     dependencies=[Depends(may_write)],
 )
-async def cancel(service: ServiceOf, job: JobId) -> Response:
+async def cancel(service: ServiceOf, job: JobId, request: Request) -> Response:
     """End a job; one that has ended stays as it is."""
-    return answer(service.jobs.view(await service.jobs.cancel(job)), 202)
+    row = await service.jobs.cancel(job)
+    if row["state"] == "cancelled":
+        await service.changed(request, "job cancelled", job=row["id"])
+    return answer(service.jobs.view(row), 202)
 
 
 @router.get(

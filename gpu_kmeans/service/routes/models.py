@@ -76,13 +76,12 @@ async def describe(service: ServiceOf, name: NamePath) -> Response:
 @router.delete(
     "/{name}", status_code=204, responses=errors(404, 507), dependencies=[Depends(may_write)]
 )
-async def delete(service: ServiceOf, name: NamePath) -> Response:
+async def delete(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Delete a model with all its versions; their numbers are not used again."""
     _model(service, name)
-    versions = service.registry.versions(name)
-    await asyncio.to_thread(service.registry.delete_model, name)
-    for row in versions:
-        await _remove(service, row)
+    gone = await asyncio.to_thread(service.registry.delete_model, name)
+    await _remove(service, gone)
+    await service.changed(request, "model deleted", model=name, versions=len(gone))
     return Response(status_code=204)
 
 
@@ -92,14 +91,22 @@ async def delete(service: ServiceOf, name: NamePath) -> Response:
     responses=errors(404, 409, 507),
     dependencies=[Depends(may_write)],
 )
-async def delete_version(service: ServiceOf, name: NamePath, version: Number) -> Response:
-    """Delete a version that is not active; its number is not used again."""
+async def delete_version(
+    service: ServiceOf, name: NamePath, version: Number, request: Request
+) -> Response:
+    """Delete a version that is not active; its number is not used again.
+
+    The others stay as they are, and the same one is active as before.
+    """
     row = _version(service, name, version)
     if not await asyncio.to_thread(service.registry.delete_version, name, version):
         raise Problem(
-            409, "version_active", f"version {version} is active: activate another one first"
+            409,
+            "version_active",
+            f"version {version} is active: activate another one first, or delete the whole model",
         )
-    await _remove(service, row)
+    await _remove(service, [row["folder"]])
+    await service.changed(request, "version deleted", model=name, version=version)
     return Response(status_code=204)
 
 
@@ -109,11 +116,14 @@ async def delete_version(service: ServiceOf, name: NamePath, version: Number) ->
     responses=errors(404, 409, 507),
     dependencies=[Depends(may_write)],
 )
-async def activate(service: ServiceOf, name: NamePath, version: Number) -> Response:
+async def activate(
+    service: ServiceOf, name: NamePath, version: Number, request: Request
+) -> Response:
     """Let a version answer from now on; it is loaded first."""
     await service.models.get(name, version)
     if not await asyncio.to_thread(service.registry.activate, name, version):
         raise Problem(404, "unknown_version", f"version {version} was deleted meanwhile")
+    await service.changed(request, "version activated", model=name, version=version)
     return answer(_detail(service, name))
 
 
@@ -123,14 +133,14 @@ async def activate(service: ServiceOf, name: NamePath, version: Number) -> Respo
     responses=errors(404, 409, 507),
     dependencies=[Depends(may_write)],
 )
-async def roll_back(service: ServiceOf, name: NamePath) -> Response:
+async def roll_back(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Let the version answer that was active before."""
     previous = _model(service, name)["previous"]
     if previous is None:
         raise Problem(
             409, "no_previous_version", f"no other version of the model {name!r} was active before"
         )
-    return await activate(service, name, previous)
+    return await activate(service, name, previous, request)
 
 
 @router.post(
@@ -144,7 +154,7 @@ async def roll_back(service: ServiceOf, name: NamePath) -> Response:
 async def upload(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Upload an archive as a new version. It is verified before it counts."""
     media_type(request, (TAR,))
-    with service.uploading(f"model {name}"):
+    with service.uploading(f"model {name}", request):
         scratch = await asyncio.to_thread(service.store.scratch)
         try:
             file = scratch / "model.tar"
@@ -174,6 +184,7 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
             version = await service.store.commit(model, service.store.models, register)
         finally:
             remove(scratch)  # at once: the service may be ending
+    await service.changed(request, "version uploaded", model=name, version=version)
     row, active = _version(service, name, version), _model(service, name)["active"]
     return answer(_version_view(row, active), 201)
 
@@ -215,7 +226,7 @@ async def clusters(loaded: Chosen) -> Response:
     return answer(
         {
             **loaded.head(),
-            "unclustered": int((loaded.model.labels < 0).sum()),
+            "unclustered": len(loaded.model.labels) - loaded.model.n_clustered,
             "clusters": [cluster_row(view) for view in loaded.clusters],
         }
     )
@@ -310,7 +321,9 @@ async def export(loaded: Chosen) -> Response:
     return StreamingResponse(
         _csv(loaded),
         media_type="text/csv; charset=utf-8",
-        headers={"content-disposition": f'attachment; filename="{loaded.name}.csv"'},
+        headers={
+            "content-disposition": f'attachment; filename="{loaded.name}-{loaded.version}.csv"'
+        },
     )
 
 
@@ -362,6 +375,7 @@ def _version_view(row: Row, active: int | None) -> Row:
     }
 
 
-async def _remove(service: Service, row: Row) -> None:
-    service.models.forget(row["folder"])
-    await asyncio.to_thread(remove, service.store.models / row["folder"])
+async def _remove(service: Service, folders: list[str]) -> None:
+    for folder in folders:
+        service.models.forget(folder)
+    await asyncio.to_thread(service.store.discard, *folders)

@@ -15,13 +15,14 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.request_checks import check_query
 
 __all__ = ["router"]
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(check_query)])
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
