@@ -197,8 +197,18 @@ class UnknownItem(InputError):
     status = 404
 
 
-class NotFitted(GpuKMeansError, ValueError, AttributeError):
-    """The estimator was used before ``fit``."""
+class _Unfitted(ValueError, AttributeError):
+    """What Python's own exceptions make of a use before ``fit``.
+
+    A class of its own, since Python lets no others stand beside built-in ones later on.
+    """
+
+
+class NotFitted(GpuKMeansError, _Unfitted):
+    """The estimator was used before ``fit``.
+
+    Also scikit-learn's ``NotFittedError`` where that is loaded; see :mod:`gpu_kmeans.estimator`.
+    """
 
     code = "not_fitted"
     status = 409

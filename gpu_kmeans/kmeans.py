@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,13 +17,15 @@ from gpu_kmeans.breathe import breathe
 from gpu_kmeans.cells import shown
 from gpu_kmeans.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.errors import InputError, InvalidParam
-from gpu_kmeans.estimator import Estimator
+from gpu_kmeans.estimator import Estimator, become, join_scikit_learn
 from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.lloyd import Settled, library_kmeans, lloyd
+from gpu_kmeans.narration import Narrator
 from gpu_kmeans.protocol import Backend, Callback, Clusters, Matrix, Progress
 from gpu_kmeans.scaling import ScaledRows, is_drowned, is_sparse, scale_rows
 from gpu_kmeans.validation import (
     check_centers,
+    check_flag,
     check_input_features,
     check_integer,
     check_named_rows,
@@ -34,7 +38,7 @@ from gpu_kmeans.validation import (
 
 __all__ = ["FewerClustersWarning", "KMeans"]
 
-ALGORITHMS = ("hartigan", "lloyd")
+ALGORITHMS = ("hartigan", "lloyd", "elkan")
 SETTLING = 3
 """Lloyd iterations before Hartigan's moves: enough to leave a far start, and no more, since a
 pass of moves costs the same and gains more (64,000 texts, k = 100 and 1000)."""
@@ -43,8 +47,15 @@ LIBRARY_ITERATIONS = 10
 """Iterations of the library's own k-means on dense rows before Hartigan's moves."""
 
 
-class FewerClustersWarning(UserWarning):
-    """Fewer clusters have rows than were asked for, as when rows repeat."""
+class _FitWarning(UserWarning):
+    """What a fit warns of."""
+
+
+class FewerClustersWarning(_FitWarning):
+    """Fewer clusters have rows than were asked for, as when rows repeat.
+
+    Also scikit-learn's ``ConvergenceWarning`` where that is loaded.
+    """
 
 
 class KMeans(Estimator):
@@ -53,27 +64,36 @@ class KMeans(Estimator):
     Parameters
     ----------
     n_clusters : int, default 8
-    init : {"auto", "sketch", "k-means++", "random"} or array of shape (n_clusters, n_features)
-        Where the first centroids come from; see :mod:`gpu_kmeans.seeding`.
+    init : {"auto", "sketch", "k-means++", "random"}, array or callable, default "auto"
+        Where the first centroids come from; see :mod:`gpu_kmeans.seeding`. An array, a sparse one
+        or a data frame has shape (n_clusters, n_features). A callable is called with the rows,
+        ``n_clusters`` and ``random_state`` (a ``numpy.random.RandomState``) at each start, and
+        returns such an array.
     n_init : int or "auto", default "auto"
         Independent starts, of which the one with the lowest inertia is kept. "auto" is 10 for
-        ``init="random"`` and 1 otherwise.
+        ``init="random"`` or a callable, and 1 otherwise.
     max_iter : int, default 300
         Iterations over all rows of one start, of both stages together.
     tol : float, default 1e-4
         Lloyd stops when the summed squared shift of the centroids is at most ``tol`` times the
         mean variance of the features (scikit-learn's scaling). Hartigan's moves go on until none
         is left that lowers the inertia.
+    verbose : int, default 0
+        Above 0, each iteration is printed, as scikit-learn does.
     random_state : int, RandomState, Generator or None
-        Source of all draws, made on the host. The same seed on the same backend gives the same
+        Source of all draws, made on the host; None draws from NumPy's global state, which
+        ``numpy.random.seed`` sets. The same seed on the same backend gives the same
         labels, whatever the number of threads; on a GPU as far as cuML, which clusters the sketch
         and dense rows there, repeats itself.
-    algorithm : {"hartigan", "lloyd"}, default "hartigan"
+    copy_x : bool, default True
+        As in scikit-learn, where False lets the rows be written to while the fit runs. Here they
+        never are, and nothing depends on it.
+    algorithm : {"hartigan", "lloyd", "elkan"}, default "hartigan"
         "hartigan" lets Lloyd (sparse rows) or the library's k-means (dense rows) settle for a few
         iterations, exchanges clusters (only from a drawn start, see :mod:`gpu_kmeans.breathe`)
         and then moves single rows until no move lowers the inertia: lower inertia than Lloyd
         from any start, see :mod:`gpu_kmeans.hartigan`. "lloyd" is scikit-learn's algorithm,
-        for comparisons.
+        for comparisons; "elkan", which computes the same in another way, is another name for it.
     backend : {"auto", "cpu", "gpu"} or a Backend, default "auto"
     callback : callable, optional
         Called with a :class:`~gpu_kmeans.protocol.Progress` after each iteration; a true
@@ -122,6 +142,9 @@ class KMeans(Estimator):
     backend_: str
     backend_reason_: str
 
+    _estimator_type = "clusterer"
+    """What older libraries around scikit-learn ask for in place of tags."""
+
     def __init__(
         self,
         n_clusters: int = 8,
@@ -130,8 +153,10 @@ class KMeans(Estimator):
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        verbose: int = 0,
         random_state: Any = None,
-        algorithm: Literal["hartigan", "lloyd"] = "hartigan",
+        copy_x: bool = True,
+        algorithm: Literal["hartigan", "lloyd", "elkan"] = "hartigan",
         backend: BackendSpec = "auto",
         callback: Callback | None = None,
     ) -> None:
@@ -140,7 +165,9 @@ class KMeans(Estimator):
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.verbose = verbose
         self.random_state = random_state
+        self.copy_x = copy_x
         self.algorithm = algorithm
         self.backend = backend
         self.callback = callback
@@ -157,9 +184,15 @@ class KMeans(Estimator):
         y : ignored
         sample_weight : array of shape (n,), optional
         """
+        join_scikit_learn()
         checked, names = check_named_rows(X)
         n, n_features = checked.shape
         plan = self._plan(n, n_features)
+        if callable(plan.init):
+            plan = replace(plan, init=partial(self._called_init, checked, plan))
+        narrator = Narrator(plan.callback) if self.verbose else None
+        if narrator is not None:
+            plan = replace(plan, callback=narrator)
         weight = check_weight(sample_weight, n)
         backend, reason = choose(self.backend)
         rows = backend.matrix(checked)  # on the device once and for all
@@ -169,6 +202,8 @@ class KMeans(Estimator):
             wide = scale_rows(backend, rows, weight, wide=True)
             result = self._best_of(backend, rows, plan, wide)
         best = result.run
+        if narrator is not None:
+            narrator.end(best.history, plan.max_iter, plan.tol)
         _warn_if_fewer(result.labels, plan.k)
         self.cluster_centers_ = result.centers
         self.labels_ = result.labels
@@ -177,6 +212,7 @@ class KMeans(Estimator):
         self.history_ = best.history
         self.n_features_in_ = n_features
         self._n_features_out = plan.k
+        self._n_init = plan.starts
         self.backend_ = backend.name
         self.backend_reason_ = reason
         if names is not None:
@@ -189,7 +225,7 @@ class KMeans(Estimator):
         """Run all starts and keep the best, in the rows' own units again."""
         best: _Run | None = None
         for _ in range(plan.starts):
-            run = _Run(scaled, self.callback)
+            run = _Run(scaled, plan.callback)
             run.settle(backend, plan)
             if best is None or run.inertia < best.inertia:
                 best = run
@@ -213,13 +249,8 @@ class KMeans(Estimator):
                 raise InvalidParam(
                     f"init must be one of {', '.join(seeding.INITS)} or an array, got {init!r}"
                 )
-        else:
-            init = self._check_init(init)
-            if init.shape != (k, n_features):
-                raise InvalidParam(
-                    f"the initial centers have shape {init.shape}, but n_clusters={k} and "
-                    f"{n_features} features need {(k, n_features)}"
-                )
+        elif not callable(init):
+            init = self._check_init(init, k, n_features)
         if self.callback is not None and not callable(self.callback):
             raise InvalidParam(f"callback must be callable or None, got {shown(self.callback)}")
         algorithm: Any = self.algorithm
@@ -227,33 +258,68 @@ class KMeans(Estimator):
             raise InvalidParam(
                 f"algorithm must be one of {', '.join(ALGORITHMS)}, got {shown(algorithm)}"
             )
-        if isinstance(self.n_init, str) and self.n_init == "auto":
-            starts = 10 if isinstance(init, str) and init == "random" else 1
-        else:
-            starts = check_integer("n_init", self.n_init, 1)
-        if not isinstance(init, str):
-            starts = 1
+        if algorithm == "elkan" and k == 1:
+            warnings.warn(
+                "algorithm='elkan' doesn't make sense for a single cluster: it is 'lloyd'",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        check_flag("verbose", self.verbose)
+        check_flag("copy_x", self.copy_x)
         return _Plan(
             k=k,
             init=init,
-            starts=starts,
+            starts=self._starts(init),
             max_iter=check_integer("max_iter", self.max_iter, 1),
             tol=check_number("tol", self.tol, 0.0),
             rng=generator(self.random_state),
             moves=self.algorithm == "hartigan",
+            callback=self.callback,
         )
 
+    def _starts(self, init: Any) -> int:
+        """How many starts ``n_init`` asks for; an array is one."""
+        if isinstance(self.n_init, str) and self.n_init == "auto":
+            return 10 if callable(init) or (isinstance(init, str) and init == "random") else 1
+        starts = check_integer("n_init", self.n_init, 1)
+        if isinstance(init, str) or callable(init) or starts == 1:
+            return starts
+        warnings.warn(
+            "Explicit initial center position passed: performing only one init in "
+            f"{type(self).__name__} instead of n_init={starts}.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return 1
+
+    def _called_init(self, rows: Any, plan: _Plan) -> NDArray[Any]:
+        """The centroids that a callable ``init`` answers, as scikit-learn calls it."""
+        random_state = np.random.RandomState(plan.rng.integers(2**31))
+        init: Any = self.init
+        centers = init(rows, plan.k, random_state=random_state)
+        return self._check_init(centers, plan.k, rows.shape[1])
+
     @staticmethod
-    def _check_init(init: Any) -> NDArray[Any]:
+    def _check_init(init: Any, k: int, n_features: int) -> NDArray[Any]:
         try:
             checked = check_rows(init)
             if hasattr(checked, "toarray"):  # centroids are dense, whatever they start as
                 checked = checked.toarray()
-            return np.asarray(checked.get() if hasattr(checked, "get") else checked)
+            centers = np.asarray(checked.get() if hasattr(checked, "get") else checked)
         except InputError as error:
             raise InvalidParam(
-                f"init must be one of {', '.join(seeding.INITS)} or an array of centroids: {error}"
+                f"init must be one of {', '.join(seeding.INITS)}, a callable or an array of "
+                f"centroids: {error}"
             ) from None
+        for axis, (needed, what) in enumerate(
+            ((k, "number of clusters"), (n_features, "number of features of the data"))
+        ):
+            if centers.shape[axis] != needed:
+                raise InvalidParam(
+                    f"The shape of the initial centers {centers.shape} does not match the {what} "
+                    f"{needed}: init must have shape {(k, n_features)}"
+                )
+        return centers
 
     # -- using ------------------------------------------------------------------------
 
@@ -296,7 +362,8 @@ class KMeans(Estimator):
         self._require_fitted()
         fitted = getattr(self, "feature_names_in_", None)
         check_input_features(input_features, fitted, self.n_features_in_)
-        return np.array([f"kmeans{i}" for i in range(self._n_features_out)], dtype=object)
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}{i}" for i in range(self._n_features_out)], dtype=object)
 
     def _fitted_backend(self) -> Backend:
         """Return the backend that fitted: nothing switches after the fit."""
@@ -307,7 +374,7 @@ class KMeans(Estimator):
         """Return the rows and the centers, in one dtype, held to each other and to the fit."""
         self._require_fitted()
         fitted = getattr(self, "feature_names_in_", None)
-        host = check_new_rows(X, self.n_features_in_, fitted, "KMeans")
+        host = check_new_rows(X, self.n_features_in_, fitted, type(self).__name__)
         made = self._n_features_out, self.n_features_in_
         return host, check_centers(self.cluster_centers_, *made, host.dtype)
 
@@ -340,12 +407,17 @@ class _Plan:
     """The arguments of a fit, checked."""
 
     k: int
-    init: str | NDArray[Any]
+    init: str | NDArray[Any] | Callable[[], NDArray[Any]]
     starts: int
     max_iter: int
     tol: float
     rng: np.random.Generator
     moves: bool
+    callback: Callback | None
+
+    def start(self) -> str | NDArray[Any]:
+        """Name the way to the first centroids, or give them."""
+        return self.init() if callable(self.init) else self.init
 
 
 class _Run:
@@ -371,11 +443,11 @@ class _Run:
 
     def settle(self, backend: Backend, plan: _Plan) -> None:
         """Start, settle, and move single rows until nothing is left to gain."""
-        rows = self.scaled.rows
-        if isinstance(plan.init, str):
-            init: Any = seeding.chosen(plan.init, rows, plan.moves)
+        rows, start = self.scaled.rows, plan.start()
+        if isinstance(start, str):
+            init: Any = seeding.chosen(start, rows, plan.moves)
         else:
-            init = self.scaled.to_scaled(plan.init)
+            init = self.scaled.to_scaled(start)
         clusters = seeding.start(backend, rows, plan.k, init, plan.rng, self.report)
         if self.stopped:
             self.inertia = rows.total - clusters.explained()
@@ -428,7 +500,11 @@ def _warn_if_fewer(labels: NDArray[np.int32], k: int) -> None:
     if found < k:
         warnings.warn(
             f"Number of distinct clusters ({found}) found smaller than n_clusters ({k}). "
-            "Possibly due to duplicate rows in X, rows of weight 0, or an early stop",
+            "Possibly due to duplicate points in X, points of weight 0, or an early stop",
             FewerClustersWarning,
             stacklevel=3,
         )
+
+
+become(KMeans, "sklearn.base", "TransformerMixin", "ClusterMixin", "BaseEstimator")
+become(FewerClustersWarning, "sklearn.exceptions", "ConvergenceWarning")

@@ -208,7 +208,11 @@ class _Means:
         )
         relocated = relocate_empty(self.backend, rows, self.clusters, found)
         self._labels = None if relocated else labels
-        return self.backend.centroid_shift(old, self.clusters) if shifted else np.inf
+        if not shifted:
+            return np.inf
+        # A cluster that has lost all its rows, and got none in their place, is nowhere to shift to.
+        there = replace(old, weight=np.where(self.clusters.weight > 0, old.weight, 0.0))
+        return self.backend.centroid_shift(there, self.clusters)
 
 
 def library_kmeans(

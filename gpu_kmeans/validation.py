@@ -23,6 +23,7 @@ from gpu_kmeans.errors import (
 
 __all__ = [
     "check_centers",
+    "check_flag",
     "check_integer",
     "check_named_rows",
     "check_new_rows",
@@ -57,10 +58,19 @@ def check_number(name: str, value: Any, low: float) -> float:
     return number
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither a boolean nor an integer of at least 0."""
+    if not isinstance(value, bool | np.bool_):
+        check_integer(name, value, 0)
+
+
 def generator(random_state: Any) -> np.random.Generator:
-    """Make the source of all draws from None, a seed, a ``RandomState`` or a ``Generator``."""
-    if random_state is None:
-        return np.random.default_rng()
+    """Make the source of all draws from None, a seed, a ``RandomState`` or a ``Generator``.
+
+    None, or the module ``numpy.random``, is NumPy's global state, as for scikit-learn.
+    """
+    if random_state is None or random_state is np.random:
+        return np.random.default_rng(np.random.randint(2**31))
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from functools import partial
 from typing import Any
@@ -16,23 +15,15 @@ from gpu_kmeans.kmeans import KMeans
 REPEATS = "a drawn start on repeated rows draws other rows (as for scikit-learn's KMeans)"
 
 EXPECTED_TO_FAIL = {
-    "check_estimators_unfitted": (
-        "raises errors.NotFitted, a ValueError and AttributeError as asked for, but not "
-        "scikit-learn's own class: scikit-learn is not a dependency"
-    ),
-    "check_get_feature_names_out_error": "as check_estimators_unfitted",
     "check_sample_weight_equivalence_on_dense_data": REPEATS,
     "check_sample_weight_equivalence_on_sparse_data": REPEATS,
 }
 
 
-with warnings.catch_warnings():
-    # It need not inherit from a class of scikit-learn's: the contract is what counts.
-    warnings.filterwarnings("ignore", "Estimator KMeans does not inherit")
-    each_check = parametrize_with_checks(
-        [KMeans(backend="cpu"), KMeans(backend="cpu", algorithm="lloyd", init="k-means++")],
-        expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
-    )
+each_check = parametrize_with_checks(
+    [KMeans(backend="cpu"), KMeans(backend="cpu", algorithm="lloyd", init="k-means++")],
+    expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
+)
 
 
 @each_check
@@ -42,13 +33,14 @@ def test_scikit_learn_checks(estimator, check):
 
 
 # -- checks that scikit-learn makes of its own classes alone ---------------------------------
-# ``parametrize_with_checks`` asks for them only where a class inherits from scikit-learn's.
+# ``parametrize_with_checks`` does not ask for them.
 
-CLUSTERING_CHECKS = [
-    *("check_clusterer_compute_labels_predict", "check_clustering"),
-    *("check_estimators_partial_fit_n_features", "check_dataframe_column_names_consistency"),
+MORE_CHECKS = [
+    *("check_dataframe_column_names_consistency", "check_get_feature_names_out_error"),
     *("check_transformer_get_feature_names_out", "check_transformer_get_feature_names_out_pandas"),
-    "check_inplace_ensure_writeable",
+    *("check_inplace_ensure_writeable", "check_set_output_transform"),
+    *("check_set_output_transform_pandas", "check_global_output_transform_pandas"),
+    *("check_set_output_transform_polars", "check_global_set_output_transform_polars"),
 ]
 OTHER_KINDS = ("classifier", "regressor", "outlier", "supervised", "class_weight", "array_api")
 """Words in the names of checks of what is no clusterer or transformer."""
@@ -62,27 +54,21 @@ NOT_OURS = {
     "check_fit_non_negative": "of what refuses negative numbers",
     "check_estimator": "calls the others",
     "check_estimators_data_not_an_array": "a part of others",
-    "check_set_output_transform": "there is no set_output",
-    "check_set_output_transform_pandas": "there is no set_output",
-    "check_set_output_transform_polars": "there is no set_output",
-    "check_global_output_transform_pandas": "there is no set_output",
-    "check_global_set_output_transform_polars": "there is no set_output",
     "check_param_validation": "reads private declarations of scikit-learn's own classes",
 }
 
 
-@pytest.mark.parametrize("name", CLUSTERING_CHECKS)
+@pytest.mark.parametrize("name", MORE_CHECKS)
 @pytest.mark.parametrize("algorithm", ["hartigan", "lloyd"])
 @pytest.mark.filterwarnings("ignore::gpu_kmeans.kmeans.FewerClustersWarning")
-def test_scikit_learn_checks_of_clusterers(name: str, algorithm: str) -> None:
+@pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
+def test_checks_that_scikit_learn_makes_of_its_own_classes(name: str, algorithm: str) -> None:
     check = getattr(estimator_checks, name)
-    for memmap in (False, True) if "readonly_memmap" in inspect.signature(check).parameters else ():
-        check("KMeans", KMeans(2, backend="cpu", algorithm=algorithm), readonly_memmap=memmap)
     check("KMeans", KMeans(2, backend="cpu", algorithm=algorithm))
 
 
 def test_no_check_of_scikit_learn_is_left_out() -> None:
-    called = {name_of(check) for check in checks_of(KMeans(backend="cpu"))} | {*CLUSTERING_CHECKS}
+    called = {name_of(check) for check in checks_of(KMeans(backend="cpu"))} | {*MORE_CHECKS}
     there = {name for name in vars(estimator_checks) if name.startswith("check_")}
     theirs = {
         name
