@@ -73,14 +73,7 @@ def vectorizer_params(vectorizer: TfidfVectorizer) -> dict[str, Any]:
 
     The backend is the loading machine's own affair, and the vocabulary is in the arrays.
     """
-    params = {
-        name: value
-        for name, value in vectorizer.get_params().items()
-        if name not in ("backend", "vocabulary")
-    }
-    if params["stop_words"] is not None and not isinstance(params["stop_words"], str):
-        params["stop_words"] = sorted(params["stop_words"])
-    return params
+    return vectorizer.storable_params()
 
 
 def decode_vectorizer(

@@ -24,6 +24,7 @@ from cpu_fallback.compiled import words as compiled_words
 from gpu_kmeans.protocol import Backend, TokenRules
 from gpu_kmeans.stop_words import ENGLISH
 from gpu_kmeans.text import TfidfVectorizer
+from gpu_kmeans.weighting import Weighting
 
 # What a token is and what it weighs holds without the library, too.
 globals().update({n: test for n, test in vars(test_text).items() if n.startswith("test_")})
@@ -152,10 +153,11 @@ def test_any_counts_weigh_the_same(
     counts.data = rng.integers(1, 1000, counts.nnz).astype(np.int32)
     counts = sparse.csr_matrix(counts)
     for idf in (None, 0.01 + rng.random(60), np.repeat(1 + rng.random(60), 2)[::2]):
-        expected = counting.weigh_terms(counts, idf, sublinear, norm)
+        weighting = Weighting(sublinear=sublinear, norm=norm)
+        expected = counting.weigh_terms(counts, idf, weighting)
         with the_library() as patch:
             patch.setattr(counting, "_BLOCK", block)
-            assert_same_bits(counting.weigh_terms(counts, idf, sublinear, norm), expected)
+            assert_same_bits(counting.weigh_terms(counts, idf, weighting), expected)
 
 
 def many_texts() -> list[str]:
