@@ -50,7 +50,7 @@ def arrays_of(model: Model) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {
         "labels": model.labels,
         "centroids": model.centroids,
-        "idf": model.vectorizer.idf_,
+        "idf": getattr(model.vectorizer, "idf_", np.ones(len(terms))),
         "postings_indptr": model.postings.indptr,
         "postings_rows": model.postings.rows,
         "postings_values": model.postings.values,
@@ -92,7 +92,8 @@ def decode_vectorizer(
     terms = [text[start:end].decode() for start, end in pairwise(ends)]
     params = dict(manifest["vectorizer"])
     params["ngram_range"] = tuple(params["ngram_range"])
-    return TfidfVectorizer.from_fitted(terms, arrays["idf"], params)
+    average_length = params.pop("average_length_", 1.0)
+    return TfidfVectorizer.from_fitted(terms, arrays["idf"], params, average_length)
 
 
 # -- what must hold ----------------------------------------------------------------------

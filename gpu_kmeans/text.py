@@ -376,7 +376,8 @@ class TfidfVectorizer(AnalysisBuilders):
     def storable_params(self) -> dict[str, Any]:
         """Return the parameters that a model keeps, of types that JSON has.
 
-        The backend is the loading machine's own affair, and the vocabulary is kept beside.
+        ``average_length_`` is among them where it was fitted. The backend is the loading machine's
+        own affair, and the vocabulary is kept beside.
 
         Raises
         ------
@@ -400,6 +401,8 @@ class TfidfVectorizer(AnalysisBuilders):
             params["stop_words"] = sorted(self._plan.analysis.stop_words)
         if "dtype" in params:
             params["dtype"] = self._plan.weighting.dtype
+        if self._plan.is_bm25:
+            params["average_length_"] = float(self.average_length_)
         return params
 
     def _known_vocabulary(self) -> dict[str, int]:
@@ -522,7 +525,7 @@ class TfidfVectorizer(AnalysisBuilders):
         weighting = self._plan.weighting
         if weighting.scheme != "bm25":
             return weighting
-        return replace(weighting, average_length=float(self.average_length_))
+        return replace(weighting, average_length=self.average_length_)
 
     def _set_fitted(
         self,

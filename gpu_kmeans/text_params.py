@@ -155,7 +155,7 @@ def check_analysis(params: Mapping[str, Any]) -> Analysis:
 
 def _check_encoding(encoding: Any) -> None:
     try:
-        b"".decode(encoding)
+        "a".encode(encoding)
     except (LookupError, TypeError, ValueError) as problem:
         raise InvalidParam(
             f"encoding must be the name of one, such as 'utf-8', got {shown(encoding)}: {problem}"
@@ -211,9 +211,10 @@ def warn_of_stop_words(stop_words: Any, analysis: Analysis) -> None:
     except Exception:  # a function of the caller's that does not take words
         return
     if strays:
+        more = f" and {len(strays) - 10} more" if len(strays) > 10 else ""
         warnings.warn(
             "Your stop_words may be inconsistent with your preprocessing. Tokenizing the stop "
-            f"words generated tokens {strays} not in stop_words.",
+            f"words generated tokens {strays[:10]}{more} not in stop_words.",
             UserWarning,
             stacklevel=2,
         )

@@ -29,6 +29,7 @@ The norm is that of the row's ``local * global``; a row whose weights are all 0 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,9 @@ class Weighting:
 
     def __post_init__(self) -> None:
         """Refuse what no backend could read."""
-        if not any(self.scheme is name or self.scheme == name for name in SCHEMES):
+        scheme: Any = self.scheme
+        average: Any = self.average_length
+        if not isinstance(scheme, str) or scheme not in SCHEMES:
             names = ", ".join(map(repr, SCHEMES))
             raise InvalidParam(f"weighting must be one of {names}, got {shown(self.scheme)}")
         check_norm(self.norm)
@@ -97,8 +100,8 @@ class Weighting:
                 f"sublinear_tf=True belongs to weighting='tfidf': {self.scheme!r} has its own way "
                 "to weigh counts"
             )
-        if not 0 < self.average_length < np.inf:
-            raise InvalidParam(f"average_length must be positive, got {self.average_length}")
+        if not isinstance(average, Real) or not 0 < float(average) < np.inf:
+            raise InvalidParam(f"average_length must be positive, got {shown(average)}")
         if self.dtype not in ("float32", "float64"):
             raise InvalidParam(f"dtype must be float32 or float64, got {shown(self.dtype)}")
 

@@ -60,6 +60,21 @@ from test_text_border import (  # noqa: F401 - likewise
     test_idf_that_does_not_fit_is_refused,
     test_runs_longer_than_any_text_are_none,
 )
+from test_text_options import (  # noqa: F401 - likewise
+    test_a_fixed_vocabulary_with_idf_of_another_fit_needs_none_of_its_own,
+    test_bytes_are_read_by_their_encoding,
+    test_ngrams_of_characters_are_scikit_learns,
+    test_rows_are_of_the_type_that_is_asked_for,
+    test_without_idf_a_fixed_vocabulary_is_enough,
+    test_words_found_in_any_way_are_scikit_learns,
+)
+from test_weighting import (  # noqa: F401 - likewise
+    test_a_long_text_weighs_a_term_less_by_bm25,
+    test_a_query_has_the_bits_of_the_row,
+    test_a_term_spread_evenly_weighs_nothing_by_log_entropy,
+    test_texts_without_any_known_term_weigh_nothing,
+    test_weights_are_those_of_the_definition,
+)
 
 from cpu_fallback import text as on_cpu
 from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
