@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.cells import Columns, shown, to_numbers
+from gpu_kmeans.cells import Columns, to_numbers
 from gpu_kmeans.containers import CheckNames, read, read_values
 from gpu_kmeans.errors import (
     FeatureMismatch,
@@ -19,6 +19,7 @@ from gpu_kmeans.errors import (
     NonFinite,
     NotNumeric,
     OutOfRange,
+    shown,
 )
 
 __all__ = [
