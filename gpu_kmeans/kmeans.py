@@ -14,6 +14,7 @@ from gpu_kmeans.backend import BackendSpec, choose, resolve
 from gpu_kmeans.breathe import breathe
 from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.estimator import Estimator
+from gpu_kmeans.forking import product
 from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.lloyd import Settled, library_kmeans, lloyd
 from gpu_kmeans.prepare import (
@@ -183,7 +184,7 @@ class KMeans(Estimator):
         _warn_if_fewer(labels, plan.k)
         self.cluster_centers_ = centers
         self.labels_ = labels
-        self.inertia_ = float(squared.sum() if weight is None else squared @ weight)
+        self.inertia_ = float(squared.sum() if weight is None else product(squared, weight))
         self.n_iter_ = best.n_iter
         self.history_ = best.history
         self.n_features_in_ = n_features
@@ -273,7 +274,7 @@ class KMeans(Estimator):
         backend, centers = self._fitted_backend(), self._centers_as(host)
         labels = nearest(backend, host, centers)
         squared = squared_distances(backend, host, centers, labels)
-        return -float(squared.sum() if weight is None else squared @ weight)
+        return -float(squared.sum() if weight is None else product(squared, weight))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Return ``["kmeans0", "kmeans1", ...]``, one name for each column of ``transform``."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.forking import product
 from gpu_kmeans.lloyd import Rows
 from gpu_kmeans.protocol import Backend, Matrix
 
@@ -115,10 +116,10 @@ def _together(
     for center in centers:
         wide = center.astype(np.float64)
         mean += wide
-        mean_square += float(wide @ wide) / len(centers)
+        mean_square += float(product(wide, wide)) / len(centers)
     mean /= len(centers)
     if _is_sparse(matrix):
-        squared_mean = float(mean @ mean)
+        squared_mean = float(product(mean, mean))
         spread = max(mean_square - squared_mean, 0.0)
         if len(centers) > 1 and _drowns(squared_mean, spread, matrix.dtype):
             matrix, centers = matrix.astype(np.float64), centers.astype(np.float64)

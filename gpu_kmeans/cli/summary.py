@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpu_kmeans.forking import product
+
 if TYPE_CHECKING:
     from gpu_kmeans.model import Model
 
@@ -42,4 +44,4 @@ def _inertia_of_one_cluster(model: Model) -> float:
     values = model.postings.values.astype(np.float64)
     sums = np.diff(np.concatenate([[0.0], np.cumsum(values)])[model.postings.indptr])
     n_clustered = int((model.labels >= 0).sum())
-    return max(0.0, float(values @ values - sums @ sums / max(1, n_clustered)))
+    return max(0.0, float(product(values, values) - product(sums, sums) / max(1, n_clustered)))
