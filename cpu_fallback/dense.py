@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from cpu_fallback.threads import can_be_had
 from gpu_kmeans.forking import SharedSetting, openmp_is_lost, product
 from gpu_kmeans.protocol import Matrix
 
@@ -62,13 +63,13 @@ def _tuned_for(work: int, shape: tuple[int, ...]) -> Iterator[None]:
     """Keep little work on one thread: on a busy machine FAISS's threads wait for each other
     by spinning, a hundred times longer than the work itself takes. And few clusters from BLAS.
 
-    In a forked process all work is on one thread: labels are the same.
+    In a forked process, and where threads cannot be had, all work is on one: labels are the same.
     """
     k, n_features = shape
     own_loops = k <= FEW_CLUSTERS and n_features <= FEW_FEATURES
     with _blas_threshold.changed_to(ALL_ROWS if own_loops else None):
         threads = faiss.omp_get_max_threads()  # of this thread's regions
-        if work < WORTH_THREADS or openmp_is_lost():
+        if work < WORTH_THREADS or openmp_is_lost() or not can_be_had(threads - 1):
             faiss.omp_set_num_threads(1)
         try:
             yield

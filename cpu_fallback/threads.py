@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
+from threading import Event, Thread
 
-__all__ = ["count", "each"]
+__all__ = ["can_be_had", "count", "each"]
 
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
@@ -40,6 +41,26 @@ def _allowed() -> int:
         return max(1, math.ceil(int(quota) / int(period)))
     except (OSError, ValueError):  # no limit is a word
         return sys.maxsize
+
+
+def can_be_had(wanted: int) -> bool:
+    """Whether the system gives so many threads now: they are started, and end at once.
+
+    GCC's OpenMP ends the whole process where it gets fewer than it counts on.
+    """
+    done, started = Event(), list[Thread]()
+    try:
+        for _ in range(wanted):
+            thread = Thread(target=done.wait, name="gpu-kmeans-trial")
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):
+        return False
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+    return True
 
 
 @cache

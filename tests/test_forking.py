@@ -484,6 +484,40 @@ def test_where_no_more_threads_are_to_be_had_the_caller_does_the_work(
     assert sorted(done) == list(range(2100))
 
 
+SCARCE = """
+import resource
+from gpu_kmeans import KMeans, TfidfVectorizer
+rows = np.random.default_rng(0).normal(size=(40_000, 26)).astype(np.float32)
+texts = [f"an alien invasion of space {number}, and a love story" for number in range(3000)]
+def kmeans(data, k):
+    return KMeans(k, random_state=0, max_iter=1, backend="cpu").fit(data).inertia_
+
+kmeans(rows[:50], 2), TfidfVectorizer(backend="cpu").fit_transform(texts[:9])  # imports
+
+def without_threads():
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    if os.getuid() == 0:  # whom no limit holds
+        os.setuid(65534)
+    try:
+        threading.Thread(target=int).start()
+        return "threads can be had all the same"
+    except RuntimeError:
+        words = TfidfVectorizer(backend="cpu").fit_transform(texts)
+        return [kmeans(rows, 100), words.shape[0]]
+
+print(json.dumps(without_threads() if sys.argv[1] == "scarce" else kmeans(rows, 100)))
+"""
+
+
+def test_a_process_that_may_start_no_thread_fits_all_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="this system has no such limits")
+    tmp_path.chmod(0o755)
+    scarce = played(tmp_path, SCARCE, "scarce")
+    if isinstance(scarce, str):
+        pytest.skip(scarce)
+    assert scarce == [played(tmp_path, SCARCE, "plenty"), 3000]
+
+
 def test_nobody_is_at_work_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "count", lambda: 3)
     main, begun, at_work = threading.get_ident(), threading.Event(), list[int]()
