@@ -489,6 +489,7 @@ import resource
 from gpu_kmeans import KMeans, TfidfVectorizer
 rows = np.random.default_rng(0).normal(size=(40_000, 26)).astype(np.float32)
 texts = [f"an alien invasion of space {number}, and a love story" for number in range(3000)]
+
 def kmeans(data, k):
     return KMeans(k, random_state=0, max_iter=1, backend="cpu").fit(data).inertia_
 
