@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from cpu_fallback.threads import can_be_had
+from gpu_kmeans.forking import SharedSetting, openmp_is_lost, product
 from gpu_kmeans.protocol import Matrix
 
 __all__ = ["dense_kmeans"]
@@ -21,8 +22,6 @@ FEW_CLUSTERS, FEW_FEATURES = 48, 64
 """Up to so many, FAISS's own loops take a quarter (10 clusters) to two thirds (30) of the time of
 its way through BLAS, which it prefers; beyond, BLAS is faster (32 features, 4,803 and 63,000
 rows)."""
-_tuning = Lock()
-"""What is tuned is FAISS's own, and so every thread's."""
 SEED = 1234  # FAISS draws only to split an empty cluster; the starts are given
 
 
@@ -49,23 +48,30 @@ def dense_kmeans(
             init_centroids=np.ascontiguousarray(init, dtype=np.float32),
         )
         distances, labels = kmeans.index.search(points, 1)
-    inertia = np.dot(np.ones(len(points)) if weight is None else weight, distances[:, 0])
+    inertia = product(np.ones(len(points)) if weight is None else weight, distances[:, 0])
     return labels[:, 0].astype(np.int32), float(inertia)
+
+
+_blas_threshold = SharedSetting[int](
+    lambda: faiss.cvar.distance_compute_blas_threshold,
+    lambda value: setattr(faiss.cvar, "distance_compute_blas_threshold", value),
+)
 
 
 @contextmanager
 def _tuned_for(work: int, shape: tuple[int, ...]) -> Iterator[None]:
     """Keep little work on one thread: on a busy machine FAISS's threads wait for each other
-    by spinning, a hundred times longer than the work itself takes. And few clusters from BLAS."""
+    by spinning, a hundred times longer than the work itself takes. And few clusters from BLAS.
+
+    In a forked process, and where threads cannot be had, all work is on one: labels are the same.
+    """
     k, n_features = shape
-    with _tuning:
-        threads, blas = faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold
-        if work < WORTH_THREADS:
+    own_loops = k <= FEW_CLUSTERS and n_features <= FEW_FEATURES
+    with _blas_threshold.changed_to(ALL_ROWS if own_loops else None):
+        threads = faiss.omp_get_max_threads()  # of this thread's regions
+        if work < WORTH_THREADS or openmp_is_lost() or not can_be_had(threads - 1):
             faiss.omp_set_num_threads(1)
-        if k <= FEW_CLUSTERS and n_features <= FEW_FEATURES:
-            faiss.cvar.distance_compute_blas_threshold = ALL_ROWS
         try:
             yield
         finally:
             faiss.omp_set_num_threads(threads)
-            faiss.cvar.distance_compute_blas_threshold = blas

@@ -36,6 +36,7 @@ from cpu_fallback.arguments import (
 from cpu_fallback.compiled import Sums
 from gpu_kmeans.drift import loosen_by_products
 from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.forking import product
 from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
 __all__ = [
@@ -96,8 +97,9 @@ def project(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
 
     def work(start: int) -> None:
         chunk = rows[start : start + step].astype(dtype, copy=False)
-        out[start : start + step] = chunk @ directions
+        out[start : start + step] = multiply(chunk, directions)
 
+    multiply = operator.matmul if _is_csr(rows) else product  # SciPy uses no BLAS here
     step = max(256, SCORES_PER_CHUNK // directions.shape[1])
     _for_each_chunk(rows, step, work)
     return out
@@ -214,7 +216,7 @@ def assign(
 
     def work(start: int) -> None:
         chunk = slice(start, start + step)
-        scores = (rows if step >= n else rows[chunk]) @ dense
+        scores = multiply(rows if step >= n else rows[chunk], dense)
         each = np.arange(scores.shape[0])
         if labels is None or own is None or squared_norms is None:
             scores *= (-2 / size).astype(dtype)
@@ -240,6 +242,7 @@ def assign(
             scores[each, best] = np.inf
             next_best[chunk] = scores.min(axis=1)
 
+    multiply = operator.matmul if _is_csr(rows) else product
     step = max(64, SCORES_PER_CHUNK // k)
     _for_each_chunk(rows, step, work)
     return Assignment(nearest, cost, next_best, own)
@@ -385,7 +388,7 @@ def centroid_shift(old: Clusters, new: Clusters) -> float:
     def work(start: int) -> None:
         shift = (_dense(old.sums, start, start + step) * before).ravel()
         shift -= (_dense(new.sums, start, start + step) * after).ravel()
-        squares[start // step] = shift @ shift
+        squares[start // step] = product(shift, shift)
 
     threads.each(work, starts)
     return float(squares.sum())

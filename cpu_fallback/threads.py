@@ -6,16 +6,18 @@ chunk writes only its own rows: results are the same for any number of threads.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Event, Thread
 
-__all__ = ["count", "each"]
+__all__ = ["can_be_had", "count", "each"]
 
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
@@ -41,6 +43,26 @@ def _allowed() -> int:
         return sys.maxsize
 
 
+def can_be_had(wanted: int) -> bool:
+    """Whether the system gives so many threads now: they are started, and end at once.
+
+    GCC's OpenMP ends the whole process where it gets fewer than it counts on.
+    """
+    done, started = Event(), list[Thread]()
+    try:
+        for _ in range(wanted):
+            thread = Thread(target=done.wait, name="gpu-kmeans-trial")
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):
+        return False
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+    return True
+
+
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix="gpu-kmeans")
@@ -54,45 +76,71 @@ if hasattr(os, "register_at_fork"):
 def each(work: Callable[[int], None], starts: Iterable[int]) -> None:
     """Call ``work(start)`` for every start; the pool helps when there is more than one.
 
-    The caller works, too: where a thread of the pool takes long to wake, it finds nothing to do.
+    The caller works, too: where a thread of the pool takes long to wake, it finds nothing to do,
+    and where no thread is to be had, the caller does the work alone.
     """
-    starts = list(starts)
-    if len(starts) == 1:
-        return work(starts[0])
-    helpers = min(count(), len(starts)) - 1
-    todo, lock = iter(starts), Lock()
-
-    def take() -> int | None:
-        with lock:
-            return next(todo, None)
+    todo = deque(starts)
+    if len(todo) == 1:
+        return work(todo.pop())
 
     def take_turns() -> None:
         try:
-            while (start := take()) is not None:
+            while todo:
+                try:
+                    start = todo.popleft()
+                except IndexError:  # another thread was faster
+                    return
                 work(start)
         except BaseException:
-            drop()  # nobody is to go on
+            todo.clear()  # nobody is to go on
             raise
 
-    def drop() -> None:
-        while take() is not None:
-            pass
-
     failures: list[BaseException] = []
-    helping = [_pool(helpers).submit(take_turns) for _ in range(helpers)]
+    helpers = _Helpers(min(count(), len(todo)) - 1)
     try:
+        helpers.call(take_turns)
         take_turns()
     except BaseException as failure:
         failures.append(failure)
-    # Whatever happens, nobody is still at work afterwards: what it works on may be gone then.
-    for one in helping:
-        while not (one.cancel() or one.done()):
-            try:
-                wait([one])
-            except KeyboardInterrupt as interrupt:
-                failures.append(interrupt)
-                drop()
-        if not one.cancelled() and (theirs := one.exception()) is not None:
-            failures.append(theirs)
+    while True:
+        # Whatever happens, nobody is still at work afterwards: what it works on may be gone then.
+        try:
+            failures += helpers.dismissed()
+            break
+        except KeyboardInterrupt as interrupt:
+            todo.clear()
+            failures.append(interrupt)
     if failures:
         raise failures[0]
+
+
+class _Helpers:
+    """Threads of the pool that help one caller."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._calls: list[Future[None]] = []
+        self._refused_by: ThreadPoolExecutor | None = None
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Let them begin, as many as can be had."""
+        if self._wanted < 1:
+            return
+        pool = _pool(self._wanted)
+        try:
+            for _ in range(self._wanted):
+                self._calls.append(pool.submit(work))
+        except RuntimeError as refusal:  # the system gives no thread, or the interpreter ends
+            logging.getLogger(__name__).info("fewer threads than cores: %s", refusal)
+            # The last call stays in its queue, and nobody has a hold of it.
+            self._refused_by = pool
+            _pool.cache_clear()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def dismissed(self) -> list[BaseException]:
+        """Wait until none is at work; return what went wrong."""
+        if self._refused_by is not None:
+            self._refused_by.shutdown()
+        wait([one for one in self._calls if not one.cancel()])
+        failures = (one.exception() for one in self._calls if not one.cancelled())
+        return [failure for failure in failures if failure is not None]

@@ -16,6 +16,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gpu_kmeans import forking as forking  # forks are watched from the start
+
 if TYPE_CHECKING:
     from gpu_kmeans.backend import resolve, why_not_gpu
     from gpu_kmeans.catalogue import Catalogue, load_catalogue

@@ -7,6 +7,7 @@ step that fails. Nothing switches after that.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -87,3 +88,7 @@ def _gpu() -> tuple[Backend, Device]:
     except (ImportError, OSError, RuntimeError) as error:
         # Found on disk and yet not loadable: half an installation, or one for another CUDA.
         raise Obstacle(f"the GPU libraries are installed and do not load: {error}") from error
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_gpu.cache_clear)  # CUDA does not survive a fork

@@ -20,13 +20,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Device", "Obstacle", "accelerators", "driver_release", "driver_version", "find_device"]
+__all__ = [
+    "AFTER_FORK",
+    "Device",
+    "Obstacle",
+    "accelerators",
+    "driver_release",
+    "driver_version",
+    "find_device",
+]
 
 LIBRARIES = ("cupy", "cudf", "cuml")
 DRIVER = "libcuda.so.1"
-NO_DEVICE = 100
+NOT_INITIALIZED, NO_DEVICE = 3, 100
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 TRIAL_BYTES = 1 << 20
+AFTER_FORK = (
+    "this process was forked from one that had started CUDA, which does not survive a fork; start "
+    "processes by multiprocessing's 'spawn', or ask for the GPU in none before it is forked"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +182,8 @@ def _check_started(driver: Any) -> None:
     code = driver.cuInit(0)
     if code == NO_DEVICE:
         raise _no_device()
+    if code == NOT_INITIALIZED:  # what a driver that was started says after a fork
+        raise Obstacle(AFTER_FORK)
     if code:
         raise Obstacle(f"the NVIDIA driver does not start ({_error(driver, code)}); try nvidia-smi")
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.forking import no_fork, product
 from gpu_kmeans.model import Model
 
 __all__ = ["DiscMap", "disc_map", "own_products", "typical_first"]
@@ -116,10 +117,11 @@ def _scaled(centroids: NDArray[np.float32]) -> NDArray[np.float64]:
     norms = np.array(
         [max(1e-12, math.sqrt(np.square(c, dtype=np.float64).sum())) for c in centroids]
     )
-    cosines = (centroids @ centroids.T).astype(np.float64) / np.outer(norms, norms)
+    cosines = product(centroids, centroids.T).astype(np.float64) / np.outer(norms, norms)
     squared = np.maximum(0, 2 - 2 * cosines)
     centred = squared - squared.mean(axis=0) - squared.mean(axis=1)[:, None] + squared.mean()
-    values, vectors = np.linalg.eigh(-centred / 2)
+    with no_fork():
+        values, vectors = np.linalg.eigh(-centred / 2)
     places = np.zeros((len(centroids), 2))
     for axis, at in enumerate(range(len(values) - 1, max(-1, len(values) - 3), -1)):
         vector = vectors[:, at] * math.sqrt(max(0.0, values[at]))

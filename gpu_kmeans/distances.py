@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.forking import product
 from gpu_kmeans.protocol import Assignment, Backend, Matrix
 from gpu_kmeans.scaling import drowns, is_mostly_full, is_sparse, largest_value, power_of_two
 
@@ -211,7 +212,7 @@ def _together(
     if is_sparse(matrix):
         if len(centers) > 1 and matrix.dtype == np.float32:
             mean, mean_square = _mean_of(centers)
-            squared_mean = float(mean @ mean)
+            squared_mean = float(product(mean, mean))
             if drowns(squared_mean, max(mean_square - squared_mean, 0.0), matrix.dtype):
                 matrix, centers = matrix.astype(np.float64), centers.astype(np.float64)
     else:
@@ -232,5 +233,5 @@ def _mean_of(centers: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     for center in centers:
         wide = center.astype(np.float64)
         mean += wide
-        mean_square += float(wide @ wide) / len(centers)
+        mean_square += float(product(wide, wide)) / len(centers)
     return mean / len(centers), mean_square

@@ -17,6 +17,7 @@ from gpu_kmeans.breathe import breathe
 from gpu_kmeans.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.errors import InputError, InvalidParam, shown
 from gpu_kmeans.estimator import Estimator, become, join_scikit_learn
+from gpu_kmeans.forking import product
 from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.lloyd import Settled, library_kmeans, lloyd
 from gpu_kmeans.narration import Narrator
@@ -348,7 +349,7 @@ class KMeans(Estimator):
         backend = self._fitted_backend()
         labels = nearest(backend, host, centers)
         squared = squared_distances(backend, host, centers, labels)
-        return -float(squared.sum() if weight is None else squared @ weight)
+        return -float(squared.sum() if weight is None else product(squared, weight))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Return ``["kmeans0", "kmeans1", ...]``, one name for each column of ``transform``.

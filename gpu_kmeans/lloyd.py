@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.drift import doubts, drifted, few_move, may_pay, nearest_again, widened
 from gpu_kmeans.errors import UnsupportedOnBackend
+from gpu_kmeans.forking import product
 from gpu_kmeans.protocol import Assignment, Backend, Clusters, Drift, Matrix
 
 __all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
@@ -49,7 +50,7 @@ class Rows:
 
     def weighted(self, values: NDArray[np.float64]) -> float:
         """Sum of a value for each row, each times its weight."""
-        return float(values.sum() if self.weight is None else values @ self.weight)
+        return float(values.sum() if self.weight is None else product(values, self.weight))
 
     def inertia(self, clusters: Clusters, labels: NDArray[np.int32]) -> float:
         """Sum of squared distances of the rows to the means of their clusters."""

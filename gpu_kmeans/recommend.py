@@ -39,6 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
+from gpu_kmeans.forking import product
 from gpu_kmeans.model import UNCLUSTERED, Model
 from gpu_kmeans.texts import check_texts
 
@@ -294,7 +295,7 @@ class Recommender:
 
         The square is the same for all of them.
         """
-        products = self.model.centroids[:, indices] @ weights.astype(np.float64)
+        products = product(self.model.centroids[:, indices], weights.astype(np.float64))
         distances: NDArray[np.float64] = self._squared_norms - 2 * products
         return distances
 

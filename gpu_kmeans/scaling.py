@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.forking import product
 from gpu_kmeans.lloyd import Rows
 from gpu_kmeans.protocol import Backend, Matrix
 
@@ -99,7 +100,7 @@ class ScaledRows:
         exact = centers.astype(np.float64) / self.scale + self.offset
         rounded = exact.astype(dtype)
         moved = (exact - rounded) * self.scale
-        raised = float(np.einsum("ij,ij->i", moved, moved) @ weight)
+        raised = float(product(np.einsum("ij,ij->i", moved, moved), weight))
         return rounded if raised <= ROUNDING * inertia else exact
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.forking import product
 from gpu_kmeans.lloyd import Report, Rows, library_kmeans
 from gpu_kmeans.protocol import Backend, Clusters
 
@@ -110,7 +111,7 @@ def _plus_plus(backend: Backend, rows: Rows, k: int, rng: np.random.Generator) -
         drawn = np.searchsorted(mass, rng.random(trials) * mass[-1], side="right")
         candidates = np.minimum(drawn, len(norms) - 1)
         reached = np.minimum(closest[:, None], _squared_distances(backend, rows, candidates))
-        best = int(np.argmin(weight @ reached))
+        best = int(np.argmin(product(weight, reached)))
         chosen[i] = candidates[best]
         closest = reached[:, best]
     return chosen

@@ -12,6 +12,7 @@ from cpu_fallback.compiled.asked import Asked
 from cpu_fallback.compiled.library import addresses, aligned, function, plain_function, vector_bytes
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
 from gpu_kmeans.drift import GROUPS, SINGLES, Groups
+from gpu_kmeans.forking import product
 from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
 __all__ = ["loosen", "move", "multiply", "nearest", "shift", "square", "sum_rows"]
@@ -103,7 +104,7 @@ def _sum_all(rows: Matrix, weight: NDArray[np.float64] | None) -> tuple[Sums, ND
     exact = rows.T @ (np.ones(rows.shape[0]) if weight is None else weight)
     sums = Sums.empty(Layout.plainly(len(exact)), 1, rows.dtype)
     sums.runs[:-1, 0] = exact
-    return sums, np.array([exact @ exact])
+    return sums, np.array([product(exact, exact)])
 
 
 def move(

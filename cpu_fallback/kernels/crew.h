@@ -144,11 +144,17 @@ static void after_fork(void)
     atomic_flag_clear(&crew.taken);
 }
 
+/* Whether forks are watched, from the moment that the library is loaded. */
+static int watched;
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    watched = !pthread_atfork(NULL, NULL, after_fork);
+}
+
 /* Under the lock; where no more threads are to be had, there are fewer helpers. */
 static void hire(int wanted)
 {
-    static int watched = 0;
-    if (!watched) watched = !pthread_atfork(NULL, NULL, after_fork);
     if (crew.hired >= wanted || !watched) return;
     pthread_attr_t like;
     pthread_attr_init(&like);

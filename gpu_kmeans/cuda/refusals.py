@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from gpu_kmeans.device import AFTER_FORK
 from gpu_kmeans.errors import BackendUnavailable, OutOfDeviceMemory
 
 __all__ = ["WAY_OUT", "telling"]
@@ -13,6 +15,9 @@ __all__ = ["WAY_OUT", "telling"]
 WAY_OUT = (
     "close what else uses the device, use fewer clusters or terms (max_features), or backend='cpu'"
 )
+
+_process = os.getpid()
+"""The process that started CUDA."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +28,8 @@ def telling(verb: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(verb)
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        if os.getpid() != _process:
+            raise BackendUnavailable(f"{AFTER_FORK}; backend='cpu' works in any process")
         try:
             return verb(*args, **kwargs)
         except OutOfDeviceMemory:

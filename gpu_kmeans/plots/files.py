@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from gpu_kmeans.cells import a
 from gpu_kmeans.errors import FileProblem, InvalidParam, shown
+from gpu_kmeans.forking import SharedSetting
 
 __all__ = ["save"]
 
 SUFFIXES = {".png": "png", ".svg": "svg"}
-_settings = threading.Lock()  # Matplotlib's SVG settings belong to the whole process
+SAME_BYTES = {"svg.hashsalt": "gpu-kmeans", "svg.fonttype": "path"}
+"""Matplotlib's settings for an SVG file: element ids from a fixed salt, letters as outlines."""
+_rc: Any = rcParams
+_svg = SharedSetting[dict[str, Any]](
+    lambda: {name: _rc[name] for name in SAME_BYTES}, lambda values: _rc.update(values)
+)
 
 
 def save(figure: Figure, path: str | PathLike[str]) -> None:
@@ -69,6 +75,6 @@ def _rendered(figure: Figure, kind: str) -> bytes:
     """Draw the figure; element ids come from a fixed salt, and letters are outlines."""
     buffer = BytesIO()
     metadata = {"Date": None} if kind == "svg" else {}
-    with _settings, rc_context({"svg.hashsalt": "gpu-kmeans", "svg.fonttype": "path"}):
+    with _svg.changed_to(SAME_BYTES):
         figure.savefig(buffer, format=kind, dpi=figure.dpi, metadata=metadata)
     return buffer.getvalue()

@@ -7,9 +7,7 @@ header is row 1, and a row keeps its number however many line breaks its cells h
 from __future__ import annotations
 
 import csv
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from io import BufferedReader, StringIO
 from itertools import chain
 from operator import itemgetter
@@ -18,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from gpu_kmeans.errors import CsvMalformed, EmptyDataset, InvalidEncoding
+from gpu_kmeans.forking import SharedSetting
 from gpu_kmeans.tables.files import UTF8_BOM, choose_columns
 
 __all__ = ["read_csv", "read_header"]
@@ -31,7 +30,9 @@ _CSV_FAULTS = {
     "new-line character": "holds a carriage return outside quotes",
     _NUL: _NUL,
 }
-_field_limit = threading.Lock()
+NO_LIMIT = 2**31 - 1
+_cell_limit = SharedSetting[int](csv.field_size_limit, csv.field_size_limit)
+"""The csv module's limit on a cell's length, in characters."""
 
 
 def read_csv(
@@ -59,7 +60,7 @@ def read_csv(
         The content is not a table with these columns.
     """
     row = 0
-    with _unlimited_fields():
+    with _cell_limit.changed_to(NO_LIMIT):
         lines = _lines(file, name)
         first = ""
         try:
@@ -101,7 +102,7 @@ def read_csv(
 
 def read_header(file: BufferedReader, name: str) -> list[str]:
     """Return the names of a CSV file's columns, as they stand; none of an empty file."""
-    with _unlimited_fields():
+    with _cell_limit.changed_to(NO_LIMIT):
         try:
             return next(csv.reader(_lines(file, name), strict=True), [])
         except csv.Error as error:
@@ -134,17 +135,6 @@ def _lines(file: BufferedReader, name: str) -> Iterator[str]:
         offset += len(block)
         lines += content.count(b"\n")
         yield from StringIO(text, newline="\n")
-
-
-@contextmanager
-def _unlimited_fields() -> Iterator[None]:
-    """Lift the csv module's limit on a cell's length, which is one for the whole process."""
-    with _field_limit:
-        before = csv.field_size_limit(2**31 - 1)
-        try:
-            yield
-        finally:
-            csv.field_size_limit(before)
 
 
 def _batch(rows: list[Any], names: list[str]) -> pa.RecordBatch:
