@@ -52,7 +52,7 @@ class Films:
             return [row["overview"] for row in csv.DictReader(file)]
 
     def files(self, folder: Path) -> tuple[Path, Path]:
-        from gpu_kmeans import sample
+        from gpu_kmeans.data import sample
 
         if self.folder is None:
             return sample.paths()
@@ -67,7 +67,7 @@ class Films:
 
 @dataclass(frozen=True)
 class Zipf:
-    """A synthetic corpus with planted topics, see :mod:`gpu_kmeans.synthetic`."""
+    """A synthetic corpus with planted topics, see :mod:`gpu_kmeans.data.synthetic`."""
 
     documents: int
     terms: int
@@ -75,7 +75,7 @@ class Zipf:
     mean_length: float
 
     def _made(self) -> Any:
-        from gpu_kmeans.synthetic import corpus
+        from gpu_kmeans.data.synthetic import corpus
 
         return corpus(
             self.documents,

@@ -73,7 +73,7 @@ def main() -> None:
 def _files(movies: Path | None, credits: Path | None) -> tuple[Path, Path | None]:
     if movies is not None:
         return movies, credits
-    from gpu_kmeans import sample
+    from gpu_kmeans.data import sample
 
     return sample.paths()
 
@@ -135,8 +135,8 @@ def parity(movies: Path, credits: Path | None) -> dict[str, Any]:
     import numpy as np
 
     from gpu_kmeans import KMeans, TfidfVectorizer
-    from gpu_kmeans.backend import resolve
-    from gpu_kmeans.catalogue import load_catalogue
+    from gpu_kmeans.backends.select import resolve
+    from gpu_kmeans.data.catalogue import load_catalogue
 
     found: dict[str, Any] = {}
     matrices, vocabularies, tables = {}, {}, {}
@@ -210,7 +210,7 @@ def tmdb(movies: Path, credits: Path | None) -> dict[str, Any]:
     from cuml.feature_extraction.text import TfidfVectorizer as CumlVectorizer
 
     import gpu_kmeans
-    from gpu_kmeans.backend import resolve
+    from gpu_kmeans.backends.select import resolve
 
     resolve("gpu")  # sets the pool up for both sides
     labels: dict[str, Any] = {}
@@ -260,7 +260,7 @@ def memory(movies: Path, credits: Path | None) -> dict[str, Any]:
     import rmm
 
     from gpu_kmeans import errors
-    from gpu_kmeans.backend import resolve
+    from gpu_kmeans.backends.select import resolve
 
     backend = resolve("gpu")
     rng = np.random.default_rng(SEED)
@@ -296,7 +296,7 @@ def _beyond_int32() -> dict[str, Any]:
     import numpy as np
     from scipy import sparse
 
-    from gpu_kmeans.backend import resolve
+    from gpu_kmeans.backends.select import resolve
 
     n, n_features, k = 3_000_000, 2_500_000, 1_000
     backend = resolve("gpu")
@@ -362,7 +362,7 @@ def _sparse_iteration(rows: Any, k: int, copied: float) -> dict[str, Any]:
     import cupy as cp
     import numpy as np
 
-    from gpu_kmeans.backend import resolve
+    from gpu_kmeans.backends.select import resolve
 
     backend = resolve("gpu")
     device = backend.matrix(rows)

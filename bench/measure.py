@@ -47,7 +47,7 @@ most, or for so many seconds."""
 
 def machine() -> dict[str, Any]:
     """What ran this: processor, cores, GPU, and the versions that matter."""
-    from gpu_kmeans.doctor import diagnose
+    from gpu_kmeans.backends.doctor import diagnose
 
     found = diagnose()
     versions = dict(found.versions)

@@ -32,7 +32,7 @@ CORPUS, CLUSTERS = "zipf-63k", (100, 200, 300, 1000)
 def _way(name: str) -> Iterator[None]:
     """Take away what the way does without."""
     from cpu_fallback.compiled import csr, sums
-    from gpu_kmeans import lloyd
+    from gpu_kmeans.clustering import lloyd
 
     without: list[tuple[Any, str, Any]] = []
     if name != "pruned":
@@ -87,7 +87,8 @@ def loops(corpus: str, k: int, seed: int, pairs: int) -> dict[str, Any]:
 
 def _loop(matrix: Any, start: NDArray[Any], keep: bool) -> tuple[float, list[NDArray[np.int32]]]:
     """Seconds of a loop to rest, and where they are kept the labels of all its iterations."""
-    from gpu_kmeans import lloyd, resolve
+    from gpu_kmeans import resolve
+    from gpu_kmeans.clustering import lloyd
 
     backend = resolve("cpu")
     rows = lloyd.Rows(backend.matrix(matrix), backend.squared_norms(matrix), None)

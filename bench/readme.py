@@ -112,7 +112,7 @@ def claims(found: Records) -> list[Claim]:
 
 
 def _sample() -> Iterator[Claim]:
-    from gpu_kmeans import sample
+    from gpu_kmeans.data import sample
 
     with sample.paths()[0].open(encoding="utf-8", newline="") as file:
         many = len(list(csv.DictReader(file)))

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from bench.measure import machine, write
-from gpu_kmeans.synthetic import corpus
+from gpu_kmeans.data.synthetic import corpus
 
 SEED = 42
 ITEMS, TERMS, TOPICS, CLUSTERS = 10_000, 20_000, 200, 50

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.protocol import (
+from gpu_kmeans.backends.protocol import (
     Assignment,
     Clusters,
     Drift,
@@ -25,13 +25,13 @@ from gpu_kmeans.protocol import (
     NamesRead,
     TokenRules,
 )
-from gpu_kmeans.weighting import Weighting
+from gpu_kmeans.features.weighting import Weighting
 
 __all__ = ["CpuBackend"]
 
 
 class CpuBackend:
-    """Implements :class:`gpu_kmeans.protocol.Backend`; see there for each verb."""
+    """Implements :class:`gpu_kmeans.backends.protocol.Backend`; see there for each verb."""
 
     name = "cpu"
     loosens = True

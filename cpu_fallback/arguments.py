@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gpu_kmeans.backends.protocol import Clusters, Matrix
 from gpu_kmeans.errors import InvalidParam
-from gpu_kmeans.protocol import Clusters, Matrix
-from gpu_kmeans.sparse_rows import as_csr
+from gpu_kmeans.inputs.sparse_rows import as_csr
 
 __all__ = [
     "Csr",

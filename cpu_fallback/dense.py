@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback.threads import can_be_had
+from gpu_kmeans.backends.protocol import Matrix
 from gpu_kmeans.forking import SharedSetting, openmp_is_lost, product
-from gpu_kmeans.protocol import Matrix
 
 __all__ = ["dense_kmeans"]
 

@@ -4,7 +4,7 @@
 column for an index when rows are one cell too long, and turns the title ``None`` into a
 missing value. Here nothing is repaired or guessed: :func:`read_table` gives every cell as it
 was written, or raises saying where the file goes wrong. Arrow's CSV reader, more than twice as
-fast as the strict one, reads what both must read alike (:mod:`gpu_kmeans.tables.regular_csv`);
+fast as the strict one, reads what both must read alike (:mod:`gpu_kmeans.tables.fast_csv`);
 the strict one reads, or refuses, the rest.
 """
 
@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from gpu_kmeans.protocol import JoinCounts
+from gpu_kmeans.backends.protocol import JoinCounts
 from gpu_kmeans.tables.encodings import in_utf8
+from gpu_kmeans.tables.fast_csv import Block, Irregular, read_regular
 from gpu_kmeans.tables.files import holds_parquet, opened
 from gpu_kmeans.tables.joins import check_shared, duplicate
 from gpu_kmeans.tables.parquet import read_parquet
-from gpu_kmeans.tables.regular_csv import Block, Irregular, read_regular
 from gpu_kmeans.tables.strict_csv import read_csv
 
 __all__ = ["join", "read_table", "to_arrow"]

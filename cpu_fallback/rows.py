@@ -34,10 +34,10 @@ from cpu_fallback.arguments import (
     values_of,
 )
 from cpu_fallback.compiled import Sums
-from gpu_kmeans.drift import loosen_by_products
+from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix
+from gpu_kmeans.clustering.bounds import loosen_by_products
 from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.forking import product
-from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
 __all__ = [
     "assign",

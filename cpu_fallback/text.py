@@ -1,9 +1,9 @@
 """Counting and weighing terms on the CPU, compiled where a C compiler was at hand.
 
 Lower-casing (``str.lower``) and which characters are of words (``\\w`` of ``re``) are the
-interpreter's own, so a token here is exactly what :mod:`gpu_kmeans.text` finds in a single
-query. A dataframe library's regular expressions would not give that: they bring Unicode tables
-of another version, with other letters and capitals.
+interpreter's own, so a token here is exactly what :mod:`gpu_kmeans.features.tfidf` finds in a
+single query. A dataframe library's regular expressions would not give that: they bring Unicode
+tables of another version, with other letters and capitals.
 
 Chunks are independent of one another and are joined in order, so the result depends
 neither on their size nor on the number of threads.
@@ -20,9 +20,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cpu_fallback import compiled
-from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
-from gpu_kmeans.texts import as_strings
-from gpu_kmeans.weighting import Weighting, check_counts, local_weights, saturation
+from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.features.texts import as_strings
+from gpu_kmeans.features.weighting import Weighting, check_counts, local_weights, saturation
 
 __all__ = ["count_terms", "weigh_terms"]
 
@@ -38,7 +38,7 @@ _BLOCK = 1 << 16
 def count_terms(
     texts: Any, rules: TokenRules, vocabulary: Sequence[str] | None
 ) -> tuple[list[str], Matrix]:
-    """Count the terms of each text; see :meth:`gpu_kmeans.protocol.Backend.count_terms`.
+    """Count the terms of each text; see :meth:`gpu_kmeans.backends.protocol.Backend.count_terms`.
 
     Counts are int32. Peak memory is three to four times that of the result, and 10 to 60 MB for
     each thread (more where a single text is longer than a million characters); of words alone,
@@ -52,20 +52,20 @@ def count_terms(
     chunks = _chunks(as_strings(texts))
     if compiled.is_there() and rules.ngram_range == (1, 1):
         return compiled.count_words(chunks, rules, vocabulary)
-    from cpu_fallback import terms  # which brings Arrow
+    from cpu_fallback import count_numpy as terms  # which brings Arrow
 
     return terms.count(chunks, rules, vocabulary)
 
 
 def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
-    """Turn counts into weighted rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
+    """Turn counts into weighted rows; see :meth:`gpu_kmeans.backends.protocol.Backend.weigh_terms`.
 
     The result shares its index arrays with ``counts``, where they are canonical.
 
     Raises
     ------
     InputError, InvalidParam
-        See :func:`gpu_kmeans.weighting.check_counts`.
+        See :func:`gpu_kmeans.features.weighting.check_counts`.
     """
     counts, idf = check_counts(counts, idf, weighting.scheme)
     # The kernel writes float32, and divides by no norm of 0.

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from gpu_kmeans import forking as forking  # forks are watched from the start
 
 if TYPE_CHECKING:
-    from gpu_kmeans.backend import resolve, why_not_gpu
-    from gpu_kmeans.catalogue import Catalogue, load_catalogue
+    from gpu_kmeans.backends.select import resolve, why_not_gpu
+    from gpu_kmeans.clustering.kmeans import KMeans
+    from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
     from gpu_kmeans.errors import GpuKMeansError
-    from gpu_kmeans.kmeans import KMeans
+    from gpu_kmeans.features.tfidf import TfidfVectorizer
     from gpu_kmeans.model import Model
     from gpu_kmeans.pipeline import fit
     from gpu_kmeans.recommend import Recommendation, Recommender
-    from gpu_kmeans.text import TfidfVectorizer
 
 __version__ = "0.1.0"
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.cells import a
 from gpu_kmeans.errors import InputError
+from gpu_kmeans.inputs.cells import a
 from gpu_kmeans.model import Model
 from gpu_kmeans.recommend import RANKS, ClusterView, Rank, Recommender, cluster_views
 from gpu_kmeans.validation import check_integer

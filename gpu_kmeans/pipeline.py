@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.backend import BackendSpec, choose
-from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
-from gpu_kmeans.doctor import versions
+from gpu_kmeans.backends.doctor import versions
+from gpu_kmeans.backends.protocol import Callback
+from gpu_kmeans.backends.select import BackendSpec, choose
+from gpu_kmeans.clustering.kmeans import ALGORITHMS, FewerClustersWarning, KMeans
+from gpu_kmeans.data.catalogue import DEFAULTS, load_catalogue
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam
-from gpu_kmeans.kmeans import ALGORITHMS, FewerClustersWarning, KMeans
+from gpu_kmeans.features.tfidf import TfidfVectorizer
 from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings
-from gpu_kmeans.protocol import Callback
-from gpu_kmeans.text import TfidfVectorizer
 from gpu_kmeans.validation import check_integer
 
 __all__ = ["fit"]
@@ -51,7 +51,7 @@ def fit(
     Parameters
     ----------
     movies, credits : path
-        CSV or Parquet; see :func:`gpu_kmeans.catalogue.load_catalogue`.
+        CSV or Parquet; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
     n_clusters : int
         At most the number of rows with at least one known term.
     seed : int
@@ -61,11 +61,11 @@ def fit(
     columns : mapping, optional
         Column arguments of ``load_catalogue``, such as ``{"text": "plot"}``.
     encoding : str, optional
-        Encoding of CSV files; see :func:`gpu_kmeans.catalogue.load_catalogue`.
+        Encoding of CSV files; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
     stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf
-        See :class:`gpu_kmeans.text.TfidfVectorizer`.
+        See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
     algorithm, max_iter
-        See :class:`gpu_kmeans.kmeans.KMeans`.
+        See :class:`gpu_kmeans.clustering.kmeans.KMeans`.
     callback : callable, optional
         Told of every iteration; a true answer ends the clustering with what it has reached.
     on_stage : callable, optional

@@ -39,9 +39,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
+from gpu_kmeans.features.texts import check_texts
 from gpu_kmeans.forking import product
 from gpu_kmeans.model import UNCLUSTERED, Model
-from gpu_kmeans.texts import check_texts
 
 __all__ = [
     "FAME_WEIGHT",

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.cells import Columns, to_numbers
-from gpu_kmeans.containers import CheckNames, read, read_values
 from gpu_kmeans.errors import (
     FeatureMismatch,
     InputError,
@@ -21,6 +19,8 @@ from gpu_kmeans.errors import (
     OutOfRange,
     shown,
 )
+from gpu_kmeans.inputs.cells import Columns, to_numbers
+from gpu_kmeans.inputs.containers import CheckNames, read, read_values
 
 __all__ = [
     "check_centers",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from gpu_kmeans.backend import resolve, why_not_gpu
+from gpu_kmeans.backends.select import resolve, why_not_gpu
 
 pytest.register_assert_rewrite("serving")
 

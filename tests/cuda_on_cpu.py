@@ -155,7 +155,7 @@ def cupy_on_numpy() -> Iterator[None]:
     sys.modules.update(_stand_ins())
     try:
         importlib.import_module("gpu_kmeans.cuda.kernels").load = compiled
-        importlib.import_module("gpu_kmeans.cuda.blocks").share_pool = lambda: None
+        importlib.import_module("gpu_kmeans.cuda.device_memory").share_pool = lambda: None
         yield
     finally:
         for name in [*sys.modules]:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gpu_kmeans import sample
+from gpu_kmeans.data import sample
 
 SERVE = ("bokeh", "fastapi", "httptools", "prometheus_client", "pydantic_settings", "uvicorn")
 for name in SERVE:

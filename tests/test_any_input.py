@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_kmeans import Model, Recommender, errors, fit, load_catalogue
-from gpu_kmeans.sample import paths
+from gpu_kmeans.data.sample import paths
 
 FILMS, _ = paths()
 ROLES = {

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gpu_kmeans import breathe as breathing
-from gpu_kmeans.hartigan import hartigan
-from gpu_kmeans.lloyd import Rows, Settled
-from gpu_kmeans.protocol import Backend
+from gpu_kmeans.backends.protocol import Backend
+from gpu_kmeans.clustering import breathing as breathing
+from gpu_kmeans.clustering.hartigan import hartigan
+from gpu_kmeans.clustering.lloyd import Rows, Settled
 
 TOPICS, EACH, WORDS = 12, 30, 20
 

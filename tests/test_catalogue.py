@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_kmeans import errors
-from gpu_kmeans.catalogue import load_catalogue
-from gpu_kmeans.listcells import directors, read_lists
-from gpu_kmeans.sample import paths
+from gpu_kmeans.data.catalogue import load_catalogue
+from gpu_kmeans.data.json_lists import directors, read_lists
+from gpu_kmeans.data.sample import paths
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import gpu_kmeans
-from gpu_kmeans import sample
-from gpu_kmeans.backend import choose
+from gpu_kmeans.backends.select import choose
 from gpu_kmeans.cli import layout, main, signals
+from gpu_kmeans.data import sample
 
 ROOT = Path(__file__).resolve().parents[1]
 MOVIES, CREDITS = (str(path) for path in sample.paths())
@@ -285,7 +285,7 @@ def test_fetch_reports_where_the_files_are(
         print("a download library that talks")
         return destination
 
-    monkeypatch.setattr("gpu_kmeans.fetch.fetch_tmdb", fetch_tmdb)
+    monkeypatch.setattr("gpu_kmeans.data.fetch.fetch_tmdb", fetch_tmdb)
     code, out, err = said(capsys, "fetch", "tmdb", "--out", tmp_path, "--json")
     assert (code, err) == (0, "a download library that talks\n")
     assert json.loads(out)["files"][0] == str(tmp_path / "tmdb_5000_movies.csv")
@@ -698,10 +698,10 @@ def interrupted(moment: str, *arguments: object, by: str = "SIGINT") -> tuple[in
         "numpy",
         "pyarrow",
         "gpu_kmeans.pipeline",
-        "gpu_kmeans.kmeans:hartigan",
+        "gpu_kmeans.clustering.kmeans:hartigan",
         "os:fsync",
         "gpu_kmeans.cli.staging:_aside+",
-        "gpu_kmeans.model_directory:_remove+",
+        "gpu_kmeans.model.storage:_remove+",
     ],
 )
 def test_an_interrupt_at_any_moment_of_a_fit_leaves_nothing(tmp_path: Path, moment: str) -> None:

@@ -21,8 +21,10 @@ from shapes import values
 from cpu_fallback import CpuBackend, compiled, threads
 from cpu_fallback.compiled import Sums, csr, library
 from cpu_fallback.compiled import sums as sums_module
-from gpu_kmeans import KMeans, drift, lloyd
-from gpu_kmeans.protocol import Backend, Clusters
+from gpu_kmeans import KMeans
+from gpu_kmeans.backends.protocol import Backend, Clusters
+from gpu_kmeans.clustering import bounds as drift
+from gpu_kmeans.clustering import lloyd
 
 # The contract of the verbs holds with SciPy alone, too.
 globals().update({n: test for n, test in vars(test_verbs).items() if n.startswith("test_")})

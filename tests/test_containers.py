@@ -25,6 +25,7 @@ from scipy import sparse
 from shapes import values
 
 from cpu_fallback import CpuBackend
+from gpu_kmeans.clustering.kmeans import KMeans
 from gpu_kmeans.errors import (
     FeatureMismatch,
     GpuKMeansError,
@@ -34,7 +35,6 @@ from gpu_kmeans.errors import (
     NotNumeric,
     OutOfRange,
 )
-from gpu_kmeans.kmeans import KMeans
 from gpu_kmeans.validation import check_named_rows, check_rows
 
 NUMBERS = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0], [4.0, 0.0, 5.0], [0.0, 0.0, 6.0]])

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_kmeans import TfidfVectorizer, sample
-from gpu_kmeans.backend import resolve
-from gpu_kmeans.protocol import Backend
+from gpu_kmeans import TfidfVectorizer
+from gpu_kmeans.backends.protocol import Backend
+from gpu_kmeans.backends.select import resolve
+from gpu_kmeans.data import sample
 
 COLUMNS = ("id", "title", "overview", "popularity")
 

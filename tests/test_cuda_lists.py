@@ -2,7 +2,7 @@
 
 This is not a run on a GPU: it proves what the kernels make of bytes, and nothing about a
 device. Whatever a cell holds, either the kernels leave it to the host, or they give the names
-that :func:`gpu_kmeans.listcells.read_lists` gives. What :mod:`test_catalogue` states of lists
+that :func:`gpu_kmeans.data.json_lists.read_lists` gives. What :mod:`test_catalogue` states of lists
 is tested here too, on a backend that reads them so.
 """
 
@@ -41,11 +41,11 @@ from test_catalogue import (  # noqa: F401 - the contract of lists, on the backe
 )
 
 from cpu_fallback import CpuBackend
-from gpu_kmeans.catalogue import load_catalogue
+from gpu_kmeans.backends.protocol import NamesRead
+from gpu_kmeans.data.catalogue import load_catalogue
+from gpu_kmeans.data.json_lists import DIRECTOR, directors, every_name, read_lists
+from gpu_kmeans.data.sample import paths
 from gpu_kmeans.errors import InvalidJsonCell, OutOfDeviceMemory
-from gpu_kmeans.listcells import DIRECTOR, directors, every_name, read_lists
-from gpu_kmeans.protocol import NamesRead
-from gpu_kmeans.sample import paths
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 PICKS = {None: every_name, DIRECTOR: directors}

@@ -30,7 +30,7 @@ from test_kmeans import (  # noqa: F401 - collected here, on the backend of this
 
 from cpu_fallback import CpuBackend
 from gpu_kmeans import KMeans, errors
-from gpu_kmeans.protocol import Backend
+from gpu_kmeans.backends.protocol import Backend
 
 OF_CUML = "test_dense_kmeans_uses_all_rows_and_the_given_start"
 globals().update(
@@ -57,7 +57,7 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def blocks(backend: Backend) -> Any:
-    return importlib.import_module("gpu_kmeans.cuda.blocks")
+    return importlib.import_module("gpu_kmeans.cuda.device_memory")
 
 
 def words(n: int, n_features: int, seed: int, per_row: int, dtype: Any) -> sparse.csr_array:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cpu_fallback import CpuBackend
-from gpu_kmeans.protocol import Backend
+from gpu_kmeans.backends.protocol import Backend
 
 ROOT = Path(__file__).resolve().parents[1]
 CUDA = ROOT / "gpu_kmeans" / "cuda"

@@ -77,11 +77,11 @@ from test_weighting import (  # noqa: F401 - likewise
 )
 
 from cpu_fallback import text as on_cpu
-from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
+from gpu_kmeans.backends.protocol import TokenRules
+from gpu_kmeans.cuda.cudf_unicode import PLAIN, is_plain, words_of
 from gpu_kmeans.errors import InputError, OutOfDeviceMemory
-from gpu_kmeans.protocol import TokenRules
-from gpu_kmeans.text import find_terms
-from gpu_kmeans.weighting import NORMS, SCHEMES, Weighting
+from gpu_kmeans.features.tfidf import find_terms
+from gpu_kmeans.features.weighting import NORMS, SCHEMES, Weighting
 
 PLAIN_POINTS = [point for first, last in PLAIN.items() for point in range(first, last + 1)]
 

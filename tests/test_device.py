@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from gpu_kmeans import backend, device, errors
-from gpu_kmeans.doctor import diagnose
+from gpu_kmeans import errors
+from gpu_kmeans.backends import device
+from gpu_kmeans.backends import select as backend
+from gpu_kmeans.backends.doctor import diagnose
 
 
 class Driver:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import NONE, SPACE, toy_model
 
-from gpu_kmeans.discs import DiscMap, _apart, disc_map
+from gpu_kmeans.model.cluster_map import DiscMap, _apart, disc_map
 
 TOY = toy_model()
 

@@ -25,8 +25,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gpu_kmeans.clustering.kmeans import FewerClustersWarning, KMeans
 from gpu_kmeans.errors import InvalidParam, NotFitted
-from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
 
 ROWS, TRUTH = blobs(120, 4, 0)
 

@@ -15,9 +15,9 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import silhouette_samples, silhouette_score
 from toy import ITEMS, TERMS, toy_info, toy_model, toy_rows
 
+from gpu_kmeans.clustering.kmeans import KMeans
 from gpu_kmeans.errors import InputError, InvalidParam
 from gpu_kmeans.evaluate import _queries, _silhouette, evaluate
-from gpu_kmeans.kmeans import KMeans
 from gpu_kmeans.model import Model, Postings
 from gpu_kmeans.recommend import RANKS, Recommender
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from gpu_kmeans import errors
-from gpu_kmeans.fetch import FILES, fetch_tmdb
+from gpu_kmeans.data.fetch import FILES, fetch_tmdb
 
 
 class Kaggle(ModuleType):

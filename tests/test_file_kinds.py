@@ -19,7 +19,7 @@ import pytest
 from scipy import sparse
 
 from gpu_kmeans import errors
-from gpu_kmeans.catalogue import load_catalogue
+from gpu_kmeans.data.catalogue import load_catalogue
 
 TABLE = b"id,overview\n1,a ship\n"
 

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from cpu_fallback import threads
-from gpu_kmeans import device, forking
-from gpu_kmeans.cuda import refusals
+from gpu_kmeans import forking
+from gpu_kmeans.backends import device
+from gpu_kmeans.cuda import error_translation as refusals
 from gpu_kmeans.errors import BackendUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +82,7 @@ import multiprocessing as mp
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from gpu_kmeans import KMeans, Recommender, TfidfVectorizer, fit, resolve
-from gpu_kmeans.sample import paths
+from gpu_kmeans.data.sample import paths
 
 MOVIES, CREDITS = paths()
 # So much work that FAISS shares it out: 40,000 x 26 numbers, 100 clusters.
@@ -194,7 +195,7 @@ BUSY = """
 from pathlib import Path
 from scipy import sparse
 from gpu_kmeans import KMeans, Recommender, TfidfVectorizer, fit, resolve
-from gpu_kmeans.sample import paths
+from gpu_kmeans.data.sample import paths
 
 rng = np.random.default_rng(0)
 dense = rng.normal(size=(24_000, 34)).astype(np.float32)

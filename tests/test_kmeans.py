@@ -28,6 +28,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from cpu_fallback import CpuBackend, compiled
 from gpu_kmeans import errors
+from gpu_kmeans.clustering.hartigan import hartigan
+from gpu_kmeans.clustering.kmeans import FewerClustersWarning, KMeans
+from gpu_kmeans.clustering.lloyd import Rows
 from gpu_kmeans.errors import (
     FeatureMismatch,
     InputError,
@@ -36,10 +39,7 @@ from gpu_kmeans.errors import (
     NotFitted,
     NotNumeric,
 )
-from gpu_kmeans.hartigan import hartigan
-from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
-from gpu_kmeans.lloyd import Rows
-from gpu_kmeans.text import TfidfVectorizer
+from gpu_kmeans.features.tfidf import TfidfVectorizer
 from gpu_kmeans.validation import _check_device_rows
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -130,7 +130,7 @@ def test_rows_that_bounds_leave_alone_end_where_all_would(
     backend, n, n_features, k, seed, repeated
 ):
     """At every iteration: the same inertia, the same number of moves, and the same labels."""
-    from gpu_kmeans import drift
+    from gpu_kmeans.clustering import bounds as drift
 
     rows = as_kind(values(n, n_features, seed), "sparse")
     if repeated:  # ties, and clusters that empty
@@ -161,7 +161,7 @@ def test_rows_that_bounds_leave_alone_end_where_all_would(
 
 def test_rows_that_cannot_have_changed_are_not_looked_at_again(backend):
     """So that the test above does not compare a full assignment with itself."""
-    from gpu_kmeans import drift
+    from gpu_kmeans.clustering import bounds as drift
 
     met: list[float] = []
 
@@ -184,7 +184,8 @@ def test_rows_that_cannot_have_changed_are_not_looked_at_again(backend):
 @pytest.mark.parametrize("case", [(60, 3, 30, 17149), (200, 3, 40, 165), (200, 3, 40, 294)])
 def test_what_stands_for_an_empty_cluster_is_not_chosen_by_bounds(backend, case):
     """In the first case they would say another row than costs do."""
-    from gpu_kmeans import drift, lloyd
+    from gpu_kmeans.clustering import bounds as drift
+    from gpu_kmeans.clustering import lloyd
 
     n, n_features, k, seed = case
     rng = np.random.default_rng(seed)
@@ -481,7 +482,7 @@ THREADS = """
 import hashlib, sys
 import numpy as np
 from scipy import sparse
-from gpu_kmeans.kmeans import KMeans
+from gpu_kmeans.clustering.kmeans import KMeans
 rng = np.random.default_rng(0)
 rows = sparse.random_array((6000, 3000), density=0.01, rng=rng, dtype=np.float32).tocsr()
 dense = rng.random((6000, 64), dtype=np.float32)

@@ -12,11 +12,11 @@ import pytest
 
 import gpu_kmeans
 from gpu_kmeans import errors
-from gpu_kmeans.backend import choose
-from gpu_kmeans.kmeans import FewerClustersWarning, KMeans
+from gpu_kmeans.backends.protocol import Progress
+from gpu_kmeans.backends.select import choose
+from gpu_kmeans.clustering.kmeans import FewerClustersWarning, KMeans
 from gpu_kmeans.model import UNCLUSTERED
 from gpu_kmeans.pipeline import fit
-from gpu_kmeans.protocol import Progress
 
 SPACE = ["alien", "spaceship", "planet", "galaxy", "orbit"]
 COOKING = ["recipe", "kitchen", "chef", "restaurant", "soup"]

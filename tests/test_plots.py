@@ -26,10 +26,10 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from gpu_kmeans import plots
+from gpu_kmeans.backends.protocol import Progress
 from gpu_kmeans.errors import FileProblem, InvalidParam
 from gpu_kmeans.plots import card, words
 from gpu_kmeans.plots.labels import Box, place
-from gpu_kmeans.protocol import Progress
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommendation
 
 NASTY = [

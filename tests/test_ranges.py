@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from gpu_kmeans import KMeans
-from gpu_kmeans.kmeans import FewerClustersWarning
+from gpu_kmeans.clustering.kmeans import FewerClustersWarning
 
 sklearn_cluster = pytest.importorskip("sklearn.cluster")
 

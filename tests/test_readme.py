@@ -16,8 +16,8 @@ import pytest
 from serving import Server, command, environment
 
 from bench.readme import NUMBER, Records, problems, prose_of
-from gpu_kmeans import sample
 from gpu_kmeans.cli.parser import build
+from gpu_kmeans.data import sample
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

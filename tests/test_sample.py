@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from gpu_kmeans.catalogue import load_catalogue
-from gpu_kmeans.sample import paths
+from gpu_kmeans.data.catalogue import load_catalogue
+from gpu_kmeans.data.sample import paths
 
 MOVIES = (
     "budget,genres,homepage,id,keywords,original_language,original_title,overview,popularity,"

@@ -16,7 +16,8 @@ import pytest
 from serving import FILMS, PARQUET, TAR, Server, films, refused, until
 
 import gpu_kmeans
-from gpu_kmeans import Model, Recommender, sample
+from gpu_kmeans import Model, Recommender
+from gpu_kmeans.data import sample
 from gpu_kmeans.evaluate import evaluate
 from gpu_kmeans.recommend import RANKS, cluster_views
 from gpu_kmeans.service.worker import QUERIES as REPORT_QUERIES

@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 from serving import CSV, PARQUET, Server, films, refused
 
 import gpu_kmeans
-from gpu_kmeans import Model, sample
+from gpu_kmeans import Model
+from gpu_kmeans.data import sample
 from gpu_kmeans.service import archive, schemas
 from gpu_kmeans.service import unpacked as unpacked_module
 from gpu_kmeans.service.fit_checks import check_parameters
 from gpu_kmeans.service.model_size import check_model, memory_of
 from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
-from gpu_kmeans.service.routes import use
+from gpu_kmeans.service.routes import inference as use
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.shown import MAX_NAMES, beginning, cut, marked, names
 from gpu_kmeans.service.unpacked import TableLimits, cell_bytes, check_table, unpacked_bytes

@@ -131,7 +131,7 @@ def test_what_nobody_foresaw_is_told_without_its_words(
         raise ZeroDivisionError("with a user's words")
 
     pq.write_table(pa.table(GOOD), tmp_path / "items.parquet")
-    monkeypatch.setattr("gpu_kmeans.catalogue.load_catalogue", fail)
+    monkeypatch.setattr("gpu_kmeans.data.catalogue.load_catalogue", fail)
     said = checked(tmp_path / "items.parquet")
     assert (said["status"], said["code"]) == (422, "unreadable")
     assert "ZeroDivisionError" in said["detail"]

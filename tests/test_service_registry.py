@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from serving import Server, films, refused, run
 
 from gpu_kmeans.cli import main
+from gpu_kmeans.data.sample import paths
 from gpu_kmeans.errors import FileProblem
-from gpu_kmeans.sample import paths
 from gpu_kmeans.service.recover import recover
 from gpu_kmeans.service.registry import SCHEMA_VERSION
 from gpu_kmeans.service.store import Store

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from serving import run
 
-from gpu_kmeans.backend import why_not_gpu
+from gpu_kmeans.backends.select import why_not_gpu
 from gpu_kmeans.cli import main
 from gpu_kmeans.service.settings import Settings
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gpu_kmeans.kmeans import KMeans
+from gpu_kmeans.clustering.kmeans import KMeans
 
 REPEATS = "a drawn start on repeated rows draws other rows (as for scikit-learn's KMeans)"
 
@@ -27,7 +27,7 @@ each_check = parametrize_with_checks(
 
 
 @each_check
-@pytest.mark.filterwarnings("ignore::gpu_kmeans.kmeans.FewerClustersWarning")
+@pytest.mark.filterwarnings("ignore::gpu_kmeans.clustering.kmeans.FewerClustersWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -60,7 +60,7 @@ NOT_OURS = {
 
 @pytest.mark.parametrize("name", MORE_CHECKS)
 @pytest.mark.parametrize("algorithm", ["hartigan", "lloyd"])
-@pytest.mark.filterwarnings("ignore::gpu_kmeans.kmeans.FewerClustersWarning")
+@pytest.mark.filterwarnings("ignore::gpu_kmeans.clustering.kmeans.FewerClustersWarning")
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
 def test_checks_that_scikit_learn_makes_of_its_own_classes(name: str, algorithm: str) -> None:
     check = getattr(estimator_checks, name)

@@ -17,7 +17,7 @@ from sklearn.utils import estimator_checks as checks
 from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
-from gpu_kmeans.text import TfidfVectorizer
+from gpu_kmeans.features.tfidf import TfidfVectorizer
 
 NEEDS_NO_DATA = [
     checks.check_do_not_raise_errors_in_init_or_set_params,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_kmeans import errors
-from gpu_kmeans.catalogue import load_catalogue
-from gpu_kmeans.synthetic import corpus
+from gpu_kmeans.data.catalogue import load_catalogue
+from gpu_kmeans.data.synthetic import corpus
 
 
 @settings(deadline=None)

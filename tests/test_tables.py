@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpu_kmeans.errors import InputError
-from gpu_kmeans.tables.regular_csv import Block, Irregular, read_regular
+from gpu_kmeans.tables.csv_scan import whole_rows
+from gpu_kmeans.tables.fast_csv import Block, Irregular, read_regular
 from gpu_kmeans.tables.strict_csv import read_csv
-from gpu_kmeans.tables.structure import whole_rows
 
 SIGNS = [b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"a", b" ", b"\0", "é€😀".encode()]
 CELLS = [b"a,", b'"a"', b'"a,b\n",', b'"x","y"\n', b"x,y\r\n", b'"a ""b"""', b'\n""', b'"\r\n"']

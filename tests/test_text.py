@@ -25,11 +25,11 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.feature_extraction.text import TfidfVectorizer as Peer
 
 from cpu_fallback import text as counting
+from gpu_kmeans.backends.protocol import TokenRules
 from gpu_kmeans.errors import EmptyVocabulary, InputError, InvalidParam, InvalidQuery, NotFitted
-from gpu_kmeans.protocol import TokenRules
-from gpu_kmeans.stop_words import ENGLISH
-from gpu_kmeans.text import TfidfVectorizer, find_terms
-from gpu_kmeans.weighting import Weighting
+from gpu_kmeans.features.stop_words import ENGLISH
+from gpu_kmeans.features.tfidf import TfidfVectorizer, find_terms
+from gpu_kmeans.features.weighting import Weighting
 
 FILMS = [
     "A heist in space: the crew steals a moon, and the moon steals back.",
@@ -323,7 +323,7 @@ def test_weights_are_those_of_the_formula(backend: Any) -> None:
 def test_a_query_loads_no_module() -> None:
     program = """
 import json, sys
-from gpu_kmeans.text import TfidfVectorizer
+from gpu_kmeans.features.tfidf import TfidfVectorizer
 vectorizer = TfidfVectorizer.from_fitted(["moon", "thief"], [1.5, 2.0], {"sublinear_tf": True})
 before = set(sys.modules)
 vectorizer.transform_query("A thief, a moon, a moon")

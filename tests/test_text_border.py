@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from test_text import FILMS, any_text
 
 from cpu_fallback import compiled
+from gpu_kmeans.backends.protocol import TokenRules
 from gpu_kmeans.errors import (
     EmptyVocabulary,
     GpuKMeansError,
@@ -33,9 +34,8 @@ from gpu_kmeans.errors import (
     NotFitted,
     shown,
 )
-from gpu_kmeans.protocol import TokenRules
-from gpu_kmeans.text import TfidfVectorizer
-from gpu_kmeans.weighting import Weighting
+from gpu_kmeans.features.tfidf import TfidfVectorizer
+from gpu_kmeans.features.weighting import Weighting
 
 # -- a vocabulary and idf set by hand ---------------------------------------------------
 

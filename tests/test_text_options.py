@@ -23,7 +23,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer as Peer
 from test_text import FILMS, any_text, assert_is_row, assert_same_rows
 from toy import TERMS, toy_idf, toy_model
 
-from gpu_kmeans import analysis
 from gpu_kmeans.errors import (
     EmptyVocabulary,
     FeatureMismatch,
@@ -34,8 +33,9 @@ from gpu_kmeans.errors import (
     InvalidParam,
     NotFitted,
 )
+from gpu_kmeans.features import analysis
+from gpu_kmeans.features.tfidf import TfidfVectorizer
 from gpu_kmeans.model import Model
-from gpu_kmeans.text import TfidfVectorizer
 
 SPACED = "aAbBé \t\n\u3000_-'.1ßİΣ字\u0301\ufb01\u33ce\x00\x1c"
 spaced_text = st.one_of(any_text, st.text(SPACED, max_size=20), st.sampled_from(FILMS))

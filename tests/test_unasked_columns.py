@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_kmeans import errors
-from gpu_kmeans.catalogue import load_catalogue
+from gpu_kmeans.data.catalogue import load_catalogue
 
 
 @pytest.fixture(scope="module")

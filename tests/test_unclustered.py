@@ -12,9 +12,9 @@ from toy import ITEMS, TERMS, toy_model, toy_rows
 
 from gpu_kmeans import Recommender
 from gpu_kmeans.cli import show, summary
-from gpu_kmeans.discs import disc_map, own_products
 from gpu_kmeans.evaluate import evaluate, inertia_of_one_cluster
 from gpu_kmeans.model import NO_KNOWN_TERM, NO_TEXT, SET_APART, UNCLUSTERED, Model
+from gpu_kmeans.model.cluster_map import disc_map, own_products
 
 APART = [0, 7]
 """Rows with known terms that are in no cluster."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 from shapes import KINDS, as_kind, values
 
-from gpu_kmeans.drift import drifted
-from gpu_kmeans.protocol import Assignment
+from gpu_kmeans.backends.protocol import Assignment
+from gpu_kmeans.clustering.bounds import drifted
 
 CASES = st.tuples(st.integers(2, 40), st.integers(1, 12), st.integers(2, 6), st.integers(0, 10_000))
 

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_text import FILMS, any_corpus, assert_is_row, word_corpus
 
-from gpu_kmeans.analysis import find_terms
+from gpu_kmeans.backends.protocol import TokenRules
 from gpu_kmeans.errors import InvalidParam
-from gpu_kmeans.protocol import TokenRules
-from gpu_kmeans.stop_words import ENGLISH
-from gpu_kmeans.text import TfidfVectorizer
-from gpu_kmeans.weighting import Weighting, global_weights
+from gpu_kmeans.features.analysis import find_terms
+from gpu_kmeans.features.stop_words import ENGLISH
+from gpu_kmeans.features.tfidf import TfidfVectorizer
+from gpu_kmeans.features.weighting import Weighting, global_weights
 
 K1, B = 1.2, 0.75
 

@@ -21,10 +21,10 @@ from cpu_fallback import CpuBackend, compiled, threads
 from cpu_fallback import text as counting
 from cpu_fallback.compiled import library
 from cpu_fallback.compiled import words as compiled_words
-from gpu_kmeans.protocol import Backend, TokenRules
-from gpu_kmeans.stop_words import ENGLISH
-from gpu_kmeans.text import TfidfVectorizer
-from gpu_kmeans.weighting import NORMS, SCHEMES, Weighting
+from gpu_kmeans.backends.protocol import Backend, TokenRules
+from gpu_kmeans.features.stop_words import ENGLISH
+from gpu_kmeans.features.tfidf import TfidfVectorizer
+from gpu_kmeans.features.weighting import NORMS, SCHEMES, Weighting
 
 # What a token is and what it weighs holds without the library, too.
 globals().update({n: test for n, test in vars(test_text).items() if n.startswith("test_")})

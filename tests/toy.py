@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_matrix
 
+from gpu_kmeans.features.tfidf import TfidfVectorizer
 from gpu_kmeans.model import Model, ModelInfo, Postings
-from gpu_kmeans.text import TfidfVectorizer
 
 SPACE, KITCHEN, WAR, NONE = 0, 1, 2, -1
 

@@ -1,10 +1,10 @@
 """The verbs that are worth a compiler: rows assigned, summed and moved, words counted and weighed.
 
 ``kernels`` are compiled when the package is installed, where there is a C compiler; where there is
-none, :mod:`cpu_fallback.rows` does the same with SciPy, and :mod:`cpu_fallback.terms` with NumPy
-and Arrow. Both are exact, and tests hold them equal. What the compiler buys, in turns on two cores
-with AVX-512, for 63,000 synthetic texts of 79,000 terms and 1.9 million non-zeros, as the share of
-SciPy's time (medians of seven):
+none, :mod:`cpu_fallback.rows` does the same with SciPy, and :mod:`cpu_fallback.count_numpy` with
+NumPy and Arrow. Both are exact, and tests hold them equal. What the compiler buys, in turns on two
+cores with AVX-512, for 63,000 synthetic texts of 79,000 terms and 1.9 million non-zeros, as the
+share of SciPy's time (medians of seven):
 
 =======  ======  =======  ========
 ..       k = 10  k = 100  k = 1000
@@ -43,7 +43,7 @@ from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
 from cpu_fallback.compiled.sums import Sums, nonzeros
 from cpu_fallback.compiled.words import count_words, weigh_words
-from gpu_kmeans.protocol import Matrix
+from gpu_kmeans.backends.protocol import Matrix
 
 __all__ = [
     "Sums",

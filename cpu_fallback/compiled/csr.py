@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback import threads
-from cpu_fallback.compiled.asked import Asked
+from cpu_fallback.compiled.assign_args import Asked
 from cpu_fallback.compiled.library import addresses, aligned, function, plain_function, vector_bytes
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
-from gpu_kmeans.drift import GROUPS, SINGLES, Groups
+from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix
+from gpu_kmeans.clustering.bounds import GROUPS, SINGLES, Groups
 from gpu_kmeans.forking import product
-from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
 __all__ = ["loosen", "move", "multiply", "nearest", "shift", "square", "sum_rows"]
 
@@ -49,7 +49,7 @@ def nearest(
     *of_rows: Any,
     which: NDArray[np.int64] | None = None,
 ) -> Assignment:
-    """Of all rows or of some, see :class:`~cpu_fallback.compiled.asked.Asked`."""
+    """Of all rows or of some, see :class:`~cpu_fallback.compiled.assign_args.Asked`."""
     k, dtype, width = sums.k, sums.dtype, sums.runs.shape[1]
     n = rows.shape[0] if which is None else len(which)
     asked = Asked.of(n, width, dtype, q, size, *of_rows)
@@ -136,7 +136,7 @@ def move(
 def loosen(
     rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    """See :mod:`gpu_kmeans.drift`."""
+    """See :mod:`gpu_kmeans.clustering.bounds`."""
     (n, n_features), dtype, crew = rows.shape, rows.dtype, threads.count()
     given = (rows.indptr, rows.indices, np.ascontiguousarray(rows.data))
     n_changed, n_single, width = len(drift.changed), len(drift.singles), 2 * GROUPS + SINGLES

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback import threads
-from cpu_fallback.compiled.asked import Asked
+from cpu_fallback.compiled.assign_args import Asked
 from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
-from gpu_kmeans.protocol import Assignment, Matrix
+from gpu_kmeans.backends.protocol import Assignment, Matrix
 
 __all__ = ["nearest_dense", "sum_dense"]
 
@@ -32,7 +32,7 @@ SUMS_APART = 1 << 22
 def nearest_dense(
     rows: Matrix, sums: NDArray[Any], q: NDArray[Any], size: NDArray[Any], *of_rows: Any
 ) -> Assignment:
-    """See :class:`~cpu_fallback.compiled.asked.Asked`."""
+    """See :class:`~cpu_fallback.compiled.assign_args.Asked`."""
     n, (n_features, k), dtype = rows.shape[0], sums.shape, sums.dtype
     lanes = vector_bytes(k, dtype) // dtype.itemsize
     n_vectors = -(-k // lanes)

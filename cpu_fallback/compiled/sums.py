@@ -19,7 +19,7 @@ from scipy import sparse
 
 from cpu_fallback import threads
 from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
-from gpu_kmeans.protocol import IntArray
+from gpu_kmeans.backends.protocol import IntArray
 
 __all__ = ["Layout", "Sums", "nonzeros", "rare_at_most"]
 

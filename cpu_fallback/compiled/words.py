@@ -17,10 +17,10 @@ from scipy import sparse
 
 from cpu_fallback import threads
 from cpu_fallback.compiled.library import addresses, plain_function
-from cpu_fallback.letters import N_BLOCKS, word_table
-from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
-from gpu_kmeans.texts import column_numbers
-from gpu_kmeans.weighting import Weighting
+from cpu_fallback.word_chars import N_BLOCKS, word_table
+from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.features.texts import column_numbers
+from gpu_kmeans.features.weighting import Weighting
 
 __all__ = ["count_words", "weigh_words"]
 

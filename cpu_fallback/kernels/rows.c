@@ -1,6 +1,6 @@
 /* Assigning rows to clusters and summing them, for the CPU: see cpu_fallback/compiled.
  *
- * The functions stand in the files that rows_of.h includes, and are made for each kind of number and
+ * The functions stand in the files that rows_impl.h includes, and are made for each kind of number and
  * each width of vectors: a compiler takes vectors that are wider than the machine's apart and keeps none of them
  * in a register, which is five times slower. Which width serves is asked at run time. */
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crew.h"
+#include "thread_pool.h"
 #include "names.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -50,7 +50,7 @@
 #define ROWS_OF_A_TASK 2048
 
 /* Groups of clusters whose changes are bounded together, and clusters that are met by themselves;
- * also in gpu_kmeans/drift.py. */
+ * also in gpu_kmeans/clustering/bounds.py. */
 #define GROUPS 3
 #define SINGLES 2
 

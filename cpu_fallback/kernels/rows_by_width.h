@@ -6,7 +6,7 @@
 #define WHOLE int32_t
 #define SUFFIX float32
 #define EACH_PART EACH_OF_2
-#include "rows_of.h"
+#include "rows_impl.h"
 #undef REAL
 #undef LARGEST
 #undef ROUNDING
@@ -20,7 +20,7 @@
 #define WHOLE int64_t
 #define SUFFIX float64
 #define EACH_PART EACH_OF_1
-#include "rows_of.h"
+#include "rows_impl.h"
 #undef REAL
 #undef LARGEST
 #undef ROUNDING

@@ -112,7 +112,7 @@ def plot(options: argparse.Namespace) -> Answer:
 
 
 def fetch(options: argparse.Namespace) -> Answer:
-    from gpu_kmeans.fetch import FILES, fetch_tmdb
+    from gpu_kmeans.data.fetch import FILES, fetch_tmdb
 
     # What a download library prints belongs to the progress, not to the result.
     with redirect_stdout(sys.stderr):
@@ -128,7 +128,7 @@ def fetch(options: argparse.Namespace) -> Answer:
 
 
 def doctor(options: argparse.Namespace) -> Answer:
-    from gpu_kmeans.doctor import diagnose
+    from gpu_kmeans.backends.doctor import diagnose
 
     found = diagnose()
     return Answer(found.to_dict(), lambda: show.diagnosis(found))

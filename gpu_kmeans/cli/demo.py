@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
-from gpu_kmeans.backend import BackendSpec
+from gpu_kmeans.backends.select import BackendSpec
 from gpu_kmeans.cli import figures, progress, show, signals, staging, summary
 from gpu_kmeans.cli.layout import commands, count, facts, heading
 from gpu_kmeans.cli.output import Answer
@@ -28,7 +28,8 @@ def run(folder: Path, backend: BackendSpec) -> Answer:
     FileProblem
         ``folder`` holds something that no demo made, or cannot be written.
     """
-    from gpu_kmeans import pipeline, sample
+    from gpu_kmeans import pipeline
+    from gpu_kmeans.data import sample
     from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.recommend import Recommender
 

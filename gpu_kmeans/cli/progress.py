@@ -12,7 +12,7 @@ from gpu_kmeans.cli import signals
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from gpu_kmeans.protocol import Progress
+    from gpu_kmeans.backends.protocol import Progress
 
 __all__ = ["FitProgress", "shown"]
 

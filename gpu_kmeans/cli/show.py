@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_kmeans.cli.layout import count, facts, heading, printable, table
 
 if TYPE_CHECKING:
-    from gpu_kmeans.doctor import Diagnosis
+    from gpu_kmeans.backends.doctor import Diagnosis
     from gpu_kmeans.evaluate import Evaluation
     from gpu_kmeans.recommend import Recommendation
 

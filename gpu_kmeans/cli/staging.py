@@ -38,7 +38,7 @@ def folder_at(path: Path) -> Iterator[Path]:
     When the block fails or is interrupted, nothing of it is left and ``path`` is as before.
     """
     # What a model's own directory is put in place with.
-    from gpu_kmeans.model_directory import _exchange, _flush_folder
+    from gpu_kmeans.model.storage import _exchange, _flush_folder
 
     parent = path.absolute().parent
     with _temporary(parent) as aside:

@@ -2,8 +2,8 @@
 
 Each verb lives in the module named for its subject, as in :mod:`cpu_fallback`; a module, and
 with it the library that it wraps, is imported when its first verb is used. Only the modules of
-this package import GPU libraries, and only :mod:`gpu_kmeans.backend` imports this package, once
-its probe has found a device.
+this package import GPU libraries, and only :mod:`gpu_kmeans.backends.select` imports this package,
+once its probe has found a device.
 
 Not yet run on a GPU.
 """
@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.cuda.refusals import telling
-from gpu_kmeans.protocol import (
+from gpu_kmeans.backends.protocol import (
     Assignment,
     Clusters,
     Drift,
@@ -30,13 +29,14 @@ from gpu_kmeans.protocol import (
     NamesRead,
     TokenRules,
 )
-from gpu_kmeans.weighting import Weighting
+from gpu_kmeans.cuda.error_translation import telling
+from gpu_kmeans.features.weighting import Weighting
 
 __all__ = ["GpuBackend"]
 
 
 class GpuBackend:
-    """Implements :class:`gpu_kmeans.protocol.Backend`; see there for each verb.
+    """Implements :class:`gpu_kmeans.backends.protocol.Backend`; see there for each verb.
 
     Every verb raises ``OutOfDeviceMemory`` where the device has no room for it.
     """
@@ -45,7 +45,7 @@ class GpuBackend:
     loosens = False  # not measured yet, and it works on the host, too
 
     def __init__(self) -> None:
-        from gpu_kmeans.cuda import blocks
+        from gpu_kmeans.cuda import device_memory as blocks
 
         blocks.share_pool()
 

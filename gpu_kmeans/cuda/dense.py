@@ -17,8 +17,8 @@ import numpy as np
 from cuml.cluster import KMeans
 from numpy.typing import NDArray
 
+from gpu_kmeans.backends.protocol import Matrix
 from gpu_kmeans.errors import InvalidParam, UnsupportedOnBackend
-from gpu_kmeans.protocol import Matrix
 
 __all__ = ["dense_kmeans"]
 

@@ -37,13 +37,13 @@ import cudf
 import cupy as cp
 import pyarrow as pa
 
+from gpu_kmeans.backends.protocol import Frame, JoinCounts
 from gpu_kmeans.errors import OutOfDeviceMemory, UnsupportedOnBackend
-from gpu_kmeans.protocol import Frame, JoinCounts
 from gpu_kmeans.tables.encodings import in_utf8
+from gpu_kmeans.tables.fast_csv import Block, Irregular, read_regular
 from gpu_kmeans.tables.files import holds_parquet, opened
 from gpu_kmeans.tables.joins import check_shared, duplicate
 from gpu_kmeans.tables.parquet import parquet_schema, read_parquet
-from gpu_kmeans.tables.regular_csv import Block, Irregular, read_regular
 from gpu_kmeans.tables.strict_csv import read_csv
 
 __all__ = ["join", "read_table", "to_arrow"]

@@ -2,7 +2,7 @@
 
 ``kernels/lists.cu`` walks every cell twice (to count names, then to say where they stand), and
 a third kernel copies the names into one buffer. What it cannot read with certainty it leaves
-to :func:`gpu_kmeans.listcells.read_lists` on the host, which has the last word on every cell
+to :func:`gpu_kmeans.data.json_lists.read_lists` on the host, which has the last word on every cell
 that is refused.
 
 A cell is walked by one thread, in time that its length bounds: the longest cell is the floor,
@@ -17,9 +17,9 @@ import cupy as cp
 import numpy as np
 import pyarrow as pa
 
+from gpu_kmeans.backends.protocol import Frame, NamesRead
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.errors import OutOfDeviceMemory
-from gpu_kmeans.protocol import Frame, NamesRead
 
 __all__ = ["names_in_lists", "read_names"]
 
@@ -31,7 +31,8 @@ MOST = 2**31 - 1  # names, or bytes of names, that an Arrow list of texts can ho
 
 
 def names_in_lists(frame: Frame, column: str, job: str | None) -> NamesRead | None:
-    """See :meth:`gpu_kmeans.protocol.Backend.names_in_lists`; None for columns of other types.
+    """See :meth:`gpu_kmeans.backends.protocol.Backend.names_in_lists`; None for columns of other
+    types.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def read_names(
     valid : array of uint8, shape (n,)
         0 where the cell is null.
     job : str or None
-        See :meth:`gpu_kmeans.protocol.Backend.names_in_lists`.
+        See :meth:`gpu_kmeans.backends.protocol.Backend.names_in_lists`.
 
     Returns
     -------

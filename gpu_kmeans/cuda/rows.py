@@ -24,11 +24,11 @@ import numpy as np
 from cupyx.scipy import sparse
 from numpy.typing import NDArray
 
+from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix
+from gpu_kmeans.clustering.bounds import loosen_by_products
 from gpu_kmeans.cuda import kernels
-from gpu_kmeans.cuda.blocks import each_block
-from gpu_kmeans.drift import loosen_by_products
+from gpu_kmeans.cuda.device_memory import each_block
 from gpu_kmeans.errors import UnsupportedOnBackend
-from gpu_kmeans.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 
 __all__ = [
     "assign",

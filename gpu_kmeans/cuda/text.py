@@ -2,8 +2,8 @@
 
 cuML's ``TfidfVectorizer`` is given words with spaces between them, and counts them bare: which
 words a text has is found before, with cuDF where it reads the text as Python does and on the
-host where it does not (:mod:`gpu_kmeans.cuda.plain`), so that a token is exactly what
-:mod:`gpu_kmeans.text` says. The terms come to the host, where their columns are numbered.
+host where it does not (:mod:`gpu_kmeans.cuda.cudf_unicode`), so that a token is exactly what
+:mod:`gpu_kmeans.features.tfidf` says. The terms come to the host, where their columns are numbered.
 
 Texts are counted some 100 MB at a time: cuDF holds at most 2^31 tokens in a column and 2^31
 bytes of n-grams; 16 bytes of memory are reckoned for each byte of text, an estimate.
@@ -24,12 +24,12 @@ from cuml.feature_extraction.text import TfidfVectorizer
 from cupyx.scipy import sparse
 from numpy.typing import NDArray
 
+from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules
 from gpu_kmeans.cuda import kernels
-from gpu_kmeans.cuda.blocks import each_block
-from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
-from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
-from gpu_kmeans.texts import as_strings, column_numbers
-from gpu_kmeans.weighting import K1, Weighting, check_counts, local_weights, saturation
+from gpu_kmeans.cuda.cudf_unicode import PLAIN, is_plain, words_of
+from gpu_kmeans.cuda.device_memory import each_block
+from gpu_kmeans.features.texts import as_strings, column_numbers
+from gpu_kmeans.features.weighting import K1, Weighting, check_counts, local_weights, saturation
 
 __all__ = ["count_terms", "weigh_terms"]
 
@@ -49,7 +49,7 @@ _REAL = {"float32": "float", "float64": "double"}
 def count_terms(
     texts: Any, rules: TokenRules, vocabulary: Sequence[str] | None
 ) -> tuple[list[str], Matrix]:
-    """Count the terms of each text; see :meth:`gpu_kmeans.protocol.Backend.count_terms`.
+    """Count the terms of each text; see :meth:`gpu_kmeans.backends.protocol.Backend.count_terms`.
 
     Counts are float32 (cupyx has no CSR of integers), hence exact up to 2^24.
 
@@ -82,7 +82,7 @@ def count_terms(
 
 
 def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
-    """Turn counts into weighted rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
+    """Turn counts into weighted rows; see :meth:`gpu_kmeans.backends.protocol.Backend.weigh_terms`.
 
     The result shares its index arrays with ``counts``, where they are canonical. The weights
     are the CPU's to the last bit: logarithms come from a table that the host has filled.
@@ -90,7 +90,7 @@ def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) ->
     Raises
     ------
     InputError, InvalidParam
-        See :func:`gpu_kmeans.weighting.check_counts`.
+        See :func:`gpu_kmeans.features.weighting.check_counts`.
     """
     counts, idf = check_counts(counts, idf, weighting.scheme)
     n, n_terms = counts.shape
@@ -126,7 +126,7 @@ def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) ->
 
 
 def _saturation(counts: Matrix, weighting: Weighting) -> Any:
-    """Return :func:`gpu_kmeans.weighting.saturation` of each row; the host computes it."""
+    """Return :func:`gpu_kmeans.features.weighting.saturation` of each row; the host computes it."""
     ends = cp.zeros(counts.nnz + 1)
     cp.cumsum(counts.data, dtype=np.float64, out=ends[1:])  # whole numbers: exact
     at = cp.asnumpy(ends[counts.indptr])

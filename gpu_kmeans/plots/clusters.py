@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from gpu_kmeans.cells import a
 from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.inputs.cells import a
 from gpu_kmeans.plots.card import (
     BLUE,
     MARGIN,

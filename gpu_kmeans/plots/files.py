@@ -11,9 +11,9 @@ from typing import Any
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
-from gpu_kmeans.cells import a
 from gpu_kmeans.errors import FileProblem, InvalidParam, shown
 from gpu_kmeans.forking import SharedSetting
+from gpu_kmeans.inputs.cells import a
 
 __all__ = ["save"]
 

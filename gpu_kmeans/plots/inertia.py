@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gpu_kmeans.cells import a
+from gpu_kmeans.backends.protocol import Progress
 from gpu_kmeans.errors import InvalidParam, shown
+from gpu_kmeans.inputs.cells import a
 from gpu_kmeans.plots.card import (
     BLUE,
     GREEN,
@@ -23,7 +24,6 @@ from gpu_kmeans.plots.card import (
     number_axis,
 )
 from gpu_kmeans.plots.words import count
-from gpu_kmeans.protocol import Progress
 from gpu_kmeans.validation import check_integer, check_number
 
 __all__ = ["inertia_history"]
@@ -58,7 +58,7 @@ def inertia_history(history: Iterable[tuple[str, int, float] | Progress]) -> Fig
     ----------
     history : iterable of (stage, iteration, inertia), or of Progress
         As a fitted model's ``info.history``, or a KMeans' ``history_``; the stage is that of
-        :class:`gpu_kmeans.protocol.Progress`. A sketch is left out: its inertia is that of
+        :class:`gpu_kmeans.backends.protocol.Progress`. A sketch is left out: its inertia is that of
         projected rows, in a unit of its own.
     """
     steps = [step for step in _steps(history) if step.stage != "sketch"]

@@ -14,12 +14,13 @@ from starlette.routing import Match
 
 from gpu_kmeans import __version__
 from gpu_kmeans.service import schemas
-from gpu_kmeans.service.bodies import validation_problem
-from gpu_kmeans.service.context import Service, answer
-from gpu_kmeans.service.gate import Gate
+from gpu_kmeans.service.dependencies import Service, answer
+from gpu_kmeans.service.middleware import Gate
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.request_body import validation_problem
 from gpu_kmeans.service.request_checks import check_query
-from gpu_kmeans.service.routes import datasets, health, jobs, models, page, use
+from gpu_kmeans.service.routes import datasets, health, jobs, models, page
+from gpu_kmeans.service.routes import inference as use
 
 __all__ = ["create_app"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpu_kmeans.features.stop_words import ENGLISH
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.schemas import Parameters
 from gpu_kmeans.service.settings import Settings
-from gpu_kmeans.stop_words import ENGLISH
 
 __all__ = ["check_parameters"]
 

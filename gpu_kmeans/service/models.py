@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from gpu_kmeans.discs import DiscMap, disc_map, own_products, typical_first
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
 from gpu_kmeans.model import UNCLUSTERED, Model
+from gpu_kmeans.model.cluster_map import DiscMap, disc_map, own_products, typical_first
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.model_size import check_memory, memory_of
 from gpu_kmeans.service.problems import Problem, answer_too_large

@@ -277,7 +277,7 @@ def _digest(path: Path) -> str:
 
 def _read(folder: Path, name: str, done: Recovered) -> Row | None:
     """The row of a table without a label, if it can be read without being told its columns."""
-    from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
+    from gpu_kmeans.data.catalogue import DEFAULTS, load_catalogue
 
     path = folder / "datasets" / name
     try:

@@ -17,11 +17,11 @@ import uvicorn
 from gpu_kmeans.errors import BackendUnavailable, FileProblem, GpuKMeansError, InvalidParam
 from gpu_kmeans.service.app import create_app
 from gpu_kmeans.service.clients import Clients
-from gpu_kmeans.service.context import Service
-from gpu_kmeans.service.gate import JsonLines
+from gpu_kmeans.service.dependencies import Service
 from gpu_kmeans.service.http import protocol
 from gpu_kmeans.service.jobs import Jobs
 from gpu_kmeans.service.metrics import Metrics
+from gpu_kmeans.service.middleware import JsonLines
 from gpu_kmeans.service.models import Models
 from gpu_kmeans.service.problems import of_exception
 from gpu_kmeans.service.settings import Settings
@@ -220,7 +220,7 @@ class _Server(uvicorn.Server):
 
 async def _fit_sample(service: Service) -> None:
     """Put the bundled films in, and let them be fitted, so that there is something to see."""
-    from gpu_kmeans.sample import paths
+    from gpu_kmeans.data.sample import paths
     from gpu_kmeans.service.routes.datasets import adopt
 
     if service.registry.models() or service.registry.datasets():

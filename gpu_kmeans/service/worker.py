@@ -107,7 +107,7 @@ def _paths(spec: dict[str, Any]) -> list[Path]:
 
 def check(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Read a catalogue as a fit would, once its size is known; say what it holds."""
-    from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
+    from gpu_kmeans.data.catalogue import DEFAULTS, load_catalogue
     from gpu_kmeans.service.unpacked import TableLimits, check_catalogue, check_table
 
     _hold_to(spec["memory"])
@@ -134,7 +134,7 @@ def _words(catalogue: Any) -> dict[str, int]:
     """What the parameters of a fit are held to: words are counted with the stop words."""
     import numpy as np
 
-    from gpu_kmeans.protocol import TokenRules
+    from gpu_kmeans.backends.protocol import TokenRules
 
     rules = TokenRules(stop_words=frozenset(), ngram_range=(1, 1))
     terms, counts = catalogue.backend.count_terms(catalogue.texts, rules, None)
@@ -149,7 +149,7 @@ def _words(catalogue: Any) -> dict[str, int]:
 def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Fit, judge and save a model; it is in ``model`` of the folder then."""
     from gpu_kmeans import pipeline
-    from gpu_kmeans.backend import choose
+    from gpu_kmeans.backends.select import choose
     from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.service.model_size import check_model
 
@@ -219,7 +219,7 @@ def describe(model: Any) -> dict[str, Any]:
 
 def choose(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Say which backend a fit would run on."""
-    from gpu_kmeans.backend import choose
+    from gpu_kmeans.backends.select import choose
     from gpu_kmeans.errors import BackendUnavailable
 
     try:

@@ -12,8 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpu_kmeans.service import schemas
-from gpu_kmeans.service.bodies import media_type, read_parts
-from gpu_kmeans.service.context import (
+from gpu_kmeans.service.dependencies import (
     NamePath,
     Service,
     ServiceOf,
@@ -26,6 +25,7 @@ from gpu_kmeans.service.context import (
 from gpu_kmeans.service.jobs import link_parts
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row, now, revision
+from gpu_kmeans.service.request_body import media_type, read_parts
 from gpu_kmeans.service.store import flush, remove
 from gpu_kmeans.service.unpacked import TableLimits
 from gpu_kmeans.service.work import WorkLimits, run_worker

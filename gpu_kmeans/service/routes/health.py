@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from gpu_kmeans import __version__
 from gpu_kmeans.service import schemas
-from gpu_kmeans.service.context import ServiceOf, answer, errors, may_read
+from gpu_kmeans.service.dependencies import ServiceOf, answer, errors, may_read
 from gpu_kmeans.service.models import missing
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.request_checks import check_query

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gpu_kmeans.service import schemas
-from gpu_kmeans.service.bodies import read_json
-from gpu_kmeans.service.context import (
+from gpu_kmeans.service.dependencies import (
     Service,
     ServiceOf,
     answer,
@@ -25,6 +24,7 @@ from gpu_kmeans.service.fit_checks import check_parameters
 from gpu_kmeans.service.jobs import Event, check_revision
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.request_body import read_json
 
 __all__ = ["router"]
 

@@ -14,8 +14,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gpu_kmeans.service import archive, schemas
-from gpu_kmeans.service.bodies import media_type
-from gpu_kmeans.service.context import (
+from gpu_kmeans.service.dependencies import (
     Chosen,
     NamePath,
     Service,
@@ -29,6 +28,7 @@ from gpu_kmeans.service.context import (
 from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.request_body import media_type
 from gpu_kmeans.service.routes.datasets import receive
 from gpu_kmeans.service.store import remove
 from gpu_kmeans.service.work import WorkLimits, run_worker

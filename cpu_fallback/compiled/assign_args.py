@@ -1,0 +1,65 @@
+"""What the kernels are asked of each row, and room for their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpu_fallback.compiled.library import addresses, aligned
+from gpu_kmeans.backends.protocol import Assignment
+
+__all__ = ["Asked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The cheapest cluster of each row, its cost, and the next best's or the product with the own.
+
+    Costs are ``(q - 2 P - w x2) / (size + w)``, in the dtype of the sums; ``w`` is 0 without
+    labels. See :meth:`gpu_kmeans.backends.protocol.Backend.assign`.
+    """
+
+    answer: Assignment
+    of_clusters: NDArray[Any]
+    of_rows: tuple[NDArray[Any] | None, ...]
+
+    @classmethod
+    def of(
+        cls,
+        n: int,
+        width: int,
+        dtype: Any,
+        q: NDArray[Any],
+        size: NDArray[Any],
+        labels: NDArray[np.int32] | None,
+        weight: NDArray[Any] | None,
+        squared_norms: NDArray[Any] | None,
+        second: bool,
+    ) -> Asked:
+        """Ask of n rows; ``width`` is k filled up with clusters that are never chosen."""
+        k = len(q)
+        # Where rows enter with a weight each, the size is kept; otherwise what to multiply by.
+        numbers = aligned(np.empty, (2, width), dtype)
+        numbers[0, k:], numbers[1, k:] = np.inf, 1
+        numbers[0, :k] = q
+        numbers[1, :k] = 1 / size if labels is None else 1 / (size + 1) if weight is None else size
+        mine: tuple[NDArray[Any] | None, ...] = (None, None, None)
+        if labels is not None and squared_norms is not None:
+            w = None if weight is None else weight.astype(dtype)
+            wx2 = squared_norms if weight is None else weight * squared_norms
+            mine = (np.ascontiguousarray(labels, np.int32), w, wx2.astype(dtype))
+        own = None if labels is None else np.zeros(n)
+        room = Assignment(np.empty(n, np.int32), np.empty(n), np.empty(n) if second else None, own)
+        return cls(room, numbers, mine)
+
+    def questions(self) -> list[int | None]:
+        """Of what is said of clusters and of rows."""
+        return addresses((self.of_clusters[0], self.of_clusters[1], *self.of_rows))
+
+    def answers(self) -> list[int | None]:
+        """Addresses of the rows' answers."""
+        answer = self.answer
+        return addresses((answer.nearest, answer.cost, answer.second, answer.own))

@@ -1,0 +1,171 @@
+"""What is installed here, and which backends can run, and exactly why the others cannot."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from gpu_kmeans import __version__
+from gpu_kmeans.backends.device import (
+    Device,
+    Obstacle,
+    accelerators,
+    driver_release,
+    driver_version,
+    find_device,
+)
+
+__all__ = ["BackendReport", "Diagnosis", "diagnose", "versions"]
+
+_DISTRIBUTIONS = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "pyarrow": "pyarrow",
+    "faiss-cpu": "faiss",
+    "safetensors": "safetensors",
+}
+"""Modules by the names that their distributions are installed under."""
+_WHEELS = {
+    "cudf": ("cudf-cu13", "cudf-cu12", "cudf"),
+    "cuml": ("cuml-cu13", "cuml-cu12", "cuml"),
+    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+}
+"""GPU libraries by module; their wheels are named for a CUDA release, conda's are not."""
+_CPU_MODULES = ("numpy", "scipy.sparse", "pandas", "pyarrow", "faiss")
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReport:
+    """Whether one backend can run here; ``reason`` says why it can or cannot."""
+
+    name: str
+    can_run: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The machine and the installation as this package sees them.
+
+    Attributes
+    ----------
+    versions : dict of str
+        By distribution name; ``"not installed"`` where there is none.
+    cores, usable_cores : int
+        Of the machine, and those that this process may use.
+    memory_bytes, free_memory_bytes : int or None
+        Of the machine, where the system tells.
+    device : Device or None
+        The GPU that the GPU backend takes; None where there is none that it can use.
+    driver : str
+        The NVIDIA driver's own version; empty where the system tells of none.
+    cuda : str
+        The newest CUDA version that the driver supports; empty without a driver.
+    accelerators : list of str
+        What moves the work of CPU libraries to a GPU behind the scenes, as far as this process
+        has it switched on; a comparison with these libraries is then none with a CPU.
+    auto : str
+        The backend that ``backend="auto"`` takes; empty when none can run.
+    """
+
+    versions: dict[str, str]
+    platform: str
+    cores: int
+    usable_cores: int
+    memory_bytes: int | None
+    free_memory_bytes: int | None
+    device: Device | None
+    driver: str
+    cuda: str
+    accelerators: list[str]
+    backends: tuple[BackendReport, ...]
+    auto: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+
+def diagnose() -> Diagnosis:
+    """Look at the installation by really importing what the backends need."""
+    device, gpu = _gpu()
+    backends = (gpu, _cpu())
+    supported = driver_version()
+    return Diagnosis(
+        versions=versions() | _gpu_versions(),
+        platform=platform.platform(),
+        cores=os.cpu_count() or 1,
+        usable_cores=_usable_cores(),
+        memory_bytes=_pages("SC_PHYS_PAGES"),
+        free_memory_bytes=_pages("SC_AVPHYS_PAGES"),
+        device=device,
+        driver=driver_release() or "",
+        cuda="" if supported is None else "{}.{}".format(*supported),
+        accelerators=accelerators(),
+        backends=backends,
+        auto=next((each.name for each in backends if each.can_run), ""),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, this package and the libraries that do the work."""
+    found = {"gpu-kmeans": __version__, "python": platform.python_version()}
+    for name, module in _DISTRIBUTIONS.items():
+        # A loaded module knows its version; looking it up on disk takes milliseconds each.
+        known = getattr(sys.modules.get(module), "__version__", None)
+        try:
+            found[name] = known or version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _gpu_versions() -> dict[str, str]:
+    """Return the versions of the GPU libraries that are installed."""
+    found = {}
+    for module, names in _WHEELS.items():
+        for name in names:
+            with suppress(PackageNotFoundError):
+                found[name] = version(name)
+                break
+        else:
+            found[module] = "not installed"
+    return found
+
+
+def _gpu() -> tuple[Device | None, BackendReport]:
+    try:
+        device = find_device()
+    except Obstacle as obstacle:
+        return None, BackendReport("gpu", False, str(obstacle))
+    return device, BackendReport("gpu", True, f"RAPIDS and a device are present: {device}")
+
+
+def _cpu() -> BackendReport:
+    for name in _CPU_MODULES:
+        try:
+            import_module(name)
+        # A broken binary wheel may raise anything; the doctor's job is to say it, not to fail.
+        except Exception as problem:
+            return BackendReport("cpu", False, f"cannot import {name}: {problem}")
+    return BackendReport("cpu", True, "all its libraries can be imported")
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _pages(name: str) -> int | None:
+    try:
+        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None

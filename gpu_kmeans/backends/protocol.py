@@ -1,0 +1,445 @@
+"""The seam between the algorithms and the libraries that do the work.
+
+A backend is an object with the verbs below. They are coarse, and cut only where
+pandas, Arrow, FAISS and SciPy differ from cuDF, cuML and CuPy; everything else
+(Lloyd, Hartigan, seeding, TF-IDF weighting rules, recommending) is written once,
+above this seam, and never asks which backend it has.
+
+Two kinds of value cross the seam. *Rows* (``Matrix``) and *frames* (``Frame``) are
+the backend's own: SciPy CSR, NumPy and pandas on the CPU, their cupyx, CuPy and cuDF
+counterparts on the GPU; they stay on their device until ``to_host``. Everything else
+is a host NumPy array or one of the small frozen types of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.features.weighting import Weighting
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "Assignment",
+    "Backend",
+    "Callback",
+    "Clusters",
+    "Drift",
+    "FloatArray",
+    "Frame",
+    "IntArray",
+    "JoinCounts",
+    "Matrix",
+    "NamesRead",
+    "Progress",
+    "TokenRules",
+]
+
+Frame: TypeAlias = Any
+"""A table of the backend: ``pandas.DataFrame`` or ``cudf.DataFrame``."""
+
+Matrix: TypeAlias = Any
+"""Rows of the backend: CSR (SciPy or cupyx), or a dense 2-d array (NumPy or CuPy)."""
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What a token is; defined once in :mod:`gpu_kmeans.features.tfidf` and handed to backends as
+    data.
+
+    A text is lower-cased (Unicode default case conversion), then every longest run of
+    at least ``min_length`` letters, numbers and underscores is a token; stop words are
+    dropped, and n-grams are runs of neighbouring tokens that are left, joined by a space.
+    """
+
+    stop_words: frozenset[str] = frozenset()
+    ngram_range: tuple[int, int] = (1, 1)
+    min_length: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what kernels could not read."""
+        numbers: tuple[Any, ...] = (*self.ngram_range, self.min_length)
+        valid = len(numbers) == 3 and all(isinstance(n, int) and 0 < n < 2**31 for n in numbers)
+        if not valid or numbers[0] > numbers[1]:
+            raise InvalidParam(
+                f"token rules need an ngram_range of two rising integers from 1 and a min_length "
+                f"from 1, got {self.ngram_range!r:.60} and {self.min_length!r:.60}"
+            )
+        if not all(isinstance(word, str) for word in self.stop_words):
+            raise InvalidParam("stop words must be text alone")
+
+
+@dataclass(frozen=True, slots=True)
+class JoinCounts:
+    """What a one-to-one join on the id matched and left over."""
+
+    matched: int
+    left_only: int
+    right_only: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamesRead:
+    """What a backend could read of a column of JSON lists, and what it leaves to the host.
+
+    Attributes
+    ----------
+    names : pyarrow.ListArray of texts
+        One list a row; of a row that was left unread, any list.
+    unread : ndarray of shape (n,), bool
+        Rows whose cells the host must read.
+    empty : int
+        Cells among those read that were null, ``null``, empty or nothing but spaces.
+    """
+
+    names: pa.ListArray
+    unread: NDArray[np.bool_]
+    empty: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a callback is told once an iteration.
+
+    Attributes
+    ----------
+    stage : {"sketch", "lloyd", "breathe", "hartigan"}
+    iteration : int
+        Counted from 1 within the fit, over all stages on the full rows.
+    inertia : float
+        Sum of squared distances of the rows to their centroids (weighted); while it breathes,
+        the lowest so far.
+    moved : int
+        Rows that changed their cluster in this iteration.
+    """
+
+    stage: Literal["sketch", "lloyd", "breathe", "hartigan"]
+    iteration: int
+    inertia: float
+    moved: int
+
+
+Callback: TypeAlias = Callable[[Progress], "bool | None"]
+"""Called after each iteration; a true answer ends the fit with what it has reached."""
+
+
+@dataclass(slots=True)
+class Clusters:
+    """Cluster sums in the layout the assignment reads, and what goes with them.
+
+    Attributes
+    ----------
+    sums : Matrix of shape (n_features, k)
+        Weighted sums of the members of each cluster, one *column* a cluster, so that a
+        non-zero of a row touches one contiguous run of k numbers. On the backend.
+    weight : ndarray of shape (k,), float64
+        Total weight of each cluster; 0 for an empty one.
+    squared_norms : ndarray of shape (k,), float64
+        Squared Euclidean norm of each column of ``sums``.
+    exact : bool
+        Whether :meth:`Backend.move` leaves the sums as they would be if they were formed anew, but
+        for rounding in float64.
+    follows : int
+        Of how many rows at most one may move before that takes longer than to form such sums
+        anew; 0 where they cannot be exact.
+    """
+
+    sums: Matrix
+    weight: NDArray[np.float64]
+    squared_norms: NDArray[np.float64]
+    exact: bool = False
+    follows: int = 0
+
+    def sizes_and_spreads(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights, and ``|sum|^2 / weight``: what :meth:`Backend.assign` reckons with.
+
+        An empty cluster has size 1, so that it can be divided by, and an infinite spread, so
+        that it is never the cheapest.
+        """
+        full = self.weight > 0
+        size = np.where(full, self.weight, 1.0)
+        return size, np.where(full, self.squared_norms / size, np.inf)
+
+    def inverse_weight(self) -> NDArray[np.float64]:
+        """``1 / weight``, and 0 for an empty cluster."""
+        full = self.weight > 0
+        return np.where(full, 1 / np.where(full, self.weight, 1.0), 0.0)
+
+    def places(self) -> NDArray[np.intp]:
+        """For each cluster, whose mean is its: an empty one has none, and takes the heaviest's.
+
+        Any place would do for it; as in scikit-learn.
+        """
+        return np.where(self.weight > 0, np.arange(len(self.weight)), np.argmax(self.weight))
+
+    def spreads(self) -> NDArray[np.float64]:
+        """``|sum|^2 / weight`` of each cluster, shape (k,), and 0 of an empty one."""
+        out = np.zeros(len(self.weight))
+        return np.divide(self.squared_norms, self.weight, out=out, where=self.weight > 0)
+
+    def explained(self) -> float:
+        """The part of the squared norms that the clusters explain: sum of ``|sum|^2 / weight``.
+
+        Inertia is the (weighted) sum of the rows' squared norms less this.
+        """
+        full = self.weight > 0
+        return float((self.squared_norms[full] / self.weight[full]).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """For each row: the cheapest cluster, its cost, and what else is asked of it.
+
+    Attributes
+    ----------
+    nearest : ndarray of shape (n,), int32
+    cost : ndarray of shape (n,), float64
+        See :meth:`Backend.assign`.
+    second : ndarray of shape (n,), float64, or None
+        Cost of the next best cluster, infinite where there is none; where it was asked for.
+    own : ndarray of shape (n,), float64, or None
+        Product of the row with the sum of its present cluster, where labels were given.
+    """
+
+    nearest: NDArray[np.int32]
+    cost: NDArray[np.float64]
+    second: NDArray[np.float64] | None
+    own: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drift:
+    """What became of clusters since rows were assigned to them: some rows moved.
+
+    With ``D_b`` the sum of ``w x`` over the rows ``x`` that came to cluster ``b``, less that over
+    those that left, a cost ``c`` of a row ``x`` in it has become
+    ``offset_b + factor_b c - 2 x . D_b / weight_b``.
+
+    Attributes
+    ----------
+    which : ndarray of shape (n_moved,), int64
+        The rows that moved, from cluster ``source`` to ``target``, int32.
+    weight : ndarray of shape (n,), float64, or None
+        Of all rows; None when every row counts once.
+    changed : ndarray of int
+        The clusters that changed, in rising order, without single ones.
+    inverse_weight, offset, factor : ndarray of shape (k,), float64
+        Where a cluster did not change, 0, 0 and 1.
+    singles : ndarray of int
+        The few other clusters that changed, of whose costs too little was known: rows meet their
+        means, which cost them ``single_cost``, float64, less twice the product.
+    """
+
+    which: NDArray[np.int64]
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    weight: NDArray[np.float64] | None
+    changed: NDArray[np.intp]
+    inverse_weight: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    singles: NDArray[np.intp]
+    single_cost: NDArray[np.float64]
+
+
+class Backend(Protocol):
+    """Everything the package asks of a device's libraries."""
+
+    name: str
+    """``"cpu"`` or ``"gpu"``."""
+
+    loosens: bool
+    """Whether it takes less time to :meth:`loosen` bounds than to assign the rows."""
+
+    # -- tables ---------------------------------------------------------------------
+
+    def read_table(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        optional: Sequence[str],
+        encoding: str | None = None,
+    ) -> Frame:
+        """Read CSV or Parquet strictly; keep ``columns`` and those of ``optional`` present.
+
+        CSV columns come as text, exactly as written; a CSV is in ``encoding``, or in UTF-8.
+        Rows keep the file's order.
+        Raises the errors of :class:`~gpu_kmeans.errors.InputError` that concern files.
+        """
+        ...
+
+    def join(self, left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
+        """Left join, one to one on ``key``, in the order of ``left``."""
+        ...
+
+    def names_in_lists(self, frame: Frame, column: str, job: str | None) -> NamesRead | None:
+        """Read a column of JSON lists of names where it lies, as far as that is certain.
+
+        What :func:`gpu_kmeans.data.json_lists.read_lists` says of a cell is right: a cell that is
+        read here gives the same names, and one that it would refuse is left unread. With
+        ``job``, the names are those of members whose ``"job"`` it is, or every name where no
+        member of the cell has one. None leaves the whole column to the host.
+        """
+        ...
+
+    # -- text -----------------------------------------------------------------------
+
+    def count_terms(
+        self, texts: Any, rules: TokenRules, vocabulary: Sequence[str] | None
+    ) -> tuple[list[str], Matrix]:
+        """Count terms of each text: ``(terms, counts)`` with CSR counts of shape (n, n_terms).
+
+        Terms come in code-point order; with ``vocabulary`` given, columns follow it and
+        other terms are dropped. Column indices are sorted in each row.
+
+        Raises
+        ------
+        InputError
+            A text is missing or not a ``str``; its position is named, counted from 0.
+        InvalidParam
+            A term of the vocabulary is not a ``str``, or stands twice.
+        """
+        ...
+
+    def weigh_terms(self, counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+        """Turn counts into weighted rows: CSR of the weighting's dtype, computed in float64.
+
+        ``idf`` is the weight of each term, shape (n_terms,); without it all weigh 1. Raises the
+        errors of :func:`gpu_kmeans.features.weighting.check_counts`, on whatever is given.
+        """
+        ...
+
+    # -- rows -----------------------------------------------------------------------
+
+    def matrix(self, rows: Any) -> Matrix:
+        """Bring host or device rows (CSR or dense, float32 or float64) to this backend."""
+        ...
+
+    def squared_norms(self, rows: Matrix) -> NDArray[np.float64]:
+        """Squared Euclidean norm of each row, summed in float64."""
+        ...
+
+    def project(self, rows: Matrix, directions: NDArray[Any]) -> Matrix:
+        """``rows @ directions`` as a dense matrix (n, n_directions), in the wider dtype of both."""
+        ...
+
+    def dense_kmeans(
+        self,
+        rows: Matrix,
+        init: NDArray[Any],
+        max_iter: int,
+        weight: NDArray[np.float64] | None = None,
+    ) -> tuple[NDArray[np.int32], float]:
+        """The library's own k-means on all dense rows from given centroids.
+
+        Returns labels and inertia. Single precision.
+        """
+        ...
+
+    def clusters_from(self, centroids: NDArray[Any], dtype: Any) -> Clusters:
+        """Clusters of weight 1 whose sums are the given centroids, shape (k, n_features)."""
+        ...
+
+    def cluster_sums(
+        self,
+        rows: Matrix,
+        labels: NDArray[np.int32],
+        k: int,
+        weight: NDArray[np.float64] | None = None,
+        into: Clusters | None = None,
+        exact: bool = False,
+    ) -> Clusters:
+        """Sum the rows of each cluster in float64; the result does not depend on threads.
+
+        ``into``: clusters of as many features and of the rows' dtype that are not needed any
+        more; the new sums may be written over theirs. ``exact``: keep the sums in float64, too,
+        where that is possible: moves then leave them exact, see :class:`Clusters`.
+        """
+        ...
+
+    def assign(
+        self,
+        rows: Matrix,
+        clusters: Clusters,
+        labels: NDArray[np.int32] | None = None,
+        weight: NDArray[np.float64] | None = None,
+        squared_norms: NDArray[np.float64] | None = None,
+        second: bool = False,
+        which: NDArray[np.int64] | None = None,
+    ) -> Assignment:
+        """Find the cheapest cluster of every row, empty clusters left out.
+
+        With ``P = row . sum_b``, ``n = weight_b`` and ``q = |sum_b|^2 / n``, the cost of a
+        row of squared norm ``x2`` and weight ``w`` in cluster ``b`` is
+        ``(q - 2 P - w x2) / (n + w)``.
+
+        Without ``labels``, ``w`` is 0: ``cost + x2`` is the squared distance to the nearest
+        centroid, as Lloyd needs it. With ``labels`` (and ``squared_norms``, and ``weight``
+        where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
+        the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
+        lowest index. Asked without labels alone: with ``second``, the next best's cost is kept;
+        with ``which``, those rows alone are assigned, in that order.
+        """
+        ...
+
+    def loosen(
+        self, rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+        """What the cluster of each sparse row costs at most, and any other at least, after moves.
+
+        ``found`` says so before them: its ``cost`` of its ``nearest``, ``second`` of all others.
+        Costs are rounded off by ``doubt``, shape (n,), at most. Returned with the bounds are the
+        rows, in rising order, of which a full assignment might find another cluster.
+        """
+        ...
+
+    def move(
+        self,
+        clusters: Clusters,
+        rows: Matrix,
+        which: IntArray,
+        source: NDArray[np.int32],
+        target: NDArray[np.int32],
+        weight: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Take ``rows[which]`` out of the sums of ``source`` and into those of ``target``.
+
+        Sparse rows have sorted indices, as :meth:`matrix` leaves them.
+
+        Updates ``clusters`` in place, its weights and squared norms included.
+        """
+        ...
+
+    def distances(
+        self, rows: Matrix, centroids: NDArray[Any], labels: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """Squared distance of each row to the centroid of its label, computed in float64."""
+        ...
+
+    def centroids(self, clusters: Clusters) -> NDArray[Any]:
+        """Means on the host, shape (k, n_features), in the dtype of the sums.
+
+        An empty cluster is given the mean of the heaviest one.
+        """
+        ...
+
+    def centroid_shift(self, old: Clusters, new: Clusters) -> float:
+        """Sum over clusters of the squared distance between old and new mean."""
+        ...
+
+    # -- the device -----------------------------------------------------------------
+
+    def to_host(self, value: Any) -> Any:
+        """SciPy CSR, NumPy or a ``pyarrow.Table`` (for a frame) of the same content."""
+        ...

@@ -1,0 +1,94 @@
+"""THE SWITCH: which device's libraries do the work, decided once and said aloud.
+
+``resolve`` is the only place that imports a backend. ``"auto"`` takes the GPU when it can
+run and otherwise the CPU, and the reason is kept; ``"gpu"`` without one raises, naming the
+step that fails. Nothing switches after that.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Literal, TypeAlias
+
+from gpu_kmeans.backends.device import Device, Obstacle, find_device
+from gpu_kmeans.backends.protocol import Backend
+from gpu_kmeans.errors import BackendUnavailable, InvalidParam, shown
+
+__all__ = ["BACKENDS", "BackendSpec", "choose", "resolve", "why_not_gpu"]
+
+BACKENDS = ("auto", "cpu", "gpu")
+BackendSpec: TypeAlias = Literal["auto", "cpu", "gpu"] | Backend
+
+
+def why_not_gpu() -> str | None:
+    """Say what keeps the GPU backend from running here; ``None`` when nothing does.
+
+    Asks without importing RAPIDS, cheapest question first, and stops at the first answer:
+    platform, libraries, driver, its version, devices, compute capability, a trial allocation.
+    """
+    try:
+        find_device()
+    except Obstacle as obstacle:
+        return str(obstacle)
+    return None
+
+
+def choose(spec: BackendSpec) -> tuple[Backend, str]:
+    """Return the backend for ``spec`` and, in words, why it is this one.
+
+    Raises
+    ------
+    InvalidParam
+        ``spec`` is neither a backend nor one of ``"auto"``, ``"cpu"``, ``"gpu"``.
+    BackendUnavailable
+        ``"gpu"`` was asked for and cannot run here; the message names the missing step.
+    """
+    if not isinstance(spec, str):
+        if isinstance(spec, type) or not all(
+            hasattr(spec, verb) for verb in ("matrix", "cluster_sums")
+        ):
+            raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {shown(spec)}")
+        return spec, "given by the caller"
+    if spec not in BACKENDS:
+        raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {shown(spec)}")
+    if spec == "cpu":
+        return _cpu(), "asked for"
+    try:
+        backend, device = _gpu()
+        return backend, f"{'asked for' if spec == 'gpu' else 'a GPU is there'}: {device}"
+    except Obstacle as obstacle:
+        if spec == "gpu":
+            raise BackendUnavailable(
+                f"the GPU backend cannot run: {obstacle}; use backend='cpu', or 'auto' to take "
+                "whatever runs"
+            ) from obstacle
+        return _cpu(), f"no GPU: {obstacle}"
+
+
+def resolve(spec: BackendSpec) -> Backend:
+    """Return the backend for ``spec``; see :func:`choose`."""
+    return choose(spec)[0]
+
+
+def _cpu() -> Backend:
+    from cpu_fallback import CpuBackend
+
+    return CpuBackend()
+
+
+@cache
+def _gpu() -> tuple[Backend, Device]:
+    """The GPU backend, made once: work on a device goes on while its memory fills."""
+    device = find_device()
+    try:
+        from gpu_kmeans.cuda import GpuBackend
+
+        return GpuBackend(), device
+    except (ImportError, OSError, RuntimeError) as error:
+        # Found on disk and yet not loadable: half an installation, or one for another CUDA.
+        raise Obstacle(f"the GPU libraries are installed and do not load: {error}") from error
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_gpu.cache_clear)  # CUDA does not survive a fork

@@ -1,0 +1,254 @@
+"""Lloyd's iterations, exact, written once over the backend's verbs.
+
+Lloyd 1957/1982; the stopping rules and the relocation of empty clusters are those of
+scikit-learn, so that from the same start the labels are the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.backends.protocol import Assignment, Backend, Clusters, Drift, Matrix
+from gpu_kmeans.clustering.bounds import doubts, drifted, few_move, may_pay, nearest_again, widened
+from gpu_kmeans.errors import UnsupportedOnBackend
+from gpu_kmeans.forking import product
+
+__all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
+
+SOON = 2
+"""Where so many times as many rows moved as sums can follow, they are formed for the next moves."""
+
+Report = Callable[[str, float, int], bool]
+"""Told the stage, the inertia of the labels and the number of rows that moved; true means stop."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a fit and what every stage needs of them.
+
+    ``weight`` is None when every row counts once. ``wide`` rows have squared norms beside which
+    squared distances may be too small for the difference of their sums: what a cluster holds is
+    then reckoned cluster by cluster.
+    """
+
+    matrix: Matrix
+    squared_norms: NDArray[np.float64]
+    weight: NDArray[np.float64] | None
+    wide: bool = False
+
+    @cached_property
+    def total(self) -> float:
+        """Weighted sum of the squared norms."""
+        return self.weighted(self.squared_norms)
+
+    def weighted(self, values: NDArray[np.float64]) -> float:
+        """Sum of a value for each row, each times its weight."""
+        return float(values.sum() if self.weight is None else product(values, self.weight))
+
+    def inertia(self, clusters: Clusters, labels: NDArray[np.int32]) -> float:
+        """Sum of squared distances of the rows to the means of their clusters."""
+        if not self.wide:
+            return self.total - clusters.explained()
+        return float(self.cluster_inertia(clusters, labels).sum())
+
+    def cluster_inertia(self, clusters: Clusters, labels: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Share of each cluster, shape (k,); exactly 0 where it has one row, or none."""
+        k = len(clusters.weight)
+        norms = self.squared_norms
+        norms = norms if self.weight is None else norms * self.weight
+        held = np.bincount(labels, norms, k).astype(np.float64, copy=False)
+        several = (np.bincount(labels, minlength=k) > 1) & (clusters.weight > 0)
+        return np.where(several, np.maximum(held - clusters.spreads(), 0), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a stage ends with."""
+
+    labels: NDArray[np.int32]
+    clusters: Clusters
+    n_iter: int
+    stopped: bool
+    """Whether the report asked to stop."""
+
+
+def lloyd(
+    backend: Backend,
+    rows: Rows,
+    clusters: Clusters,
+    *,
+    max_iter: int,
+    tol: float,
+    report: Report,
+) -> Settled:
+    """Alternate nearest centroids and means until nothing changes.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        The start; its sums may be written over.
+    max_iter : int
+        At least 1.
+    tol : float
+        Stop when the summed squared shift of the centroids is at most this; 0 waits until
+        no label changes.
+
+    Returns
+    -------
+    Settled
+        Labels of the last assignment, and the means of these labels.
+    """
+    means = _Means(backend, rows, clusters)
+    found: Assignment | None = None
+    for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
+        before, found = found, means.nearest(found)
+        labels = found.nearest
+        moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
+        shift = means.update(found, shifted=tol > 0) if moved else 0.0
+        stopped = report("lloyd", rows.inertia(means.clusters, labels), int(moved))
+        if stopped or shift <= tol:
+            break
+    return Settled(labels, means.clusters, n_iter, stopped)
+
+
+class _Means:
+    """Means of the labels, and what they make of the next assignment."""
+
+    def __init__(self, backend: Backend, rows: Rows, start: Clusters) -> None:
+        self.backend = backend
+        self.rows = rows
+        self.clusters = start
+        self._labels: NDArray[np.int32] | None = None
+        """Whose means they are. None for the start, and where rows stand for empty clusters,
+        which is so for one iteration."""
+        self._pruned = may_pay(backend, rows.matrix, len(start.weight))
+        self._doubt: NDArray[np.float64] | None = None
+        self._drift: Drift | None = None
+        """What became of the clusters that rows were last assigned to, where that bounds costs."""
+        self._bounded = False
+        """Whether the last assignment's costs are bounds."""
+        self._spare: Clusters | None = None
+
+    def nearest(self, before: Assignment | None) -> Assignment:
+        """Assign the rows, given what they were assigned to before the last update."""
+        matrix = self.rows.matrix
+        if before is None or self._drift is None:
+            self._bounded = False
+            return self.backend.assign(matrix, self.clusters, second=self._pruned)
+        if self._doubt is None:
+            self._doubt = doubts(self.backend, matrix, self.rows.squared_norms)
+        if not self._bounded:
+            before = widened(before, self._doubt)
+        self._bounded = True
+        return nearest_again(self.backend, matrix, before, self._drift, self.clusters, self._doubt)
+
+    def update(self, found: Assignment, shifted: bool) -> float:
+        """Form the means of what was found; return the sum of their squared shifts, if asked."""
+        labels, before, shift = found.nearest, self._labels, np.inf
+        self._drift = None
+        if before is None:
+            return self._form(found, shifted)
+        moved = np.flatnonzero(before != labels)
+        weight = self._weight(moved, before, labels)
+        if self._bounded and (weight == 0).any():
+            # What stands for an empty cluster is chosen by costs.
+            found = self.backend.assign(self.rows.matrix, self.clusters, second=True)
+        old = self.clusters
+        if bounds := self._pruned and few_move(len(moved), len(labels)):
+            old = replace(old, weight=old.weight.copy(), squared_norms=old.squared_norms.copy())
+        if shifted or not self._follow(moved, before, labels, weight):
+            settles = len(moved) * self.clusters.follows <= SOON * len(labels)
+            shift = self._form(found, shifted, exact=settles and not shifted)
+        if bounds and self._labels is not None:
+            source, rows_weight = before[moved], self.rows.weight
+            self._drift = drifted(old, self.clusters, found, moved, source, rows_weight)
+        return shift
+
+    def _weight(
+        self, moved: NDArray[np.intp], before: NDArray[np.int32], labels: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
+        """Of the clusters, once rows have moved."""
+        k = len(self.clusters.weight)
+        if self.rows.weight is None:
+            come, go = (np.bincount(of[moved], minlength=k) for of in (labels, before))
+            return self.clusters.weight + (come - go)
+        # Anew, as what comes and goes would leave its rounding.
+        return np.bincount(labels, self.rows.weight, minlength=k).astype(np.float64, copy=False)
+
+    def _follow(
+        self,
+        moved: NDArray[np.intp],
+        before: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        weight: NDArray[np.float64],
+    ) -> bool:
+        """Bring the sums up to date, where that is as good as to form them anew, and less."""
+        clusters, rows = self.clusters, self.rows
+        if not clusters.exact or len(moved) * clusters.follows > len(labels):
+            return False
+        if (weight == 0).any():  # what is left of a cluster without rows would be rounding
+            return False
+        self.backend.move(clusters, rows.matrix, moved, before[moved], labels[moved], rows.weight)
+        clusters.weight[:] = weight
+        self._labels = labels
+        return True
+
+    def _form(self, found: Assignment, shifted: bool, exact: bool = False) -> float:
+        """Form the sums anew, over the last ones unless their shift is asked for."""
+        rows, labels, old = self.rows, found.nearest, self.clusters
+        into, self._spare = (self._spare, old) if shifted else (old, None)
+        self.clusters = self.backend.cluster_sums(
+            rows.matrix, labels, len(self.clusters.weight), rows.weight, into, exact=exact
+        )
+        relocated = relocate_empty(self.backend, rows, self.clusters, found)
+        self._labels = None if relocated else labels
+        if not shifted:
+            return np.inf
+        # A cluster that has lost all its rows, and got none in their place, is nowhere to shift to.
+        there = replace(old, weight=np.where(self.clusters.weight > 0, old.weight, 0.0))
+        return self.backend.centroid_shift(there, self.clusters)
+
+
+def library_kmeans(
+    backend: Backend,
+    matrix: Matrix,
+    init: NDArray[Any],
+    max_iter: int,
+    weight: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.int32], float]:
+    """The library's k-means on dense rows; where it cannot take them, as many iterations here.
+
+    Returns labels and inertia, as :meth:`gpu_kmeans.backends.protocol.Backend.dense_kmeans` does.
+    """
+    try:
+        return backend.dense_kmeans(matrix, init, max_iter, weight)
+    except UnsupportedOnBackend as reason:
+        logging.getLogger(__name__).info("Lloyd's iterations in its place: %s", reason)
+    rows = Rows(matrix, backend.squared_norms(matrix), weight)
+    start = backend.clusters_from(init, matrix.dtype)
+    done = lloyd(backend, rows, start, max_iter=max_iter, tol=0, report=lambda *_: False)
+    return done.labels, rows.inertia(done.clusters, done.labels)
+
+
+def relocate_empty(backend: Backend, rows: Rows, clusters: Clusters, found: Assignment) -> bool:
+    """Give each empty cluster the row farthest from its centroid; labels stay as they are.
+
+    Returns whether any was given. As in scikit-learn: pointless, and left undone, when every row
+    sits on its centroid.
+    """
+    empty = np.flatnonzero(clusters.weight == 0).astype(np.int32)
+    if len(empty) == 0:
+        return False
+    squared = np.maximum(found.cost + rows.squared_norms, 0)
+    if squared.max() == 0:
+        return False
+    far = np.argpartition(squared, -len(empty))[: -len(empty) - 1 : -1]
+    backend.move(clusters, rows.matrix, far, found.nearest[far], empty, rows.weight)
+    return True

@@ -1,0 +1,1 @@
+"""From columns to a checked catalogue: roles, joins, lists in cells, and data to try it on."""

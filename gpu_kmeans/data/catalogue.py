@@ -1,0 +1,378 @@
+"""Files to a checked catalogue: read, check, join, fill, and count what was done.
+
+:mod:`gpu_kmeans.data.columns` checks the cells of each column; only texts, numbers and lists that
+passed reach the backend's frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gpu_kmeans.backends.protocol import Backend, Frame, JoinCounts
+from gpu_kmeans.backends.select import BackendSpec, resolve
+from gpu_kmeans.data.columns import NAMES, Sheet, Words, as_integers
+from gpu_kmeans.data.json_lists import directors, every_name
+from gpu_kmeans.errors import InputError, InvalidParam
+from gpu_kmeans.tables.encodings import check_encoding
+from gpu_kmeans.tables.paths import check_path
+
+__all__ = ["Catalogue", "CatalogueReport", "load_catalogue"]
+
+
+class _Usual(str):
+    """The name that a column has unless the caller says otherwise: nobody asked for it."""
+
+    __slots__ = ()
+
+
+DEFAULTS: dict[str, str] = {
+    "id": "id",
+    "title": "title",
+    "text": "overview",
+    "popularity": "popularity",
+    "rating": "vote_average",
+    "votes": "vote_count",
+    "keywords": "keywords",
+    "genres": "genres",
+    "date": "release_date",
+    "credits_id": "movie_id",
+    "cast": "cast",
+    "crew": "crew",
+}
+"""Names of the columns in TMDB's files, by the names they get in a catalogue."""
+
+USUAL = {role: _Usual(name) for role, name in DEFAULTS.items()}
+"""The same as defaults of arguments, known from names that a caller gave."""
+
+TEXTS = ("title", "text", "date")
+NUMBERS = ("popularity", "rating", "votes")
+LISTS = {"keywords": every_name, "genres": every_name, "cast": every_name, "crew": directors}
+REQUIRED = ("id", "text", "credits_id")
+CREDITS = ("credits_id", "cast", "crew")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueReport:
+    """What reading a catalogue counted, filled and dropped.
+
+    Attributes
+    ----------
+    rows : int
+    missing_texts : int
+        Rows whose text was empty: they are kept, with an empty text.
+    filled : dict of str to int
+        By column of the catalogue, its empty cells where there were any: numbers became 0,
+        lists hold no names, titles and dates are empty texts.
+    absent : tuple of str
+        Columns of the catalogue that the files do not have.
+    left_out : dict of str to str
+        Why columns of the default's name are not used, by column of the catalogue: nobody asked
+        for them, and what they hold is not what the catalogue keeps under that name.
+    numbered : bool
+        Whether there was no column of ids, so that rows are numbered from 1.
+    ignored : int
+        Columns of the files that have no name, or the same name as another.
+    credits : JoinCounts or None
+        Rows that have credits, rows without (kept, with empty lists), and credits rows that
+        belong to no row (dropped); None when no credits were given.
+    warnings : tuple of str
+        Sentences about what a reader of the results should know.
+    """
+
+    rows: int
+    missing_texts: int
+    filled: dict[str, int]
+    absent: tuple[str, ...]
+    left_out: dict[str, str]
+    numbered: bool
+    ignored: int
+    credits: JoinCounts | None
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON types."""
+        counts = self.credits and {
+            "matched": self.credits.matched,
+            "without_credits": self.credits.left_only,
+            "dropped": self.credits.right_only,
+        }
+        plain = {"absent": list(self.absent), "warnings": list(self.warnings), "credits": counts}
+        return asdict(self) | plain
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """A checked table of items.
+
+    Attributes
+    ----------
+    frame : Frame
+        The backend's frame, rows in the file's order. ``id`` (int64 when every id is an
+        integer in canonical form, else text), ``text``, and those present of ``title`` and
+        ``date`` (text), ``popularity``, ``rating`` and ``votes`` (float64), ``keywords``,
+        ``genres``, ``cast`` and ``crew`` (lists of names).
+    report : CatalogueReport
+    backend : Backend
+    """
+
+    frame: Frame
+    report: CatalogueReport
+    backend: Backend
+
+    def __len__(self) -> int:
+        return self.report.rows
+
+    @property
+    def texts(self) -> Any:
+        """The text column, on the backend; a missing text is ``""``."""
+        return self.frame["text"]
+
+    def to_arrow(self) -> pa.Table:
+        """All columns on the host, of the same types on every backend."""
+        table: pa.Table = self.backend.to_host(self.frame)
+        kinds = dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(LISTS, NAMES)
+        if not pa.types.is_integer(table.schema.field("id").type):
+            kinds["id"] = pa.string()
+        fields = [pa.field(f.name, kinds.get(f.name, f.type)) for f in table.schema]
+        return table.cast(pa.schema(fields))
+
+
+def load_catalogue(
+    movies: str | PathLike[str],
+    credits: str | PathLike[str] | None = None,
+    *,
+    id: str = USUAL["id"],
+    title: str | None = USUAL["title"],
+    text: str = USUAL["text"],
+    popularity: str | None = USUAL["popularity"],
+    rating: str | None = USUAL["rating"],
+    votes: str | None = USUAL["votes"],
+    keywords: str | None = USUAL["keywords"],
+    genres: str | None = USUAL["genres"],
+    date: str | None = USUAL["date"],
+    credits_id: str = USUAL["credits_id"],
+    cast: str | None = USUAL["cast"],
+    crew: str | None = USUAL["crew"],
+    encoding: str | None = None,
+    backend: BackendSpec = "auto",
+) -> Catalogue:
+    """Read a catalogue of texts, and credits that are joined to it by id.
+
+    Parameters
+    ----------
+    movies, credits : path
+        CSV (commas, a header) or Parquet. Rows of the first are the items; a row of the second
+        adds its cast and crew to the item of the same id, one to one. A catalogue whose texts
+        are all empty still loads.
+    id, title, text, popularity, rating, votes, keywords, genres, date : str or None
+        Names of the columns in ``movies``. A column that is named here is wanted: it must be
+        there, once, and hold what its role needs. One of the default's name that nobody asked
+        for may be absent, or hold something else: it is left out of its role then, and counted
+        in the report. ``text`` is always wanted. Without a column of ids, rows are numbered
+        from 1 (but not where ``credits`` are given, which are joined by id). None leaves a
+        column out.
+    credits_id, cast, crew : str or None
+        Names of the columns in ``credits``, likewise; ``credits_id`` is always wanted. Of a
+        crew whose members have a ``"job"``, the directors are kept.
+    encoding : str or None
+        Encoding of CSV files, such as ``"windows-1252"`` or ``"utf-16"``; None means UTF-8.
+    backend : {"auto", "cpu", "gpu"} or Backend
+
+    Returns
+    -------
+    Catalogue
+
+    Raises
+    ------
+    InputError
+        A file, a column or a cell cannot be used: FileProblem, UnsupportedFileType,
+        InvalidEncoding, CsvMalformed, InvalidHeader, MissingColumn, EmptyDataset,
+        DuplicateId, NotNumeric, NonFinite, OutOfRange, InvalidJsonCell.
+    InvalidParam
+        ``movies`` or ``credits`` is no path, ``encoding`` no encoding of texts, a column's name
+        no text, or ``id``, ``text`` or ``credits_id`` is None.
+    BackendUnavailable
+        The backend cannot run here.
+    """
+    names = _named(
+        {
+            "id": id,
+            "title": title,
+            "text": text,
+            "popularity": popularity,
+            "rating": rating,
+            "votes": votes,
+            "keywords": keywords,
+            "genres": genres,
+            "date": date,
+            "credits_id": credits_id,
+            "cast": cast,
+            "crew": crew,
+        }
+    )
+    movies = check_path("movies", movies)
+    credits = None if credits is None else check_path("credits", credits)
+    encoding = check_encoding(encoding)
+    device = resolve(backend)
+    usual = {role for role, name in names.items() if type(name) is _Usual}
+    free = usual - set(REQUIRED) | ({"id"} & usual if credits is None else set())
+    of_items = {role: name for role, name in names.items() if role not in CREDITS}
+    of_credits = {role: name for role, name in names.items() if role in CREDITS}
+
+    items = Sheet(device, movies, of_items, free, encoding)
+    if "id" in items.repeated:  # who has a column of ids wants it
+        raise items.repeated["id"]
+    words = items.words("text")
+    read = _checked(items, usual, words)
+    ids = items.ids("id") if "id" in items.names else None
+    frame = _frame_of_ids(items, ids)
+    counts, absent, ignored = None, items.absent, items.ignored
+    if credits is not None and ids is not None:
+        extra = Sheet(device, credits, of_credits, free, encoding)
+        lists, counts = _joined(device, items, ids, extra, usual)
+        read = read.with_credits(lists)
+        absent, ignored = absent + extra.absent, ignored + extra.ignored
+    elif of_credits != {role: DEFAULTS[role] for role in of_credits}:
+        raise InvalidParam(
+            "credits_id, cast and crew name columns of the credits, and no credits were given; "
+            "give the file or leave them out"
+        )
+    for role, column in read.columns.items():
+        frame[role] = column
+    report = CatalogueReport(
+        rows=len(items.frame),
+        missing_texts=words.empty,
+        filled={role: n for role, n in read.empty.items() if n},
+        absent=absent,
+        left_out=read.left_out,
+        numbered=ids is None,
+        ignored=ignored,
+        credits=counts,
+        warnings=(),
+    )
+    return Catalogue(frame, replace(report, warnings=_warnings(report, items, read, words)), device)
+
+
+def _named(names: dict[str, str | None]) -> dict[str, str]:
+    """The columns to use, without those that were left out."""
+    for role, name in names.items():
+        if not isinstance(name, str) and (role in REQUIRED or name is not None):
+            raise InvalidParam(f"{role} must be the name of a column, got {name!r}")
+    return {role: name for role, name in names.items() if name is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Columns that were read, by role: cells, how many were empty, and what was left out."""
+
+    columns: dict[str, Any]
+    empty: dict[str, int]
+    left_out: dict[str, str]
+    """Why columns that nobody asked for are not used, by role."""
+
+    def with_credits(self, other: _Read) -> _Read:
+        """Return both; empty cells of credits are not counted."""
+        return replace(
+            self, columns=self.columns | other.columns, left_out=self.left_out | other.left_out
+        )
+
+
+def _checked(sheet: Sheet, usual: Collection[str], words: Words | None = None) -> _Read:
+    """Check the columns beside the ids; those of ``usual`` that cannot be used are left out."""
+    read = _Read({}, {}, {role: str(error) for role, error in sheet.repeated.items()})
+    for role in sheet.names:
+        if role == "text" and words is not None:
+            read.columns[role] = words.cells
+        if role in REQUIRED:
+            continue
+        try:
+            if role in TEXTS:
+                read.columns[role], read.empty[role] = sheet.texts(role)
+            elif role in NUMBERS:
+                read.columns[role], read.empty[role] = sheet.numbers(role)
+            else:
+                read.columns[role], read.empty[role] = sheet.lists(role, LISTS[role])
+        except InputError as error:
+            if role not in usual or (role == "date" and sheet.holds_times(role)):
+                raise
+            read.left_out[role] = str(error)
+    return read
+
+
+def _frame_of_ids(items: Sheet, ids: pa.ChunkedArray | None) -> Frame:
+    """Return a frame of the ids alone; without ids, rows are numbered from 1."""
+    source = items.names["text" if ids is None else "id"]
+    frame = items.frame[[source]].rename(columns={source: "id"})
+    frame["id"] = np.arange(1, len(frame) + 1) if ids is None else as_integers(ids)
+    return frame
+
+
+def _joined(
+    backend: Backend, items: Sheet, ids: pa.ChunkedArray, extra: Sheet, usual: Collection[str]
+) -> tuple[_Read, JoinCounts]:
+    """Bring the lists of the credits into the order of the items.
+
+    Only ids and row positions go through the backend's join; the lists follow by position.
+    """
+    read = _checked(extra, usual)
+    left = items.frame[[items.names["id"]]].rename(columns={items.names["id"]: "id"})
+    left["id"] = ids.to_pylist()
+    right = extra.frame[[extra.names["credits_id"]]].rename(
+        columns={extra.names["credits_id"]: "id"}
+    )
+    right["id"] = extra.ids("credits_id").to_pylist()
+    right["position"] = np.arange(len(right))
+    both, counts = backend.join(left, right, "id")
+    positions = backend.to_host(both)["position"].to_pylist()
+    # Rows without credits take the empty list that is put behind the others.
+    places = pa.array(len(right) if place is None else int(place) for place in positions)
+    nobody = pa.array([[]], NAMES)
+    aligned = {
+        role: pa.concat_arrays([rows, nobody]).take(places) for role, rows in read.columns.items()
+    }
+    return replace(read, columns=aligned), counts
+
+
+def _warnings(report: CatalogueReport, items: Sheet, read: _Read, words: Words) -> tuple[str, ...]:
+    """What a reader of the results should know, in sentences."""
+    rows, counts = report.rows, report.credits
+    of = f" of {rows}"
+    said = [
+        f"{reason}; nobody asked for this column, and it is left out"
+        for reason in report.left_out.values()
+    ]
+    if report.numbered:
+        said.append(f"{items.path.name} has no column {DEFAULTS['id']!r}: rows are numbered from 1")
+    if words.names_nothing:
+        said.append(
+            f"{items.place('text')}: texts that are nothing but nan, null, None or the like, "
+            f"which count as missing: {words.names_nothing}{of}"
+        )
+    if 2 * words.wordless > rows - report.missing_texts:
+        said.append(
+            f"{items.place('text')} holds numbers, which are clustered as if they were words: "
+            f"{words.wordless}{of}; name a column of texts (text=, on the command line --text), "
+            "or cluster rows of numbers with gpu_kmeans.KMeans"
+        )
+    if report.missing_texts:
+        said.append(f"rows without a text, which cannot be clustered: {report.missing_texts}{of}")
+    repeated = rows - words.different - max(report.missing_texts - 1, 0)
+    if repeated:
+        said.append(f"rows that repeat the text of another row: {repeated}{of}")
+    for role in NUMBERS:
+        if role in report.filled:
+            said.append(f"{items.place(role)}: empty cells taken as 0: {report.filled[role]}{of}")
+        if role in read.columns and rows > 1 and np.ptp(read.columns[role]) == 0:
+            said.append(f"{items.place(role)} has one value on every row: it tells no rows apart")
+    if counts is not None and counts.left_only:
+        said.append(f"rows without credits, whose lists are empty: {counts.left_only}{of}")
+    if counts is not None and counts.right_only:
+        total = counts.matched + counts.right_only
+        said.append(f"credits of no row, which were dropped: {counts.right_only} of {total}")
+    return tuple(said)

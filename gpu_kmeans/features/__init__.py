@@ -1,0 +1,1 @@
+"""From columns to rows: texts, the terms in them, and what these weigh."""

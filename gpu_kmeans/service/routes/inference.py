@@ -1,0 +1,140 @@
+"""Using a model: recommend, predict, look at an item and at those like it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from gpu_kmeans.errors import UnknownItem
+from gpu_kmeans.recommend import MAX_LIMIT
+from gpu_kmeans.service import schemas
+from gpu_kmeans.service.dependencies import (
+    Chosen,
+    ServiceOf,
+    answer,
+    answer_aside,
+    errors,
+    may_read,
+)
+from gpu_kmeans.service.models import cluster_row
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.request_body import read_json
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/models/{name}", tags=["use"], dependencies=[Depends(may_read)])
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": schemas.Texts.model_json_schema(),
+                "example": {"texts": ["A ghost haunts a lighthouse."]},
+            }
+        },
+    }
+}
+USUAL_LIMIT, USUAL_QUERY = 50, 500
+USUAL_PART, MAX_PART = 100_000, 1_000_000
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+# An id may hold a slash.
+ItemPath = Annotated[str, Path(max_length=500)]
+
+
+@router.get("/recommend", response_model=schemas.Recommendation, responses=errors(404, 409))
+async def recommend(
+    loaded: Chosen,
+    q: Annotated[str, Query(description="keywords", examples=["haunted house by the sea"])],
+    limit: Limit = 10,
+    rank: Literal["blend", "relevance", "popularity"] = "blend",
+    clusters: Annotated[int, Query(ge=1, description="nearest clusters to draw from")] = 1,
+) -> Response:
+    """Items of the nearest cluster for some keywords, with the reasons."""
+
+    most = loaded.settings.max_answer_bytes
+
+    def make() -> Any:
+        found = loaded.recommender.recommend(q, limit=limit, rank=rank, clusters=clusters)
+        return {
+            **loaded.head(),
+            "query": found.query,
+            "rank": rank,
+            "terms": found.terms,
+            "cluster": found.cluster and cluster_row(loaded.clusters[found.cluster.label]),
+            "message": found.message,
+            "items": loaded.ranked(found.items, found.terms),
+        }
+
+    # A thread takes longer than a usual query; an unusual one would keep all others waiting.
+    usual = loaded.is_small and limit <= USUAL_LIMIT and len(q) <= USUAL_QUERY
+    return answer(make(), most=most) if usual else await answer_aside(make, most)
+
+
+@router.post(
+    "/predict",
+    response_model=schemas.Predictions,
+    responses=errors(404, 409, 413, 415),
+    openapi_extra=BODY,
+)
+async def predict(service: ServiceOf, loaded: Chosen, request: Request) -> Response:
+    """Clusters of texts, and the distances to their centroids."""
+    asked = await read_json(request, schemas.Texts, service.settings)
+    if len(asked.texts) > service.settings.max_batch:
+        raise Problem(
+            422,
+            "batch_too_large",
+            f"{len(asked.texts)} texts are more than the {service.settings.max_batch} allowed "
+            "at a time",
+        )
+    labels, distances = await asyncio.to_thread(loaded.recommender.predict, asked.texts)
+    found = [
+        {"cluster": label, "distance": distance}  # NaN is null in JSON
+        for label, distance in zip(labels.tolist(), distances.tolist(), strict=True)
+    ]
+    return answer({**loaded.head(), "predictions": found})
+
+
+@router.get(
+    "/items/{item:path}/similar", response_model=schemas.Similar, responses=errors(404, 409)
+)
+async def similar(loaded: Chosen, item: ItemPath, limit: Limit = 10) -> Response:
+    """Items whose texts are most like that of an item, in all clusters."""
+
+    def make() -> Any:
+        recommender = loaded.recommender
+        wanted = loaded.item_id(item)
+        row = recommender.row_of(wanted)
+        found = recommender.similar(wanted, limit)
+        return {
+            **loaded.head(),
+            "item": loaded.item(row),
+            "items": loaded.ranked(found, loaded.shared_terms(row)),
+        }
+
+    most = loaded.settings.max_answer_bytes
+    usual = loaded.is_small and limit <= USUAL_LIMIT
+    return answer(make(), most=most) if usual else await answer_aside(make, most)
+
+
+@router.get("/items/{item:path}/text", response_model=schemas.ItemText, responses=errors(404, 409))
+async def text(
+    loaded: Chosen,
+    item: ItemPath,
+    start: Annotated[int, Query(ge=0, le=2**31, description="characters to leave out")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PART, description="characters")] = USUAL_PART,
+) -> Response:
+    """The whole text of an item, part by part: other answers cut long texts."""
+    row = loaded.recommender.row_of(loaded.item_id(item))
+    return await answer_aside(lambda: loaded.text(row, start, limit))
+
+
+@router.get("/items/{item:path}", response_model=schemas.Item, responses=errors(404, 409))
+async def show(loaded: Chosen, item: ItemPath) -> Response:
+    """One item."""
+    if not item:
+        raise UnknownItem("give the id of an item")
+    row = loaded.recommender.row_of(loaded.item_id(item))
+    return answer(loaded.item(row), most=loaded.settings.max_answer_bytes)
