@@ -83,8 +83,8 @@ def find_device() -> Device:
     missing = [name for name in LIBRARIES if find_spec(name) is None]
     if missing:
         raise Obstacle(
-            f"{', '.join(missing)} not installed; install gpu-kmeans[cu13] (driver 580 or newer) "
-            "or gpu-kmeans[cu12]"
+            f"{', '.join(missing)} not installed; in a clone of gpu-kmeans: "
+            'pip install ".[cu13]" (driver 580 or newer) or pip install ".[cu12]"'
         )
     needs = _needs()
     driver = _load()

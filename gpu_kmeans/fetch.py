@@ -57,7 +57,7 @@ def _download() -> Path:
     except ImportError as error:
         raise FetchFailed(
             "downloading needs kagglehub, which is not installed: "
-            f'pip install "gpu-kmeans[fetch]"; or {_BY_HAND}'
+            f'pip install ".[fetch]" in a clone of gpu-kmeans; or {_BY_HAND}'
         ) from error
     try:
         source = Path(kagglehub.dataset_download(DATASET))

@@ -25,8 +25,8 @@ from gpu_kmeans import sample
 
 SERVE = ("bokeh", "fastapi", "httptools", "prometheus_client", "pydantic_settings", "uvicorn")
 for name in SERVE:
-    pytest.importorskip(name, reason=f"{name} is not installed: gpu-kmeans[serve]")
-httpx = pytest.importorskip("httpx", reason="httpx is not installed: gpu-kmeans[dev]")
+    pytest.importorskip(name, reason=f'{name} is not installed: pip install ".[serve]"')
+httpx = pytest.importorskip("httpx", reason='httpx is not installed: pip install ".[dev]"')
 
 ROOT = Path(__file__).resolve().parents[1]
 CSV = "text/csv"

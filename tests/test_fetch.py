@@ -89,7 +89,7 @@ def test_a_failing_download_says_what_to_do_and_leaves_nothing(kaggle, tmp_path)
 
 def test_a_missing_kagglehub_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(errors.FetchFailed, match=r'pip install "gpu-kmeans\[fetch\]"'):
+    with pytest.raises(errors.FetchFailed, match=r'pip install "\.\[fetch\]"'):
         fetch_tmdb(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -14,6 +14,7 @@ import serving  # which skips where the service is not installed
 
 from gpu_kmeans.service import jobs as module
 from gpu_kmeans.service.jobs import Jobs
+from gpu_kmeans.service.registry import revision
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
 
@@ -165,3 +166,22 @@ def test_stopping_just_when_a_job_ends_begins_no_other(
 
     play(jobs, scene)
     assert store.registry.queued()
+
+
+def test_a_fit_that_waited_is_not_of_data_that_came_meanwhile(store: Store, jobs: Jobs) -> None:
+    row = store.registry.dataset("films")
+    assert row is not None
+    about = ABOUT | {"revision": revision(row)}
+
+    async def scene() -> None:
+        (store.datasets / "others.csv").write_text(serving.films(2))
+        store.registry.put_dataset("films", row["about"], {"file": "others.csv"}, None)
+        job = await jobs.add(about, None)
+        ends = [
+            event.data async for event in jobs.events(job["id"]) if event and event.kind == "end"
+        ]
+        assert [(end["state"], end["error"]["code"]) for end in ends] == [
+            ("failed", "dataset_changed")
+        ]
+
+    play(jobs, scene)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import http.client
 import io
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from serving import FILMS, Server
+from serving import FILMS, Server, films
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -24,7 +29,7 @@ HOSTILE = (
     "<svg onload=alert(4)>",
     "${alert(5)}{{alert(6)}}",
 )
-PATIENCE = 20_000
+PATIENCE = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +43,18 @@ def browser() -> Iterator[Any]:
 class Page:
     """A tab, and everything in it that should not happen."""
 
-    def __init__(self, browser: Any, server: Server, **options: Any) -> None:
+    def __init__(self, browser: Any, server: Any, start: str = "", **options: Any) -> None:
         self.tab = browser.new_context(**options).new_page()
         self.tab.set_default_timeout(PATIENCE)
         self.dialogs: list[str] = []
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
+        self.asked: list[str] = []
         self.tab.on("dialog", self._dialog)
         self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
         self.tab.on("console", self._console)
-        self.tab.on("request", lambda request: self._request(request.url, server))
-        self.tab.goto(f"http://127.0.0.1:{server.port}/")
+        self.tab.on("request", lambda request: self._request(request.url, server.port))
+        self.tab.goto(f"http://127.0.0.1:{server.port}/{start}")
 
     def _dialog(self, dialog: Any) -> None:
         self.dialogs.append(dialog.message)
@@ -59,9 +65,28 @@ class Page:
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.errors.append(message.text)
 
-    def _request(self, url: str, server: Server) -> None:
-        if not url.startswith((f"http://127.0.0.1:{server.port}/", "blob:", "data:")):
+    def _request(self, url: str, port: int | None) -> None:
+        own = f"http://127.0.0.1:{port}/"
+        if url.startswith(own):
+            self.asked.append(url.removeprefix(own))
+        elif not url.startswith(("blob:", "data:")):
             self.elsewhere.append(url)
+
+    def last(self, part: str) -> str:
+        """What was last asked of a part of the service."""
+        return [url for url in self.asked if part in url][-1]
+
+    def look_again(self) -> None:
+        """As when one comes back from another tab."""
+        self.tab.evaluate("dispatchEvent(new Event('focus'))")
+
+    def confirm(self, action: str) -> None:
+        """Answer a question with the button that says what will be done."""
+        self.tab.click(f"dialog.ask[open] button:text-is('{action}')")
+
+    def says(self, text: str) -> None:
+        """Wait until the page says something."""
+        self.tab.wait_for_selector(f"text={text}")
 
     def search(self, words: str) -> None:
         self.tab.fill("#query", words)
@@ -97,12 +122,11 @@ def test_upload_fit_search_map_and_roll_back(
         tab.wait_for_selector("input[name=items]")
         tab.set_input_files("input[name=items]", str(file))
         assert tab.input_value("input[name=name]") == "hostile-films"
-        tab.click('button:text-is("Upload")')
+        tab.click("text=Upload as “hostile-films”")
         for clusters in (8, 5):
             tab.wait_for_selector("input[name=n_clusters]")
-            tab.select_option("select[name=dataset]", "hostile-films")
             tab.fill("input[name=n_clusters]", str(clusters))
-            tab.click('button:text-is("Start")')
+            tab.click("text=Make clusters of “hostile-films”")
             # What the first fit said stands there until the second one begins.
             tab.wait_for_selector(f"text=hostile-films, {clusters} clusters: done")
             # The panel is filled anew at a fit's end.
@@ -134,7 +158,7 @@ def test_upload_fit_search_map_and_roll_back(
         tab.wait_for_selector(".members li")
         # Back to the version before.
         tab.click("#tab-versions")
-        tab.click("text=Go back to")
+        tab.click("text=Go back to version 1")
         tab.wait_for_selector('tr.active th a:text-is("1")')
         assert server.get("/v1/models/hostile-films")["active"] == 1
         page.fine()
@@ -150,11 +174,11 @@ def test_a_refused_upload_says_why_and_can_be_mended(browser: Any, tmp_path: Pat
         # The page has seen that the usual columns are missing, and asks which ones to use.
         tab.fill("input[name=id]", "isbn")
         tab.fill("input[name=text]", "blurb")
-        tab.click('button:text-is("Upload")')
+        tab.click("text=Upload as “books”")
         tab.wait_for_selector("form .bad")
         assert "blurb" in tab.inner_text("form .bad")
         tab.fill("input[name=text]", "plot")
-        tab.click('button:text-is("Upload")')
+        tab.click("text=Upload as “books”")
         tab.wait_for_selector("input[name=n_clusters]")
         assert server.get("/v1/datasets/books")["rows"] == 20
         page.fine()
@@ -216,3 +240,78 @@ def test_where_a_key_is_needed_the_page_asks_for_it(browser: Any, tmp_path: Path
         tab.keyboard.press("Enter")
         tab.wait_for_selector("input[name=items]")
         page.fine()
+
+
+class Prefixed(BaseHTTPRequestHandler):
+    """A proxy that has the service under ``/clusters/`` and takes that away, as nginx may."""
+
+    prefix = "/clusters/"
+    goal: int
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def pass_on(self) -> None:
+        """Send a request on, and what comes back as it comes."""
+        if not self.path.startswith(self.prefix):
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        connection = http.client.HTTPConnection("127.0.0.1", self.goal, timeout=PATIENCE / 1_000)
+        with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+            path = "/" + self.path.removeprefix(self.prefix)
+            connection.request(self.command, path, body or None, dict(self.headers))
+            reply = connection.getresponse()
+            self.send_response(reply.status)
+            for name, value in reply.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.end_headers()
+            while part := reply.read1():
+                self.wfile.write(part)
+
+    do_GET = do_PUT = do_POST = do_DELETE = pass_on
+
+
+@pytest.fixture
+def proxy(service: Server) -> Iterator[Any]:
+    """A proxy before the common service; ``port`` is its own."""
+    handler = type("Handler", (Prefixed,), {"goal": service.port})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        yield SimpleNamespace(port=proxy.server_port)
+        proxy.shutdown()
+        thread.join()
+
+
+def test_behind_a_prefix_everything_is_asked_for_under_it(
+    browser: Any, service: Server, proxy: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "prefixed.csv"
+    file.write_text(films(20), encoding="utf-8")
+    page = Page(browser, proxy, "clusters/")
+    tab = page.tab
+    tab.wait_for_selector(".card")
+    page.search("haunted house")
+    tab.click(".results .title a >> nth=0")
+    tab.wait_for_selector("dialog[open] .similar li")
+    tab.keyboard.press("Escape")
+    tab.click("#tab-map")
+    tab.wait_for_selector(".map canvas")
+    tab.click("#tab-build")
+    tab.click("text=Upload another file")
+    tab.set_input_files("input[name=items]", str(file))
+    tab.click("text=Upload as “prefixed”")
+    tab.click("text=Make clusters of “prefixed”")
+    page.says("Version 1 of prefixed is ready.")
+    tab.click("text=read the report")
+    page.says("Report on prefixed, version 1")
+    tab.click("#tab-versions")
+    with tab.expect_download() as download:
+        tab.click("text=Download clusters of version 1")
+    assert len(Path(download.value.path()).read_text(encoding="utf-8").splitlines()) == 21
+    assert page.asked and all(path.startswith("clusters/") for path in page.asked)
+    for path in ("models", "datasets"):
+        assert service.http.delete(f"/v1/{path}/prefixed").is_success
+    page.fine()

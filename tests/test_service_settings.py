@@ -297,7 +297,7 @@ def test_without_its_libraries_the_command_says_how_to_get_them(
     monkeypatch.delitem(sys.modules, "gpu_kmeans.service.settings")
     monkeypatch.setitem(sys.modules, "pydantic_settings", None)
     for command in ("serve", "config"):
-        assert "install gpu-kmeans[serve]" in refused(command)
+        assert 'pip install ".[serve]"' in refused(command)
 
 
 # -- keys ------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def _configure(options: argparse.Namespace) -> Any:
         from gpu_kmeans.service.settings import Settings, configure
     except ModuleNotFoundError as missing:
         raise BackendUnavailable(
-            f"the service needs {missing.name}: install gpu-kmeans[serve]"
+            f'the service needs {missing.name}: pip install ".[serve]" in a clone of gpu-kmeans'
         ) from None
     given = {
         name: getattr(options, name)

@@ -44,6 +44,7 @@ CODES = {
     403: "the key may not do this, or another site's page asked",
     404: "not there",
     409: "not in this state",
+    412: "not what If-Match names",
     413: "too large",
     415: "another media type or encoding",
     422: "a value outside its domain; `code` says which kind",

@@ -22,11 +22,11 @@ import orjson
 
 from gpu_kmeans.service.audit import write_audit
 from gpu_kmeans.service.problems import Problem, of_exception
-from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.registry import Row, revision
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store, remove
 
-__all__ = ["Event", "Jobs", "job_view", "link_parts", "run_worker"]
+__all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts", "run_worker"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
@@ -293,6 +293,8 @@ class Jobs:
         dataset = self.store.registry.dataset(about["dataset"])
         if dataset is None:
             raise Problem(404, "unknown_dataset", f"the dataset {about['dataset']} is gone")
+        if "revision" in about:
+            check_revision(dataset, about["revision"])
         return {
             "task": "fit",
             "folder": str(scratch),
@@ -373,6 +375,17 @@ def job_view(row: Row, *, history: bool = True) -> Row:
         "queue_position": None,
     }
     return view | ({"history": [each[:3] for each in row["history"]]} if history else {})
+
+
+def check_revision(dataset: Row, wanted: str) -> None:
+    """Refuse to fit a dataset that is not the one that was meant."""
+    if revision(dataset) != wanted:
+        raise Problem(
+            409,
+            "dataset_changed",
+            f"the dataset {dataset['name']!r} was replaced since the fit was asked for or its data "
+            "were looked at: look at it again, then ask again",
+        )
 
 
 def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> Row:

@@ -11,6 +11,7 @@ not have is left as it is.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ import orjson
 
 from gpu_kmeans.errors import FileProblem
 
-__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "TABLES", "Registry", "now"]
+__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "TABLES", "Registry", "now", "revision"]
 
 SCHEMA_VERSION = 2
 PENDING = "CREATE TABLE pending (file TEXT PRIMARY KEY);"
@@ -406,6 +407,12 @@ def _activate(to: sqlite3.Connection, model: str, version: int) -> bool:
             (version, now(), model, version),
         )
     return found is not None
+
+
+def revision(dataset: Row) -> str:
+    """What a dataset holds, as 16 characters that differ once a part of it was replaced."""
+    parts = [dataset[part] and dataset[part]["file"] for part in ("items", "credits")]
+    return hashlib.sha256(_json(parts).encode()).hexdigest()[:16]
 
 
 def now() -> str:

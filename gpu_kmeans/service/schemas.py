@@ -79,6 +79,10 @@ class Dataset(_Shown):
     name: Name = Field(examples=["films"])
     created: str
     updated: str
+    revision: str = Field(
+        description="another one once a part was replaced: for If-Match, and for fits",
+        examples=["5f2c9a0be1d34c77"],
+    )
     rows: int = Field(examples=[4803])
     columns: dict[str, str] = Field(
         description="the column that is used for each role",
@@ -133,6 +137,9 @@ class JobRequest(_Given):
     model: Name | None = Field(None, description="the dataset's name by default")
     parameters: Parameters = Field(default_factory=lambda: Parameters.model_validate({}))
     activate: bool = Field(True, description="let the new version answer")
+    revision: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="of the dataset: where it was replaced since, there is no fit"
+    )
 
 
 class JobError(_Shown):

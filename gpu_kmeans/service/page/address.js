@@ -22,6 +22,14 @@ export function go(changes) {
   location.hash = address(changes);
 }
 
+/** Change the address without a step in the history, and without showing anything anew. */
+export function replace(changes) {
+  history.replaceState(null, '', address(changes));
+}
+
+/** What another version or model has under other numbers, or not at all. */
+export const ELSEWHERE = { cluster: null, item: null, n: null, wide: null };
+
 /** A link that changes the state; it keeps up when other parts of the state change. */
 export function link(changes, properties, ...children) {
   return h('a', { ...properties, href: address(changes), 'data-go': JSON.stringify(changes) }, ...children);

@@ -5,18 +5,26 @@ const KEY = 'gpu-kmeans-key';
 
 /** What the service, or the way to it, refused; the message is a sentence for people. */
 export class Failure extends Error {
-  constructor(message, status = 0, retryAfter = 0) {
+  constructor(message, { status = 0, code = '', retryAfter = 0 } = {}) {
     super(message);
-    this.status = status;
-    this.retryAfter = retryAfter;
+    Object.assign(this, { status, code, retryAfter });
   }
 }
 
-/** The path of a resource, with those parameters that have a value. */
+/** What the service says where a model or a version that the page shows is not there any more. */
+const GONE = ['unknown_model', 'unknown_version', 'no_active_version', 'version_corrupt'];
+
+/** The event on the window that tells of it. */
+export const OUTDATED = 'outdated';
+
+/**
+ * The path of a resource, with those parameters that have a value. It is relative to the page,
+ * which may lie under a prefix that a proxy takes away.
+ */
 export function path(parts, parameters = {}) {
   const given = Object.entries(parameters).filter(([, value]) => value != null);
   const query = given.length ? `?${new URLSearchParams(given)}` : '';
-  return `/v1/${parts.map(encodeURIComponent).join('/')}${query}`;
+  return `v1/${parts.map(encodeURIComponent).join('/')}${query}`;
 }
 
 export const get = async (where, signal) => (await send(where, { signal })).json();
@@ -30,14 +38,19 @@ export async function post(where, body) {
   return response.json();
 }
 
-export async function put(where, file, type) {
-  const response = await send(where, { method: 'PUT', headers: { 'Content-Type': type }, body: file });
-  return response.json();
+/** Upload a file; with a revision, only to the data set that has it still. */
+export async function put(where, file, type, revision) {
+  const headers = { 'Content-Type': type, ...ifStill(revision) };
+  return (await send(where, { method: 'PUT', headers, body: file })).json();
 }
 
-export const remove = (where) => send(where, { method: 'DELETE' });
+export const remove = (where, revision) => send(where, { method: 'DELETE', headers: ifStill(revision) });
+
+const ifStill = (revision) => (revision ? { 'If-Match': `"${revision}"` } : {});
 
 const remembered = new Map();
+
+export const forget = () => remembered.clear();
 
 /** As `get`, for what does not change: a version of a model is never written twice. */
 export function getOnce(where) {
@@ -125,7 +138,9 @@ async function send(where, options) {
 async function failureOf(response) {
   const problem = await response.json().catch(() => ({}));
   const message = problem.detail ?? `The server answered with an error (${response.status}).`;
-  return new Failure(message, response.status, Number(response.headers.get('Retry-After')) || 0);
+  const { status, headers } = response;
+  if (GONE.includes(problem.code)) dispatchEvent(new Event(OUTDATED));
+  return new Failure(message, { status, code: problem.code, retryAfter: Number(headers.get('Retry-After')) || 0 });
 }
 
 let asking = null;

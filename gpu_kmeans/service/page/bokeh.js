@@ -16,8 +16,8 @@ const script = (src) => new Promise((resolve, reject) => {
 let library = null;
 
 function loadBokeh() {
-  library ??= script('/assets/vendor/bokeh.min.js')
-    .then(() => script('/assets/vendor/bokeh-api.min.js'))
+  library ??= script('assets/vendor/bokeh.min.js')
+    .then(() => script('assets/vendor/bokeh-api.min.js'))
     .then(() => {
       globalThis.Bokeh.set_log_level('warn');
       return globalThis.Bokeh;

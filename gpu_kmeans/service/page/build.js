@@ -1,16 +1,21 @@
 /** Build: from a file of texts to a model. Three steps: the data, the fit, and watching it. */
 import { link } from './address.js';
-import { get } from './api.js';
+import { get, path } from './api.js';
 import { fill, date, h } from './dom.js';
 import { fitForm, STATES, watch } from './fit.js';
 import { dataForm, dataList } from './upload.js';
 
+const RUNS = 20;
+
 const welcome = h('div', {});
 const run = h('div', { class: 'region' });
 const data = h('div', { class: 'region' });
-const fit = h('div', { class: 'region' });
+const said = h('div', { 'aria-live': 'polite' });
+const upload = h('details', {});
+const fit = h('div', {});
 const runs = h('div', { class: 'region' });
-let listed = null; // the datasets for which the forms were made: what is filled in stays while they do
+let context;
+let forms = null; // made once: what is filled in stays, whatever the lists turn out to be
 
 /** @type {import('./main.js').View} */
 export const build = {
@@ -21,44 +26,60 @@ export const build = {
 
   mount(panel) {
     panel.append(welcome, run, h('div', { class: 'steps' },
-      h('section', {}, h('h2', {}, '1. Data'), data),
+      h('section', {}, h('h2', {}, '1. Data'), said, data, upload),
       h('section', {}, h('h2', {}, '2. Make clusters'), fit),
       h('section', {}, h('h2', {}, 'Runs so far'), runs)));
   },
 
-  show({ state, model, limits, signal, refresh }) {
+  show(shown) {
+    const { state, model, limits, signal, refresh } = shown;
+    context = shown;
     welcome.replaceChildren(...(model ? [h('h1', { class: 'unseen' }, 'Build')] : [
       h('h1', {}, 'What is in your texts?'),
       h('p', { class: 'lead' }, 'Bring a table of films, books, products or notes, one text a row. You get groups of texts that use the same words, a map of them, and a search that says why.'),
     ]));
     run.replaceChildren();
-    if (state.job) watch(run, state.job, signal, { refresh, listRuns: () => listRuns(signal) });
-    listRuns(signal);
-    listData(limits, signal);
+    forms ??= { data: dataForm(limits, changed), fit: fitForm(changed) };
+    if (state.job) watch(run, state.job, signal, { refresh, renew: build.renew });
+    listRuns();
+    listData();
+  },
+
+  renew() {
+    listRuns();
+    listData();
   },
 };
 
-function listRuns(signal) {
+/** Say what happened to the data, and list them anew; `chosen` is the one to go on with. */
+async function changed(message, chosen) {
+  said.replaceChildren(...[message].filter(Boolean));
+  await listData(chosen);
+}
+
+function listRuns() {
+  const { signal } = context;
   return fill(runs, signal, async () => {
-    const { jobs } = await get('/v1/jobs?limit=20', signal);
+    const { jobs } = await get(path(['jobs'], { limit: RUNS }), signal);
     if (!jobs.length) return [h('p', { class: 'quiet' }, 'None yet.')];
     return [h('ul', { class: 'rows' }, jobs.map((job) => h('li', {},
-      link({ tab: 'build', job: job.id }, {}, `${job.model}, ${job.parameters.n_clusters} clusters`),
+      link({ tab: 'build', job: job.id }, {}, `${job.model}${job.version ? `, version ${job.version}` : ''}, ${job.parameters.n_clusters} clusters`),
       h('span', { class: `state ${job.state}` }, STATES[job.state]),
       h('span', { class: 'quiet' }, date(job.created)))))];
   });
 }
 
-function listData(limits, signal) {
+function listData(chosen) {
+  const { signal } = context;
   return fill(data, signal, async () => {
-    const { datasets } = await get('/v1/datasets', signal);
-    const now = JSON.stringify(datasets);
-    if (now === listed) return [...data.childNodes];
-    listed = now;
-    const again = () => listData(limits, signal);
-    fit.replaceChildren(datasets.length ? fitForm(datasets) : h('p', { class: 'quiet' }, 'This comes next, once there is data.'));
-    const upload = h('details', { open: !datasets.length },
-      h('summary', {}, datasets.length ? 'Upload another file' : 'Upload a file'), dataForm(datasets, limits, again));
-    return [dataList(datasets, again), upload];
+    const [{ datasets }, { models }] = await Promise.all([get(path(['datasets']), signal), get(path(['models']), signal)]);
+    if (signal.aborted) return [];
+    forms.data.show(datasets);
+    forms.fit.show(datasets, models, chosen);
+    if (!upload.hasChildNodes()) upload.open = !datasets.length;
+    else if (chosen) upload.open = false;
+    upload.replaceChildren(h('summary', {}, datasets.length ? 'Upload another file' : 'Upload a file'), forms.data.form);
+    fit.replaceChildren(datasets.length ? forms.fit.form : h('p', { class: 'quiet' }, 'This comes next, once there is data.'));
+    return datasets.length ? [dataList(datasets, changed)] : [];
   });
 }

@@ -53,6 +53,26 @@ export function field(label, input, hint) {
 export const note = (title, ...children) =>
   h('div', { class: 'note' }, h('h2', {}, title), ...children);
 
+/**
+ * Ask before something that cannot be undone; the button says what it does.
+ *
+ * @returns {Promise<boolean>} whether to go on
+ */
+export function ask(question, consequence, action) {
+  return new Promise((resolve) => {
+    const dialog = h('dialog', { class: 'small ask', 'aria-label': question, onclose: () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'yes');
+    } },
+      h('h2', {}, question), h('p', {}, consequence),
+      h('p', { class: 'actions' },
+        button(action, () => dialog.close('yes'), { class: 'main' }),
+        button('Cancel', () => dialog.close(), { autofocus: true })));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
 /** What went wrong, in the server's words, and a way to try again. */
 export function failure(error, retry) {
   if (error.status === undefined) console.error(error); // not the service's, but a fault of this page

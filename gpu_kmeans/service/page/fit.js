@@ -1,8 +1,8 @@
 /** A fit: the form that starts it, and how it goes. */
-import { go, link } from './address.js';
+import { ELSEWHERE, go, link } from './address.js';
 import { events, path, post } from './api.js';
 import { inertiaCurve } from './charts.js';
-import { announce, button, count, failure, field, fill, h, inertia } from './dom.js';
+import { announce, button, count, date, failure, field, fill, h, inertia } from './dom.js';
 
 export const STATES = {
   queued: 'waiting', running: 'running', succeeded: 'done', failed: 'failed', cancelled: 'cancelled', interrupted: 'interrupted',
@@ -19,13 +19,22 @@ const select = (name, options) =>
 const tick = (label, name, checked) =>
   h('label', { class: 'inline' }, h('input', { type: 'checkbox', name, checked }), ` ${label}`);
 
-/** The form that starts a fit. */
-export function fitForm(datasets) {
-  const names = Object.fromEntries(datasets.map(({ name, rows }) => [name, `${name}, ${count(rows, 'row')}`]));
+/**
+ * The form that starts a fit. It says which data it takes, and what comes of it; the data that
+ * were chosen are never exchanged for others, even where they are gone meanwhile.
+ *
+ * @param {(message?: Node) => Promise<void>} changed to be called when the data are not as listed
+ * @returns {{form: Element, show: (datasets: object[], models: object[], chosen?: string) => void}}
+ */
+export function fitForm(changed) {
   const outcome = h('div', { 'aria-live': 'polite' });
-  const submit = h('button', { class: 'main' }, 'Start');
+  const submit = h('button', { class: 'main' });
+  const data = h('select', { name: 'dataset', required: true });
+  const effect = h('p', { class: 'hint' });
+  let datasets = [];
+  let models = [];
   const form = h('form', { class: 'stack' },
-    field('Data', select('dataset', names)),
+    field('Data', data),
     field('Number of clusters', numeric('n_clusters', 10), 'Few give broad groups, many give narrow ones. Ten to a hundred suit most collections.'),
     h('details', {}, h('summary', {}, 'More choices'), h('div', { class: 'grid' },
       field('Name of the model', h('input', { name: 'model', pattern: '[a-z0-9_\\-]{1,64}', placeholder: 'as the data', autocomplete: 'off' })),
@@ -39,23 +48,55 @@ export function fitForm(datasets) {
       field('Most words kept', numeric('max_features', '', { placeholder: 'no limit' })),
       field('Runs on', select('backend', { auto: 'GPU if there is one', cpu: 'CPU', gpu: 'GPU' }))),
     tick('Count repeated words for less', 'sublinear_tf', false)),
-    tick('Use the result at once', 'activate', true),
-    h('p', { class: 'actions' }, submit), outcome);
+    tick('Let the result answer at once', 'activate', true),
+    effect, h('p', { class: 'actions' }, submit), outcome);
+
+  const say = () => {
+    const chosen = datasets.find(({ name }) => name === data.value);
+    submit.textContent = chosen ? `Make clusters of “${chosen.name}”` : 'Make clusters';
+    effect.replaceChildren(...(chosen ? effectOf(chosen, new FormData(form), models) : ['Choose the data first.']));
+  };
+  const show = (listed, known, chosen) => {
+    [datasets, models] = [listed, known];
+    const before = data.value;
+    const wanted = chosen ?? (before || (datasets.length === 1 ? datasets[0].name : ''));
+    const there = datasets.some(({ name }) => name === wanted);
+    data.replaceChildren(
+      !there && h('option', { value: '', selected: true }, wanted ? `“${wanted}” is gone: choose other data` : 'Choose the data'),
+      ...datasets.map(({ name, rows }) => h('option', { value: name, selected: name === wanted }, `${name}, ${count(rows, 'row')}`)));
+    say();
+  };
+  form.addEventListener('input', say);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     submit.disabled = true;
     outcome.replaceChildren();
     try {
-      const job = await post('/v1/jobs', request(new FormData(form)));
+      const { revision } = datasets.find(({ name }) => name === data.value);
+      const job = await post(path(['jobs']), { ...request(new FormData(form)), revision });
       go({ tab: 'build', job: job.id }); // the first model would make search the view to begin with
       scrollTo(0, 0);
     } catch (error) {
       outcome.replaceChildren(failure(error));
+      if (OUTDATED_DATA.includes(error.code)) await changed();
     } finally {
       submit.disabled = false;
     }
   });
-  return form;
+  return { form, show };
+}
+
+const OUTDATED_DATA = ['dataset_changed', 'unknown_dataset'];
+
+/** What a fit takes, and what it will change. */
+function effectOf(data, form, models) {
+  const name = form.get('model').trim() || data.name;
+  const before = models.find((model) => model.name === name);
+  const made = before ? `Makes a new version of the model “${name}”` : `Makes the model “${name}”`;
+  const then = form.has('activate') || !before?.active
+    ? `, which answers at once${before?.active ? ` in place of version ${before.active}` : ''}.`
+    : `; version ${before.active} goes on answering.`;
+  return [`Takes “${data.name}”, ${count(data.rows, 'row')}, uploaded `, date(data.updated), `. ${made}${then}`];
 }
 
 /** What the form asks for. A share of all texts is left out: JSON cannot tell 1.0 from 1 text. */
@@ -64,7 +105,7 @@ function request(form) {
   const share = whole('max_share');
   return {
     dataset: form.get('dataset'),
-    model: form.get('model') || form.get('dataset'),
+    model: form.get('model').trim() || form.get('dataset'),
     activate: form.has('activate'),
     parameters: {
       n_clusters: whole('n_clusters'), seed: whole('seed'), max_iter: whole('max_iter'),
@@ -77,12 +118,13 @@ function request(form) {
 }
 
 /** Follow a fit to its end. */
-export function watch(region, id, signal, { refresh, listRuns }) {
+export function watch(region, id, signal, { refresh, renew }) {
   const title = h('h2', {});
+  const source = h('p', { class: 'quiet' });
   const stages = h('ol', { class: 'stages' });
   const line = h('p', { class: 'figures' });
   const outcome = h('div', { 'aria-live': 'polite' });
-  const cancel = button('Cancel', () => {
+  const cancel = button('Cancel this fit', () => {
     cancel.disabled = true;
     post(path(['jobs', id, 'cancel'])).catch((error) => {
       cancel.disabled = false;
@@ -96,6 +138,7 @@ export function watch(region, id, signal, { refresh, listRuns }) {
 
   const showState = () => {
     title.textContent = `${job.model}, ${job.parameters.n_clusters} clusters: ${STATES[job.state]}`;
+    source.textContent = `Made of the data “${job.dataset}”.`;
     const all = Object.keys(STAGES);
     const at = job.state === 'succeeded' ? all.length : all.indexOf(job.stage);
     stages.replaceChildren(...all.map((stage, place) => h('li', {
@@ -125,13 +168,13 @@ export function watch(region, id, signal, { refresh, listRuns }) {
       outcome.replaceChildren(...ending(job));
       announce(`${job.model}: ${STATES[job.state]}`);
       if (!alive) return;
-      listRuns();
+      renew();
       if (job.state === 'succeeded') refresh();
     },
   };
 
   return fill(region, signal, async () => {
-    region.replaceChildren(title, stages, curve.figure, line, outcome, h('p', { class: 'actions' },
+    region.replaceChildren(title, source, stages, curve.figure, line, outcome, h('p', { class: 'actions' },
       cancel, link({ job: null }, { class: 'button plain' }, 'Close')));
     region.removeAttribute('aria-busy');
     let stale = false;
@@ -156,8 +199,8 @@ function ending(job) {
   if (job.error) return [h('div', { class: 'note bad' }, h('p', {}, job.error.detail))];
   if (job.state === 'interrupted') return [h('p', { class: 'note' }, 'The server stopped meanwhile. Start it again below.')];
   if (job.state !== 'succeeded') return [];
-  const made = { model: job.model, v: job.activate ? null : job.version, item: null, cluster: null, q: null };
-  return [h('p', { class: 'note good' }, `Version ${job.version} is ready. `,
+  const made = { model: job.model, v: job.version, ...ELSEWHERE, q: null };
+  return [h('p', { class: 'note good' }, `Version ${job.version} of ${job.model} is ready. `,
     link({ ...made, tab: 'search' }, {}, 'Search it'), ', ',
     link({ ...made, tab: 'map' }, {}, 'see its map'), ' or ',
     link({ ...made, tab: 'report' }, {}, 'read the report'), '.')];

@@ -1,5 +1,5 @@
 /** Search: the box, the clusters while it is empty, and the results with their two pictures. */
-import { go, link, read } from './address.js';
+import { go, link } from './address.js';
 import { get, getOnce } from './api.js';
 import { facts, heading, markedText, scoreTable, termsOf } from './cards.js';
 import { popularityBars, ratingScatter } from './charts.js';
@@ -36,8 +36,10 @@ export const search = {
     panel.append(form, suggestions, choices, region);
   },
 
-  show({ state, at, limits, signal }) {
-    const { q = '', rank = 'blend', wide = '1', n = PAGE } = state;
+  show({ state, model, at, limits, signal }) {
+    const { q = '' } = state;
+    const rank = state.rank in RANKS ? state.rank : 'blend';
+    const n = Math.max(1, Math.trunc(state.n)) || PAGE;
     input.value = q;
     input.maxLength = limits.max_query_characters;
     const clusters = getOnce(at(['clusters'])).then((answer) => answer.clusters);
@@ -47,15 +49,17 @@ export const search = {
       fill(region, signal, async () => home(await clusters));
       return;
     }
-    showChoices(rank, wide, clusters);
+    const widths = clusters.then((all) => widthsOf(all.length));
+    showChoices(rank, state.wide, widths);
     fill(region, signal, async () => {
-      const parameters = { q, rank, limit: Math.min(n, limits.max_limit), clusters: wide };
+      const { many } = widthOf(state.wide, await widths);
+      const parameters = { q, rank, limit: Math.min(n, limits.max_limit), clusters: many };
       const found = await get(at(['recommend'], parameters), signal);
-      const content = results(found, await clusters, signal, limits);
-      announce(`${count(found.items.length, 'result')} for ${q}`);
+      const content = results(found, await clusters, signal, limits, n);
+      announce(`${count(found.items.length, 'result')} for ${q} in version ${model.version} of ${model.name}`);
       const before = answered.q === q ? answered.n : Infinity;
       if (before < n) requestAnimationFrame(() => focusResult(before));
-      answered = { q, n: Number(n) };
+      answered = { q, n };
       return content;
     });
   },
@@ -87,11 +91,19 @@ function home(clusters) {
   ];
 }
 
+/** How many clusters one may look in; all of them are another number in each version. */
+const widthsOf = (all) => [
+  { value: '1', many: 1, label: 'the nearest cluster' },
+  { value: '3', many: 3, label: 'the 3 nearest clusters' },
+  { value: 'all', many: all, label: 'all clusters' },
+].filter(({ value, many }) => value === '1' || (value === 'all' ? many > 1 : many < all));
+const widthOf = (value, widths) => widths.find((width) => width.value === value) ?? widths[0];
+
 /** The order and the clusters to look in; what has the focus keeps it. */
-async function showChoices(rank, wide, clusters) {
+async function showChoices(rank, wide, promised) {
   const choose = (event) => go({ [event.target.name]: event.target.value, n: null });
-  const many = (await clusters.catch(() => [null])).length;
-  const widths = { 1: 'the nearest cluster', 3: 'the 3 nearest clusters', [many]: 'all clusters' };
+  const widths = await promised.catch(() => widthsOf(1));
+  const chosen = widthOf(wide, widths);
   const focused = choices.contains(document.activeElement) && document.activeElement.id;
   choices.replaceChildren(
     h('fieldset', { class: 'segments', onchange: choose }, h('legend', {}, 'Order'),
@@ -99,13 +111,12 @@ async function showChoices(rank, wide, clusters) {
         h('input', { type: 'radio', name: 'rank', value, id: `rank-${value}`, checked: value === rank }), h('span', {}, label)))),
     h('label', { class: 'inline' }, 'Look in ',
       h('select', { name: 'wide', id: 'wide', onchange: choose },
-        Object.entries(widths).filter(([value]) => value <= many).map(([value, label]) =>
-          h('option', { value, selected: value === wide }, label)))),
+        widths.map((width) => h('option', { value: width.value, selected: width === chosen }, width.label)))),
     h('p', { class: 'hint' }, RANKS[rank]?.[1]));
   if (focused) document.getElementById(focused)?.focus();
 }
 
-function results(found, clusters, signal, limits) {
+function results(found, clusters, signal, limits, n) {
   const { items, terms, cluster, message } = found;
   if (!cluster) {
     return [note('Nothing found', h('p', {}, 'None of these words is in the texts. Try others, or fewer letters: “ghost” rather than “ghostly”.'))];
@@ -116,7 +127,7 @@ function results(found, clusters, signal, limits) {
     ` of ${count(cluster.size, 'item')}: ${termsOf(cluster)}.`,
     message && ` Note: ${message}.`);
   const list = h('ol', { class: 'results' }, items.map((item, place) => result(item, place + 1, clusters)));
-  const more = items.length >= Number(read().n ?? PAGE) && items.length < limits.max_limit
+  const more = items.length >= n && items.length < limits.max_limit
     && link({ n: items.length + PAGE }, { class: 'button' }, 'Show more');
   return [summary, h('div', { class: 'beside' },
     h('div', {}, list, more),

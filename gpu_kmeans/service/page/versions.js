@@ -1,70 +1,125 @@
-/** Versions: the models made so far, side by side, and which of them answers. */
-import { link } from './address.js';
+/**
+ * Versions: the models made so far, side by side, and which of them answers.
+ *
+ * What a button says is what is done, or nothing is: before it acts, the model is looked at
+ * again, as another tab may have changed it since the table was drawn.
+ */
+import { ELSEWHERE, link, read, replace } from './address.js';
 import { download, get, path, post, remove } from './api.js';
-import { button, date, failure, fill, h, inertia, number, size } from './dom.js';
+import { announce, ask, button, date, failure, fill, h, inertia, number, size } from './dom.js';
 
 const region = h('div', { class: 'region' });
+const said = h('div', { 'aria-live': 'polite' });
+let context;
 
 /** @type {import('./main.js').View} */
 export const versions = {
   id: 'versions',
   label: 'Versions',
   keys: [],
+  versionless: true,
 
   mount(panel) {
-    panel.append(region);
+    panel.append(said, region);
   },
 
-  show(context) {
-    const { model, signal } = context;
-    fill(region, signal, async () => content(await get(path(['models', model.name]), signal), context));
+  show(shown) {
+    if (shown.model.name !== context?.model.name) said.replaceChildren();
+    context = shown;
+    fill(region, shown.signal, async () => content(await get(path(['models', shown.model.name]), shown.signal), shown));
+  },
+
+  renew() {
+    versions.show(context);
   },
 };
 
-function content(model, { signal, refresh }) {
-  const here = (...parts) => path(['models', model.name, ...parts]);
-  const outcome = h('div', { 'aria-live': 'polite' });
-  const act = (work) => async (event) => {
-    event.target.disabled = true;
+const good = (text) => h('p', { class: 'note good' }, text);
+const amiss = (text) => h('p', { class: 'note bad', role: 'alert' }, text);
+
+/** Why something that was to be done with a version must not be done now; null where it may. */
+function meanwhile(before, now, version) {
+  if (now.active !== before.active) {
+    return now.active == null
+      ? `Meanwhile ${before.name} has lost its active version.`
+      : `Meanwhile version ${now.active} of ${before.name} was made the active one.`;
+  }
+  if (!now.versions.some((each) => each.version === version)) return `Meanwhile version ${version} of ${before.name} was deleted.`;
+  return null;
+}
+
+function content(model, { model: { version: shown }, refresh }) {
+  const { name } = model;
+  const here = (...parts) => path(['models', name, ...parts]);
+
+  /** Do something with a version, say what came of it, and show all anew. */
+  const act = (version, work) => async ({ target }) => {
+    target.disabled = true;
     try {
-      await work();
-      if (!signal.aborted) await refresh();
+      const obstacle = meanwhile(model, await get(here()), version);
+      const done = obstacle ? null : await work();
+      if (obstacle) said.replaceChildren(amiss(`${obstacle} Nothing was done: look at the table again.`));
+      else if (done) said.replaceChildren(good(done));
+      else return;
+      announce(said.textContent);
     } catch (error) {
-      event.target.disabled = false;
-      outcome.replaceChildren(failure(error));
+      said.replaceChildren(failure(error));
+    } finally {
+      target.disabled = false;
+    }
+    await refresh();
+  };
+  const activate = (version) => act(version, async () => {
+    await post(here('versions', version, 'activate'));
+    replace({ v: null, ...ELSEWHERE });
+    return `Version ${version} of ${name} is the active one now.`;
+  });
+  const drop = (version) => act(version, async () => {
+    const sure = await ask(`Delete version ${version} of ${name}?`,
+      'It is gone for good; the other versions and the data stay.', `Delete version ${version} of ${name}`);
+    if (!sure) return null;
+    await remove(here('versions', version));
+    if (Number(read().v) === version) replace({ v: null, ...ELSEWHERE });
+    return `Version ${version} of ${name} is deleted.`;
+  });
+  const bring = (version, part, file) => async ({ target }) => {
+    target.disabled = true;
+    try {
+      await download(path(['models', name, part], { version }), file);
+    } catch (error) {
+      said.replaceChildren(failure(error));
+    } finally {
+      target.disabled = false;
     }
   };
-  const row = (version) => versionRow(model, version, {
-    activate: act(() => post(here('versions', version.version, 'activate'))),
-    drop: act(async () => {
-      if (confirm(`Delete version ${version.version} of ${model.name} for good?`)) await remove(here('versions', version.version));
-    }),
-  });
-  const columns = ['Version', 'Made', 'Clusters', 'Inertia', 'Items', 'Words', 'Iterations', 'Seed', 'Size'];
+  const columns = ['Version', 'Made', 'Data', 'Clusters', 'Inertia', 'Items', 'Words', 'Iterations', 'Seed', 'Size'];
+  const usable = model.versions.some(({ version, state }) => version === shown && state === 'ready');
   return [
-    h('h1', {}, `Versions of ${model.name}`),
+    h('h1', {}, `Versions of ${name}`),
     h('p', { class: 'quiet' }, 'Each fit makes a version; the active one answers. Inertia is lower where items are nearer to their clusters: compare it between versions of the same data with as many clusters.'),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Table of versions' },
       h('table', {},
-        h('thead', {}, h('tr', {}, columns.map((name, at) => h('th', { scope: 'col', class: at > 1 ? 'n' : '' }, name)), h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'Actions')))),
-        h('tbody', {}, model.versions.map(row)))),
-    outcome,
+        h('thead', {}, h('tr', {}, columns.map((column, at) => h('th', { scope: 'col', class: at > 2 ? 'n' : '' }, column)), h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'Actions')))),
+        h('tbody', {}, model.versions.map((row) => versionRow(name, row, shown, { activate, drop }))))),
     h('p', { class: 'actions' },
-      button(model.previous ? `Go back to version ${model.previous}` : 'Go back', act(() => post(here('rollback'))), { disabled: !model.previous }),
-      button('Download clusters (CSV)', act(() => download(here('export'), `${model.name}.csv`)), { class: 'plain' }),
-      button('Download the model', act(() => download(here('archive'), `${model.name}.tar`)), { class: 'plain' })),
+      model.previous && button(`Go back to version ${model.previous}`, activate(model.previous)),
+      usable && button(`Download clusters of version ${shown} (CSV)`, bring(shown, 'export', `${name}-${shown}.csv`), { class: 'plain' }),
+      usable && button(`Download version ${shown} as a file`, bring(shown, 'archive', `${name}-${shown}.tar`), { class: 'plain' })),
   ];
 }
 
-function versionRow(model, { version, active, state, created, metrics, parameters, bytes, source }, { activate, drop }) {
+function versionRow(name, row, shown, { activate, drop }) {
+  const { version, active, state, created, dataset, metrics, parameters, bytes, source } = row;
   const usable = state === 'ready';
   return h('tr', { class: active ? 'active' : '' },
-    h('th', { scope: 'row' }, usable ? link({ v: active ? null : version, tab: 'report' }, {}, version) : version,
-      active && h('span', { class: 'badge' }, 'active'), !usable && h('span', { class: 'badge bad' }, 'damaged')),
-    h('td', {}, date(created), source === 'upload' && ' (brought along)'),
+    h('th', { scope: 'row' }, usable ? link({ v: version, tab: 'report', ...ELSEWHERE }, {}, version) : version,
+      active && h('span', { class: 'badge' }, 'active'), !usable && h('span', { class: 'badge bad' }, 'damaged'),
+      usable && !active && version === shown && h('span', { class: 'badge shown' }, 'shown')),
+    h('td', {}, date(created)),
+    h('td', {}, source === 'upload' ? 'brought along' : dataset ?? ''),
     ...[number(metrics.n_clusters), inertia(metrics.inertia), number(metrics.n_items), number(metrics.n_terms), number(metrics.n_iter), parameters.seed ?? '', size(bytes)]
       .map((value) => h('td', { class: 'n' }, value)),
     h('td', { class: 'actions' },
-      !active && usable && button('Activate', activate, { 'aria-label': `Activate version ${version}` }),
-      !active && button('Delete', drop, { class: 'plain', 'aria-label': `Delete version ${version}` })));
+      !active && usable && button(`Activate ${version}`, activate(version), { 'aria-label': `Activate version ${version} of ${name}` }),
+      !active && button(`Delete ${version}`, drop(version), { class: 'plain', 'aria-label': `Delete version ${version} of ${name}` })));
 }

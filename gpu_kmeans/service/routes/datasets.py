@@ -23,7 +23,7 @@ from gpu_kmeans.service.context import (
 )
 from gpu_kmeans.service.jobs import link_parts, run_worker
 from gpu_kmeans.service.problems import Problem
-from gpu_kmeans.service.registry import Row, now
+from gpu_kmeans.service.registry import Row, now, revision
 from gpu_kmeans.service.store import flush, remove
 
 __all__ = ["adopt", "receive", "router"]
@@ -91,14 +91,18 @@ async def list_datasets(service: ServiceOf) -> Response:
     dependencies=[Depends(may_read)],
 )
 async def describe(service: ServiceOf, name: NamePath) -> Response:
-    """One dataset: rows, columns, and what was found to be odd."""
-    return answer(view(_row(service, name)))
+    """One dataset: rows, columns, and what was found to be odd; its ETag is its revision."""
+    row = _row(service, name)
+    return answer(view(row), headers={"etag": f'"{revision(row)}"'})
 
 
 @router.put(
     "/{name}/items",
     response_model=schemas.Dataset,
-    responses={201: {"model": schemas.Dataset, "description": "new"}, **errors(409, 413, 415, 507)},
+    responses={
+        201: {"model": schemas.Dataset, "description": "new"},
+        **errors(409, 412, 413, 415, 507),
+    },
     dependencies=[Depends(may_write)],
     openapi_extra=UPLOAD,
 )
@@ -113,8 +117,10 @@ async def put_items(
     kind = media_type(request, tuple(SUFFIXES))
     with service.uploading(name, request):
         before = service.registry.dataset(name)
+        _check_revision(request, name, before)
         if before is not None:
-            _check_replaced(service, name, "items", columns.replace, "; its credits go with them")
+            replace = columns.replace or "if-match" in request.headers
+            _check_replaced(service, name, "items", replace, "; its credits go with them")
         parts: Row = {"items": None, "credits": None}
         await _put(service, request, name, "items", kind, parts, _given(columns))
     return await _stored(service, request, name, "items", before is not None)
@@ -123,7 +129,10 @@ async def put_items(
 @router.put(
     "/{name}/credits",
     response_model=schemas.Dataset,
-    responses={201: {"model": schemas.Dataset, "description": "new"}, **errors(409, 413, 415, 507)},
+    responses={
+        201: {"model": schemas.Dataset, "description": "new"},
+        **errors(409, 412, 413, 415, 507),
+    },
     dependencies=[Depends(may_write)],
     openapi_extra=UPLOAD,
 )
@@ -138,6 +147,7 @@ async def put_credits(
     kind = media_type(request, tuple(SUFFIXES))
     with service.uploading(name, request):
         before = service.registry.dataset(name)
+        _check_revision(request, name, before)
         if before is None:
             raise Problem(
                 409, "items_first", f"the dataset {name!r} has no items yet: upload these first"
@@ -151,13 +161,14 @@ async def put_credits(
 
 
 @router.delete(
-    "/{name}", status_code=204, responses=errors(404, 409), dependencies=[Depends(may_write)]
+    "/{name}", status_code=204, responses=errors(404, 409, 412), dependencies=[Depends(may_write)]
 )
 async def delete(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Delete a dataset; models that were fitted on it stay."""
-    _row(service, name)
-    _check_unused(service, name)
     with service.uploading(name, request):
+        _check_revision(request, name, service.registry.dataset(name))
+        _row(service, name)
+        _check_unused(service, name)
         gone = await asyncio.to_thread(service.registry.delete_dataset, name)
         await asyncio.to_thread(service.store.discard, *gone)
     await service.changed(request, "dataset deleted", dataset=name)
@@ -276,6 +287,18 @@ async def receive(service: Service, request: Request, file: Path) -> Row:
     return {"bytes": size, "sha256": checksum.hexdigest()}
 
 
+def _check_revision(request: Request, name: str, row: Row | None) -> None:
+    """Refuse to change a dataset that is not the one in the request's If-Match."""
+    wanted = request.headers.get("if-match")
+    if wanted is not None and (row is None or wanted != f'"{revision(row)}"'):
+        happened = "deleted" if row is None else "replaced"
+        raise Problem(
+            412,
+            "dataset_changed",
+            f"the dataset {name!r} was {happened} meanwhile, so nothing was done: look at it again",
+        )
+
+
 def _link(service: Service, scratch: Path, parts: Row) -> Row:
     return link_parts(service.store, scratch, parts["items"], parts["credits"])
 
@@ -287,7 +310,8 @@ def view(row: Row) -> Row:
         part: row[part] and {key: value for key, value in row[part].items() if key != "file"}
         for part in ("items", "credits")
     }
-    return {**{key: row[key] for key in ("name", "created", "updated")}, **about, **parts}
+    known = {key: row[key] for key in ("name", "created", "updated")}
+    return {**known, "revision": revision(row), **about, **parts}
 
 
 def _row(service: Service, name: str) -> Row:

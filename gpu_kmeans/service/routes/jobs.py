@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.bodies import read_json
 from gpu_kmeans.service.context import Service, ServiceOf, answer, errors, may_read, may_write
-from gpu_kmeans.service.jobs import Event
+from gpu_kmeans.service.jobs import Event, check_revision
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 
@@ -67,12 +67,15 @@ async def add(
             "invalid_param",
             f"n_clusters={asked.parameters.n_clusters} is more than the {rows} rows of the dataset",
         )
-    about = {
+    about: Row = {
         "dataset": asked.dataset,
         "model": asked.model or asked.dataset,
         "parameters": parameters,
         "activate": asked.activate,
     }
+    if asked.revision is not None:
+        check_revision(dataset, asked.revision)
+        about["revision"] = asked.revision
     row = await service.jobs.add(about, idempotency_key)
     names = {"job": row["id"], "dataset": about["dataset"], "model": about["model"]}
     await service.changed(request, "job added", **names)

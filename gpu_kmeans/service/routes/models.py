@@ -321,7 +321,9 @@ async def export(loaded: Chosen) -> Response:
     return StreamingResponse(
         _csv(loaded),
         media_type="text/csv; charset=utf-8",
-        headers={"content-disposition": f'attachment; filename="{loaded.name}.csv"'},
+        headers={
+            "content-disposition": f'attachment; filename="{loaded.name}-{loaded.version}.csv"'
+        },
     )
 
 
