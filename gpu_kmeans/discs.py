@@ -92,9 +92,12 @@ def own_products(model: Model) -> NDArray[np.float64]:
     """Product of each item with its cluster's centroid; 0 for an item in none. Shape (n,)."""
     postings = model.postings
     terms = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
-    products = postings.values * model.centroids[model.labels[postings.rows], terms]
-    sums = np.bincount(postings.rows, weights=products, minlength=postings.n_rows)
-    return sums.astype(np.float64, copy=False)
+    # `take` lets other threads run, and indexing does not.
+    places = model.labels.take(postings.rows).astype(np.int64)
+    places[places < 0] = 0  # which has no postings
+    places *= model.centroids.shape[1]
+    places += terms
+    return postings.row_sums(postings.values * model.centroids.ravel().take(places))
 
 
 def _spiral(radius: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "Model", "ModelInfo", "Postings"]
 
+_AT_ONCE = 1 << 20
 SCHEMA_VERSION = 1
 """Raised by one when a model directory changes so that older versions cannot read it."""
 
@@ -58,6 +59,17 @@ class Postings:
             values=csc.data.astype(np.float32, copy=False),
             n_rows=int(csr.shape[0]),
         )
+
+    def row_sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Sum one value for each posting over the rows: shape (n_rows,).
+
+        Some at a time: ``bincount`` lets no other thread run, and there may be millions.
+        """
+        sums = np.zeros(self.n_rows)
+        for start in range(0, len(values), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            sums += np.bincount(self.rows[part], weights=values[part], minlength=self.n_rows)
+        return sums
 
     def to_csr(self) -> Any:
         """Return the rows as a SciPy ``csr_matrix`` of float32."""

@@ -53,7 +53,7 @@ def find_terms(text: str, rules: TokenRules) -> list[str]:
     shortest, longest = rules.ngram_range
     return [
         " ".join(words[start : start + length])
-        for length in range(shortest, longest + 1)
+        for length in range(shortest, min(longest, len(words)) + 1)
         for start in range(len(words) - length + 1)
     ]
 
