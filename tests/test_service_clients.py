@@ -457,7 +457,7 @@ def test_a_dataset_that_a_job_waits_for_is_not_replaced_under_it(small: Server, 
 
 
 def test_without_its_newest_version_a_model_goes_on(service: Server) -> None:
-    service.put("newest", films(20))
+    service.put("newest", films(17))
     for k in (2, 3):
         service.fit("newest", n_clusters=k)
     assert service.http.post("/v1/models/newest/versions/1/activate").status_code == 200
