@@ -42,6 +42,7 @@ UPLOAD: dict[str, Any] = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in SUFFIXES},
     }
 }
+NEW: dict[int | str, Any] = {201: {"model": schemas.Dataset, "description": "new"}}
 CREDITS = ("credits_id", "cast", "crew")
 TABLE_LIMITS = [each.name for each in fields(TableLimits)]
 
@@ -107,10 +108,7 @@ async def describe(service: ServiceOf, name: NamePath) -> Response:
 @router.put(
     "/{name}/items",
     response_model=schemas.Dataset,
-    responses={
-        201: {"model": schemas.Dataset, "description": "new"},
-        **errors(409, 412, 413, 415, 507),
-    },
+    responses={**NEW, **errors(409, 412, 413, 415, 507)},
     dependencies=[Depends(may_write)],
     openapi_extra=UPLOAD,
 )
@@ -137,10 +135,7 @@ async def put_items(
 @router.put(
     "/{name}/credits",
     response_model=schemas.Dataset,
-    responses={
-        201: {"model": schemas.Dataset, "description": "new"},
-        **errors(409, 412, 413, 415, 507),
-    },
+    responses={**NEW, **errors(409, 412, 413, 415, 507)},
     dependencies=[Depends(may_write)],
     openapi_extra=UPLOAD,
 )
