@@ -117,8 +117,8 @@ async def put_items(
 ) -> Response:
     """Upload the table of items, CSV or Parquet.
 
-    With `replace=true` it takes the place of a dataset of this name, whose credits go with its
-    items; without, such a dataset stays and the answer is 409 `name_in_use`.
+    With `replace=true`, or If-Match, it takes the place of a dataset of this name, whose credits
+    go with its items; without, such a dataset stays and the answer is 409 `name_in_use`.
     """
     kind = media_type(request, tuple(SUFFIXES))
     with service.uploading(name, request):
