@@ -190,7 +190,9 @@ class Server:
         for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError, IndexError):
                 parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.process.pid:
+                # One that is only just being made holds the service up, and must not be stopped.
+                is_made = b"gpu_kmeans.service.worker" in (path / "cmdline").read_bytes()
+                if parent == self.process.pid and is_made:
                     found.append(int(path.name))
         return found
 

@@ -439,6 +439,12 @@ def test_nothing_is_replaced_without_being_asked_for(small: Server) -> None:
     refused(put("items", "id,plot\n1,x\n", "?replace=true"), 422, "missing_column")
     assert small.get("/v1/datasets/mine") == before
     assert put("credits", credits, "?replace=true").status_code == 200
+    revision = small.get("/v1/datasets/mine")["revision"]
+    for mark, status in (("0" * 16, 412), (revision, 200)):
+        headers = {"content-type": CSV, "if-match": f'"{mark}"'}
+        reply = small.http.put("/v1/datasets/mine/items", content=films(4), headers=headers)
+        assert reply.status_code == status, reply.text
+    assert put("credits", credits).status_code == 201
     # The credits of other items go with these, their file as well.
     reply = put("items", films(6), "?replace=true")
     assert (reply.status_code, reply.json()["rows"], reply.json()["credits"]) == (200, 6, None)
@@ -457,7 +463,7 @@ def test_a_dataset_that_a_job_waits_for_is_not_replaced_under_it(small: Server, 
 
 
 def test_without_its_newest_version_a_model_goes_on(service: Server) -> None:
-    service.put("newest", films(20))
+    service.put("newest", films(17))
     for k in (2, 3):
         service.fit("newest", n_clusters=k)
     assert service.http.post("/v1/models/newest/versions/1/activate").status_code == 200

@@ -409,6 +409,8 @@ LIMITS = (
     *("max_upload_bytes", "max_table_bytes", "max_row_bytes", "max_cell_bytes", "max_expansion"),
     *("max_columns", "max_distinct", "max_rows", "max_body_bytes", "max_answer_bytes"),
     *("max_text_characters", "max_batch", "max_queue", "max_concurrent", "max_uploads"),
+    *("max_connections", "max_streams", "max_client_connections", "max_client_requests"),
+    *("max_client_streams", "max_client_uploads"),
     *("max_model_bytes", "max_loaded_models", "max_loaded_bytes"),
     *("fit_seconds", "fit_memory_bytes", "check_seconds", "max_check_memory_bytes"),
 )

@@ -117,15 +117,16 @@ async def put_items(
 ) -> Response:
     """Upload the table of items, CSV or Parquet.
 
-    With `replace=true` it takes the place of a dataset of this name, whose credits go with its
-    items; without, such a dataset stays and the answer is 409 `name_in_use`.
+    With `replace=true`, or If-Match, it takes the place of a dataset of this name, whose credits
+    go with its items; without, such a dataset stays and the answer is 409 `name_in_use`.
     """
     kind = media_type(request, tuple(SUFFIXES))
     with service.uploading(name, request):
         before = service.registry.dataset(name)
         _check_revision(request, name, before)
         if before is not None:
-            _check_replaced(service, name, "items", columns.replace, "; its credits go with them")
+            replace = columns.replace or "if-match" in request.headers
+            _check_replaced(service, name, "items", replace, "; its credits go with them")
         parts: Row = {"items": None, "credits": None}
         await _put(service, request, name, "items", kind, parts, _given(columns))
     return await _stored(service, request, name, "items", before is not None)
@@ -167,10 +168,10 @@ async def put_credits(
 )
 async def delete(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Delete a dataset; models that were fitted on it stay."""
-    _check_revision(request, name, service.registry.dataset(name))
-    _row(service, name)
-    _check_unused(service, name)
     with service.uploading(name, request):
+        _check_revision(request, name, service.registry.dataset(name))
+        _row(service, name)
+        _check_unused(service, name)
         gone = await asyncio.to_thread(service.registry.delete_dataset, name)
         await asyncio.to_thread(service.store.discard, *gone)
     await service.changed(request, "dataset deleted", dataset=name)
