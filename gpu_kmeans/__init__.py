@@ -46,17 +46,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "Catalogue": "catalogue",
+    "Catalogue": "data.catalogue",
     "GpuKMeansError": "errors",
-    "KMeans": "kmeans",
+    "KMeans": "clustering.kmeans",
     "Model": "model",
     "Recommendation": "recommend",
     "Recommender": "recommend",
-    "TfidfVectorizer": "text",
+    "TfidfVectorizer": "features.tfidf",
     "fit": "pipeline",
-    "load_catalogue": "catalogue",
-    "resolve": "backend",
-    "why_not_gpu": "backend",
+    "load_catalogue": "data.catalogue",
+    "resolve": "backends.select",
+    "why_not_gpu": "backends.select",
 }
 
 

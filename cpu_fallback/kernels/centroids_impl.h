@@ -35,7 +35,7 @@ void NAMED(find)(
 {
     const CENTROIDS all = {
         .n_features = n_features, .centroids = centroids, .counts = counts, .squares = squares};
-    share_out(threads, k, NAMED(find_one), &all);
+    parallel_for(threads, k, NAMED(find_one), &all);
 }
 
 static void NAMED(gather_one)(const void* about, int64_t c, int who)
@@ -58,7 +58,7 @@ void NAMED(gather)(
 {
     const CENTROIDS all = {.n_features = n_features, .centroids = centroids, .offsets = offsets,
                            .features = features, .values = values};
-    share_out(threads, k, NAMED(gather_one), &all);
+    parallel_for(threads, k, NAMED(gather_one), &all);
 }
 
 /* Sums to be made centroids of: see `spread`. */
@@ -96,5 +96,5 @@ void NAMED(spread)(
     int64_t threads, int64_t n_features, const SUMS* sums, const REAL* scale, REAL* centroids)
 {
     const SPREADING all = {n_features, sums, scale, centroids};
-    share_out(threads, (n_features + SPREAD_BAND - 1) / SPREAD_BAND, NAMED(spread_band), &all);
+    parallel_for(threads, (n_features + SPREAD_BAND - 1) / SPREAD_BAND, NAMED(spread_band), &all);
 }

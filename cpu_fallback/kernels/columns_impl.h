@@ -46,7 +46,7 @@ void NAMED(part)(
 {
     const PARTING all = {n, indptr, indices, values, place, begins, frequent_indptr,
                          places, frequent_values, rare_indptr, rare, rare_values};
-    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(part_rows), &all);
+    parallel_for(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(part_rows), &all);
 }
 
 /* Rows to be measured: see `square` and `distances`. */
@@ -77,7 +77,7 @@ void NAMED(square)(
     int64_t threads, int64_t n, const int32_t* indptr, const REAL* values, double* out)
 {
     const MEASURING all = {.n = n, .indptr = indptr, .values = values, .out = out};
-    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(square_rows), &all);
+    parallel_for(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(square_rows), &all);
 }
 
 static void NAMED(multiply_rows)(const void* about, int64_t task, int who)
@@ -101,7 +101,7 @@ void NAMED(multiply)(
     const REAL* values, const REAL* centroids, const int32_t* labels, double* out)
 {
     const MEASURING all = {n, n_features, indptr, indices, values, centroids, labels, out};
-    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(multiply_rows), &all);
+    parallel_for(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(multiply_rows), &all);
 }
 
 /* Rows to be turned into columns: see `turn`. */
@@ -135,5 +135,5 @@ void NAMED(turn)(
     const int32_t* indices, const REAL* values, int32_t* next, int32_t* rows, REAL* turned)
 {
     const TURNING all = {n, n_features, height, indptr, indices, values, next, rows, turned};
-    share_out(threads, (n + height - 1) / height, NAMED(turn_block), &all);
+    parallel_for(threads, (n + height - 1) / height, NAMED(turn_block), &all);
 }

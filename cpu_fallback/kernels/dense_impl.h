@@ -56,7 +56,7 @@ static void NAMED(search_dense)(const void* about, int64_t task, int who)
     BEST best[MOST_DENSE_ROWS];
     for (int64_t top = start; top < stop; top += dense->height) {
         const int64_t count = stop - top < dense->height ? stop - top : dense->height;
-        NAMED(nothing_yet)(MOST_DENSE_ROWS, best);
+        NAMED(reset_best)(MOST_DENSE_ROWS, best);
         for (int64_t vector = 0; vector < dense->n_vectors; vector += DENSE_VECTORS) {
             const int64_t left = dense->n_vectors - vector;
             int64_t row = 0;
@@ -65,7 +65,7 @@ static void NAMED(search_dense)(const void* about, int64_t task, int who)
             }
         }
         for (int64_t i = 0; i < count; i += LANES)
-            NAMED(conclude)(&dense->search, top + i, count - i < LANES ? count - i : LANES,
+            NAMED(reduce_lanes)(&dense->search, top + i, count - i < LANES ? count - i : LANES,
                             best + i);
     }
 }
@@ -83,7 +83,7 @@ void NAMED(nearest_dense)(
                            .labels = labels, .weight = weight, .wx2 = wx2, .nearest = nearest,
                            .cost = cost, .second = second, .own = own};
     const DENSE dense = {search, n_features, n_vectors, height, sums};
-    share_out(threads, (n + step - 1) / step, NAMED(search_dense), &dense);
+    parallel_for(threads, (n + step - 1) / step, NAMED(search_dense), &dense);
 }
 
 /* Dense rows to be summed: see `sum_dense`. */
@@ -124,5 +124,5 @@ void NAMED(sum_dense)(
     const int64_t n_parts = (n + height - 1) / height;
     const int64_t n_bands = (n_features + DENSE_BAND - 1) / DENSE_BAND;
     const DENSE_SUMMING all = {n, n_features, height, n_bands, k, rows, labels, weight, sums};
-    share_out(threads, n_parts * n_bands, NAMED(sum_part), &all);
+    parallel_for(threads, n_parts * n_bands, NAMED(sum_part), &all);
 }

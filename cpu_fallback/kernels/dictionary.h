@@ -7,7 +7,7 @@
 #define EACH_BYTE (UINT64_MAX / 0xFF)
 
 #define LEAST_ROOM 1024
-/* Words that are asked for before any is answered. */
+/* Words that are query for before any is answered. */
 #define AT_ONCE 64
 /* More slots would have hashes in common. */
 #define MOST_SLOTS (INT64_C(1) << 31)
@@ -112,15 +112,15 @@ static int more_slots(dictionary* all)
     return 1;
 }
 
-/* A word whose number is asked for. */
+/* A word whose number is query for. */
 typedef struct {
     const uint8_t* at;
     int64_t length;
     uint64_t first;
     uint32_t hash;
-} asked;
+} query;
 
-static inline int same(const dictionary* all, const word* one, const asked* other)
+static inline int same(const dictionary* all, const word* one, const query* other)
 {
     if (one->first != other->first || one->length != other->length) return 0;
     for (int64_t i = 8; i < one->length; i += 8)
@@ -129,7 +129,7 @@ static inline int same(const dictionary* all, const word* one, const asked* othe
 }
 
 /* A new word; whether there was room. */
-static int add(dictionary* all, const asked* one)
+static int add(dictionary* all, const query* one)
 {
     const int64_t filled_up = (one->length + 7) & ~INT64_C(7), start = all->n_letters;
     void* larger = with_room(all->words, &all->word_room, all->n_words + 1, sizeof(word));
@@ -151,17 +151,17 @@ static int add(dictionary* all, const asked* one)
 }
 
 /* Ask for a word's number: its slot is called for. */
-static inline asked ask(const dictionary* all, const uint8_t* at, int64_t length)
+static inline query probe(const dictionary* all, const uint8_t* at, int64_t length)
 {
     const uint64_t first = part(at, length);
     uint64_t hash = mixed(0, first, all->key);
     for (int64_t i = 8; i < length; i += 8) hash = mixed(hash, part(at + i, length - i), all->key);
     __builtin_prefetch(all->slots + place(all, hash >> 32));
-    return (asked){at, length, first, hash >> 32};
+    return (query){at, length, first, hash >> 32};
 }
 
 /* The number of a word, a new one if it is new; negative where there is no room. */
-static inline int64_t number(dictionary* all, const asked* one)
+static inline int64_t number(dictionary* all, const query* one)
 {
     int64_t i = place(all, one->hash);
     for (; all->slots[i].after; i = (i + 1) & (all->n_slots - 1)) {
@@ -176,7 +176,7 @@ static inline int64_t number(dictionary* all, const asked* one)
 
 /* The numbers of some words, in their order; whether there was room. Memory is slower than all
  * else, so it is called for before it is read. */
-static int answer(dictionary* all, int64_t n, const asked* words, int64_t* numbers)
+static int lookup_or_insert(dictionary* all, int64_t n, const query* words, int64_t* numbers)
 {
     if (all->n_slots < 2 * (all->n_words + n) && !more_slots(all)) return 0;
     for (int64_t i = 0; i < n; ++i) {

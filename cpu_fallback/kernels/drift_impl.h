@@ -57,7 +57,7 @@ void NAMED(sum_changes)(
 {
     const CHANGES all = {n_features, begins, which, room, weight, scale, indptr, indices,
                          values, sums, found, features, by, squares};
-    share_out(threads, n, NAMED(sum_changes_of), &all);
+    parallel_for(threads, n, NAMED(sum_changes_of), &all);
 }
 
 /* For each feature, by how much its mean rose at most in a cluster of each group, by how much it
@@ -183,7 +183,7 @@ void NAMED(loosen)(
         .line_factor = line_factor, .single = single, .single_cost = single_cost,
         .doubt = doubt, .cost = cost, .second = second, .most = most, .least = least,
         .meets = meets};
-    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(loosen_rows), &all);
+    parallel_for(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(loosen_rows), &all);
 }
 
 #undef DRIFTS

@@ -22,7 +22,7 @@ typedef struct {
 } SEARCH;
 
 /* Call for the first sums of a row that is assigned next. */
-INLINED void NAMED(call_for)(const SEARCH* search, int64_t row)
+INLINED void NAMED(prefetch_row)(const SEARCH* search, int64_t row)
 {
     const SUMS* sums = search->sums;
     const int32_t begin = search->indptr[row], left = search->indptr[row + 1] - begin;
@@ -37,7 +37,7 @@ INLINED int64_t NAMED(row_at)(const SEARCH* search, int64_t at)
 {
     if (!search->which) return at;
     if (at + 1 < search->n_asked && search->sums->n_vectors <= MOST_VECTORS)
-        NAMED(call_for)(search, search->which[at + 1]);
+        NAMED(prefetch_row)(search, search->which[at + 1]);
     if (at + ROWS_AHEAD < search->n_asked) {
         const int64_t soon = search->which[at + ROWS_AHEAD];
         const int32_t begin = search->indptr[soon], end = search->indptr[soon + 1];
@@ -126,7 +126,7 @@ INLINED void NAMED(settle)(
     }
 }
 
-INLINED void NAMED(nothing_yet)(int64_t count, BEST* best)
+INLINED void NAMED(reset_best)(int64_t count, BEST* best)
 {
     for (int64_t i = 0; i < count; ++i) {
         /* Not infinite, so that no difference is that of two infinities. */
@@ -138,7 +138,7 @@ INLINED void NAMED(nothing_yet)(int64_t count, BEST* best)
 /* The cheapest cluster of each of `count` rows, at most LANES, the lowest of equal ones. Lanes of
  * two rows are compared with their neighbours at once, and so on until each row has one: LANES rows
  * take little longer than one row alone. */
-static inline void NAMED(conclude)(
+static inline void NAMED(reduce_lanes)(
     const SEARCH* search, int64_t first, int64_t count, BEST* best)
 {
     UNROLLED
@@ -250,16 +250,16 @@ static void NAMED(search_rows)(const void* about, int64_t task, int who)
         BEST best[LANES];
         for (; first < bottom; first += LANES) {
             const int64_t count = bottom - first < LANES ? bottom - first : LANES;
-            NAMED(nothing_yet)(LANES, best);
+            NAMED(reset_best)(LANES, best);
             switch (sums->n_vectors) { EACH_TILE(IN_REGISTERS) }
-            NAMED(conclude)(search, first, count, best);
+            NAMED(reduce_lanes)(search, first, count, best);
         }
         return;
     }
     const int64_t count = bottom - first, whole = (search->step + LANES - 1) / LANES * LANES;
     BEST* best = (BEST*)(search->room + who * whole * (sums->width + sizeof(BEST) / sizeof(REAL)));
     REAL* scores = (REAL*)(best + whole);
-    NAMED(nothing_yet)(whole, best);
+    NAMED(reset_best)(whole, best);
     memset(scores, 0, count * sums->width * sizeof(REAL));
     if (search->rare)
         for (int64_t i = 0; i < count; ++i)
@@ -271,7 +271,7 @@ static void NAMED(search_rows)(const void* about, int64_t task, int who)
         switch ((tile + 1) * sums->n_vectors / tiles - first_vector) { EACH_TILE(IN_A_TILE) }
     }
     for (int64_t i = 0; i < count; i += LANES)
-        NAMED(conclude)(search, first + i, count - i < LANES ? count - i : LANES, best + i);
+        NAMED(reduce_lanes)(search, first + i, count - i < LANES ? count - i : LANES, best + i);
 }
 
 /* The cheapest cluster of each of n rows, or without labels of those of `which`, the lowest of
@@ -290,5 +290,5 @@ void NAMED(nearest)(
     const SEARCH search = {n, n_asked, step, which, indptr, places, values, rare_indptr, rare,
                            rare_values, sums, q, scale, labels, weight, wx2, room, nearest, cost,
                            second, own};
-    share_out(threads, (n_asked + step - 1) / step, NAMED(search_rows), &search);
+    parallel_for(threads, (n_asked + step - 1) / step, NAMED(search_rows), &search);
 }

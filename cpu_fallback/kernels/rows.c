@@ -93,7 +93,7 @@ void count_features(
     const int32_t* indices, int32_t* counts)
 {
     const counting all = {n, n_features, height, indptr, indices, counts};
-    share_out(threads, (n + height - 1) / height, count_block, &all);
+    parallel_for(threads, (n + height - 1) / height, count_block, &all);
 }
 
 /* Rows whose rare features are to be counted: see `count_rare`. */
@@ -121,7 +121,7 @@ void count_rare(
     const int32_t* place, int32_t* counts)
 {
     const counting_rare all = {n, indptr, indices, place, counts};
-    share_out(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, count_rare_of, &all);
+    parallel_for(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, count_rare_of, &all);
 }
 
 #define VECTOR_BYTES 16

@@ -174,7 +174,7 @@ void NAMED(sum_features)(
 {
     const SUMMING all = {cuts, feature, colptr, rows, values, labels, weight, sums,
                          exact, seen, squares};
-    share_out(threads, n_bands, NAMED(sum_band), &all);
+    parallel_for(threads, n_bands, NAMED(sum_band), &all);
 }
 
 /* Add to one sum; return by how much its square grew. A list has room for as many clusters as
@@ -284,7 +284,7 @@ void NAMED(move)(
 {
     const MOVING all = {n, height, which, source, target, weight, indptr, indices,
                         values, sums, squares};
-    if (n > 0) share_out(threads, n_bands, NAMED(move_band), &all);
+    if (n > 0) parallel_for(threads, n_bands, NAMED(move_band), &all);
 }
 
 /* Add a feature's sums, times `scale`, to k numbers. */
@@ -361,5 +361,5 @@ void NAMED(shift)(
     const SUMS* new, const double* new_scale, double* room, double* squares)
 {
     const SHIFT all = {n_features, height, old, new, old_scale, new_scale, room, squares};
-    share_out(threads, (n_features + height - 1) / height, NAMED(shift_band), &all);
+    parallel_for(threads, (n_features + height - 1) / height, NAMED(shift_band), &all);
 }

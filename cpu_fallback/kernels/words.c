@@ -67,13 +67,13 @@ static int64_t letter(const uint8_t* at, const uint8_t* of_words)
 }
 
 /* Count some words of the text whose counts start at `first`; whether there was room. */
-static int count(dictionary* all, int64_t n, const asked* words, int64_t first)
+static int count(dictionary* all, int64_t n, const query* words, int64_t first)
 {
     int64_t numbers[AT_ONCE];
     void* larger = with_room(all->counts, &all->count_room, all->n_counts + n, sizeof(counted));
     if (!larger) return 0;
     all->counts = larger;
-    if (!answer(all, n, words, numbers)) return 0;
+    if (!lookup_or_insert(all, n, words, numbers)) return 0;
     for (int64_t i = 0; i < n; ++i) {
         word* one = all->words + numbers[i];
         if (numbers[i] < all->n_dropped) continue;
@@ -97,13 +97,13 @@ void find_words(
     memcpy(ascii, of_words, 128);
     all->failed = 1;
     if (!more_slots(all)) return;
-    asked words[AT_ONCE];
+    query words[AT_ONCE];
     for (int64_t i = 0; i < n_dropped; ++i, ++dropped) {
         const uint8_t* start = dropped;
         while (*dropped != END) ++dropped;
-        const asked one = ask(all, start, dropped - start);
+        const query one = probe(all, start, dropped - start);
         int64_t which;
-        if (!answer(all, 1, &one, &which)) return;
+        if (!lookup_or_insert(all, 1, &one, &which)) return;
     }
     all->n_dropped = all->n_words;
     for (int64_t row = 0; row < n_rows; ++row, ++text) {
@@ -122,7 +122,7 @@ void find_words(
             if (text == start)
                 ++text;
             else if (text - start - followers >= min_length) {
-                words[n++] = ask(all, start, text - start);
+                words[n++] = probe(all, start, text - start);
                 if (n < AT_ONCE) continue;
                 if (!count(all, n, words, first)) return;
                 n = 0;
@@ -198,7 +198,7 @@ void join_words(int64_t n_parts, dictionary* parts, int32_t* ranks)
 {
     dictionary* all = parts + n_parts;
     int32_t* last = ranks;
-    asked words[AT_ONCE];
+    query words[AT_ONCE];
     int64_t numbers[AT_ONCE];
     all->failed = 1;
     if (!more_slots(all)) return;
@@ -206,8 +206,8 @@ void join_words(int64_t n_parts, dictionary* parts, int32_t* ranks)
         for (int64_t i = one->n_dropped; i < one->n_words;) {
             int64_t n = 0;
             for (; n < AT_ONCE && i < one->n_words; ++n, ++i)
-                words[n] = ask(all, one->letters + one->words[i].start, one->words[i].length);
-            if (!answer(all, n, words, numbers)) return;
+                words[n] = probe(all, one->letters + one->words[i].start, one->words[i].length);
+            if (!lookup_or_insert(all, n, words, numbers)) return;
             for (int64_t j = 0; j < n; ++j) *last++ = (int32_t)numbers[j];
         }
     sortable* room = malloc((2 * all->n_words + 1) * sizeof *room);
