@@ -507,7 +507,7 @@ def test_nothing_usable_says_how_many_texts_and_why(
         ({"ngram_range": 2}, "ngram_range must be two integers, got 2"),
         ({"ngram_range": (1, 2, 3)}, "ngram_range must be two integers"),
         ({"ngram_range": (0, 1)}, r"ngram_range\[0\] must be >= 1"),
-        ({"ngram_range": (2, 1)}, r"ngram_range\[1\] must be >= 2"),
+        ({"ngram_range": (2, 1)}, r"lower boundary larger than the upper"),
         ({"ngram_range": (1, 1.5)}, r"ngram_range\[1\] must be an integer"),
         ({"min_df": 0}, "min_df.*0"),
         ({"min_df": True}, "min_df must be an integer, got True"),

@@ -217,7 +217,7 @@ def test_a_weighting_is_checked_as_it_is_made(fields: dict[str, Any], message: s
 
 
 def test_weights_of_terms_in_no_text_are_told() -> None:
-    nothing = np.empty(0, np.int32)
+    none, nothing = np.zeros(1, int), np.empty(0, np.int32)
     for scheme, expected in (("bm25", log(1 + 3.5 / 0.5)), ("log-entropy", 1.0)):
-        weights = global_weights(Weighting(scheme=scheme), True, nothing, nothing, (3, 1))
+        weights = global_weights(Weighting(scheme=scheme), True, none, 3, (nothing, nothing))
         assert weights.tolist() == pytest.approx([expected])

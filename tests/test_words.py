@@ -118,6 +118,7 @@ def test_words_are_those_that_a_regular_expression_finds(texts: list[str], **rul
 
 
 @needs_library
+@pytest.mark.filterwarnings("ignore:Your stop_words", "ignore:Upper case characters")
 @given(
     texts=st.lists(hard_text, min_size=1, max_size=8),
     norm=st.sampled_from(["l2", "l1", None]),

@@ -7,7 +7,7 @@
 #define EACH_BYTE (UINT64_MAX / 0xFF)
 
 #define LEAST_ROOM 1024
-/* Words that are query for before any is answered. */
+/* Words that are looked up before any is answered. */
 #define AT_ONCE 64
 /* More slots would have hashes in common. */
 #define MOST_SLOTS (INT64_C(1) << 31)
@@ -112,7 +112,7 @@ static int more_slots(dictionary* all)
     return 1;
 }
 
-/* A word whose number is query for. */
+/* A word whose number is looked up. */
 typedef struct {
     const uint8_t* at;
     int64_t length;

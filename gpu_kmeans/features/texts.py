@@ -31,7 +31,8 @@ def check_texts(texts: Any) -> None:
     """
     if isinstance(texts, str | bytes | bytearray | memoryview):
         raise InvalidParam(
-            "texts must be a collection of texts, got a single one: put it in a list"
+            "Iterable over raw text documents expected, string object received: texts must be a "
+            "collection, so put a single one in a list"
         )
     if isinstance(texts, Mapping | Set):
         raise InvalidParam(

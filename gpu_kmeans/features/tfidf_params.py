@@ -81,7 +81,13 @@ def check_ngram_range(ngram_range: Any) -> tuple[int, int]:
     if not isinstance(ngram_range, tuple | list) or len(ngram_range) != 2:
         raise InvalidParam(f"ngram_range must be two integers, got {shown(ngram_range)}")
     shortest = check_integer("ngram_range[0]", ngram_range[0], 1)
-    return shortest, check_integer("ngram_range[1]", ngram_range[1], shortest)
+    longest = check_integer("ngram_range[1]", ngram_range[1], 1)
+    if longest < shortest:
+        raise InvalidParam(
+            f"Invalid value for ngram_range={shown(ngram_range)} lower boundary larger than the "
+            "upper boundary."
+        )
+    return shortest, longest
 
 
 def check_document_frequency(name: str, value: Any) -> None:

@@ -150,32 +150,30 @@ def row_weights(
 def global_weights(
     weighting: Weighting,
     smooth: bool,
-    columns: NDArray[Any],
-    data: NDArray[Any] | None,
-    shape: tuple[int, int],
+    frequency: NDArray[Any],
+    n_texts: int,
+    counts: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> NDArray[np.float64]:
     """Return the weight of each term over all texts, shape (n_terms,).
 
     Parameters
     ----------
-    columns, data : ndarray of shape (nnz,)
-        Column and count of each non-zero, a term at most once in a text; counts are read by
-        log-entropy alone.
-    shape : (int, int)
-        Numbers of texts and of terms.
+    frequency : ndarray of shape (n_terms,)
+        Number of texts that hold the term.
+    counts : (columns, data), both of shape (nnz,)
+        Column and count of each non-zero, a term at most once in a text; for log-entropy alone.
 
     An unsmoothed term that no text holds weighs infinitely much.
     """
-    n_texts, n_terms = shape
-    frequency = np.bincount(columns, minlength=n_terms)
     if weighting.scheme == "bm25":
         others = n_texts - frequency
         rarity: NDArray[np.float64] = np.log(1.0 + (others + 0.5) / (frequency + 0.5))
         return rarity
     if weighting.scheme == "log-entropy":
-        if n_texts == 1 or data is None:
+        n_terms = len(frequency)
+        if n_texts == 1 or counts is None:
             return np.ones(n_terms)
-        tf = data.astype(np.float64)
+        columns, tf = counts[0], counts[1].astype(np.float64)
         totals = np.maximum(np.bincount(columns, tf, minlength=n_terms), 1.0)
         # sum p ln p = (sum tf ln tf) / total - ln total
         entropy = np.log(totals) - np.bincount(columns, tf * np.log(tf), minlength=n_terms) / totals
