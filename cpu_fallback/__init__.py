@@ -34,7 +34,7 @@ class CpuBackend:
     """Implements :class:`gpu_kmeans.backends.protocol.Backend`; see there for each verb."""
 
     name = "cpu"
-    loosens = True
+    updates_bounds = True
 
     def read_table(
         self,
@@ -62,10 +62,12 @@ class CpuBackend:
 
         return text.count_terms(texts, rules, vocabulary)
 
-    def weigh_terms(self, counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+    def tfidf_transform(
+        self, counts: Matrix, idf: FloatArray | None, weighting: Weighting
+    ) -> Matrix:
         from cpu_fallback import text
 
-        return text.weigh_terms(counts, idf, weighting)
+        return text.tfidf_transform(counts, idf, weighting)
 
     def matrix(self, rows: Any) -> Matrix:
         from cpu_fallback import rows as verbs
@@ -125,12 +127,12 @@ class CpuBackend:
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms, second, which)
 
-    def loosen(
-        self, rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+    def update_bounds(
+        self, rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
         from cpu_fallback import rows as verbs
 
-        return verbs.loosen(rows, found, drift, doubt)
+        return verbs.update_bounds(rows, found, drift, rounding_error)
 
     def move(
         self,

@@ -35,7 +35,7 @@ from cpu_fallback.arguments import (
 )
 from cpu_fallback.compiled import Sums
 from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix
-from gpu_kmeans.clustering.bounds import loosen_by_products
+from gpu_kmeans.clustering.bounds import update_bounds_by_products
 from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.forking import product
 
@@ -46,11 +46,11 @@ __all__ = [
     "cluster_sums",
     "clusters_from",
     "distances",
-    "loosen",
     "matrix",
     "move",
     "project",
     "squared_norms",
+    "update_bounds",
 ]
 
 SCORES_PER_CHUNK = 200_000
@@ -248,8 +248,8 @@ def assign(
     return Assignment(nearest, cost, next_best, own)
 
 
-def loosen(
-    rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+def update_bounds(
+    rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     rows, n, k = own_rows(rows), rows.shape[0], len(drift.offset)
     found = Assignment(
@@ -258,10 +258,12 @@ def loosen(
         values_of(found.second, n, "second costs"),
         None,
     )
-    doubt = values_of(doubt, n, "doubt")
+    rounding_error = values_of(rounding_error, n, "rounding_error")
     if compiled.can_take(rows):
-        return compiled.loosen(rows, found, drift, doubt)
-    return loosen_by_products(found, drift, doubt, rows, lambda which: rows[which], operator.matmul)
+        return compiled.update_bounds(rows, found, drift, rounding_error)
+    return update_bounds_by_products(
+        found, drift, rounding_error, rows, lambda which: rows[which], operator.matmul
+    )
 
 
 def distances(

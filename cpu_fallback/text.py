@@ -24,7 +24,7 @@ from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules
 from gpu_kmeans.features.texts import as_strings
 from gpu_kmeans.features.weighting import Weighting, check_counts, local_weights, saturation
 
-__all__ = ["count_terms", "weigh_terms"]
+__all__ = ["count_terms", "tfidf_transform"]
 
 # Characters in a chunk: enough to keep NumPy busy, few enough for 10 MB (English) to 60 MB
 # (Japanese) a thread. Of fewer texts there are smaller chunks, so that all threads have some.
@@ -57,8 +57,9 @@ def count_terms(
     return terms.count(chunks, rules, vocabulary)
 
 
-def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
-    """Turn counts into weighted rows; see :meth:`gpu_kmeans.backends.protocol.Backend.weigh_terms`.
+def tfidf_transform(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+    """Turn counts into weighted rows; see
+    :meth:`gpu_kmeans.backends.protocol.Backend.tfidf_transform`.
 
     The result shares its index arrays with ``counts``, where they are canonical.
 

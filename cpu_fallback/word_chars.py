@@ -1,7 +1,7 @@
 """Which characters words are made of: ``\\w`` as this interpreter's :mod:`re` has it.
 
-Asked of the interpreter, so that texts are read as :mod:`gpu_kmeans.features.tfidf` reads a single
-query.
+AssignArgs of the interpreter, so that texts are read as :mod:`gpu_kmeans.features.tfidf` reads a
+single query.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from scipy import sparse
 from gpu_kmeans.backends.protocol import Backend
 from gpu_kmeans.clustering import breathing as breathing
 from gpu_kmeans.clustering.hartigan import hartigan
-from gpu_kmeans.clustering.lloyd import Rows, Settled
+from gpu_kmeans.clustering.lloyd import Rows, StageResult
 
 TOPICS, EACH, WORDS = 12, 30, 20
 
@@ -101,7 +101,7 @@ def test_a_stop_ends_it_with_the_best_so_far(backend, at):
 @pytest.mark.parametrize("max_iter", [1, 5, 6, 8])
 def test_no_more_passes_than_allowed(backend, max_iter):
     _, done = breathed(backend, False, 1, max_iter=max_iter)
-    assert isinstance(done, Settled)
+    assert isinstance(done, StageResult)
     assert done.n_iter <= max_iter
 
 
@@ -114,19 +114,19 @@ numbers = st.floats(0, 100, allow_nan=False)
     st.integers(1, 30),
 )
 def test_pairs_gain_what_they_cost_and_no_cluster_is_in_two(clusters, most):
-    usefulness, gain, looked_at = (np.array(each) for each in zip(*clusters, strict=True))
+    removal_cost, gain, looked_at = (np.array(each) for each in zip(*clusters, strict=True))
     gain = np.where(looked_at, gain, -np.inf)
     k = len(gain)
     home = (np.arange(k) + 1 + np.random.default_rng(k).integers(0, k - 1, k)) % k
-    gone, split = breathing._pairs(usefulness, gain, home, most)
+    gone, split = breathing._pairs(removal_cost, gain, home, most)
     assert len(gone) == len(split) <= most
     assert not set(home[gone]) & set(gone)
     both = np.concatenate((gone, split))
     assert len(np.unique(both)) == len(both)
-    assert (gain[split] > breathing.MARGIN * usefulness[gone]).all()
+    assert (gain[split] > breathing.MARGIN * removal_cost[gone]).all()
     if not len(gone) and looked_at.any():  # then there is none to be had
         best = int(np.argmax(gain))
-        others = np.delete(usefulness, best)
+        others = np.delete(removal_cost, best)
         assert gain[best] <= breathing.MARGIN * others.min()
 
 
@@ -137,11 +137,11 @@ def test_pairs_gain_what_they_cost_and_no_cluster_is_in_two(clusters, most):
     st.one_of(st.none(), st.integers(0, 1000)),
 )
 def test_whatever_it_costs_no_cluster_is_both_dissolved_and_split(clusters, count, seed):
-    usefulness, gain, looked_at = (np.array(each) for each in zip(*clusters, strict=True))
+    removal_cost, gain, looked_at = (np.array(each) for each in zip(*clusters, strict=True))
     gain = np.where(looked_at, gain, -np.inf)
     count = min(count, max(1, len(gain) // 10))
     rng = None if seed is None else np.random.default_rng(seed)
-    gone, split = breathing._likeliest(usefulness, gain, count, rng)
+    gone, split = breathing._likeliest(removal_cost, gain, count, rng)
     assert len(gone) == len(split) == count
     assert not set(gone) & set(split)
 
@@ -177,13 +177,13 @@ def test_of_two_halves_of_one_topic_only_one_is_dissolved(backend):
     matrix = backend.matrix(topics())
     rows = Rows(matrix, backend.squared_norms(matrix), None)
     clusters = backend.cluster_sums(matrix, labels, TOPICS)
-    usefulness, held, home = breathing._worth(
-        backend, rows, Settled(labels, clusters, 1, False), TOPICS
+    removal_cost, held, home = breathing._worth(
+        backend, rows, StageResult(labels, clusters, 1, False), TOPICS
     )
     assert (home[1], home[2]) == (2, 1)
     splits = breathing._Splits(backend, rows, TOPICS, np.random.default_rng(0))
     gain = splits.gains(labels, np.argsort(-held)[:8])
-    gone, _ = breathing._pairs(usefulness, gain, home, TOPICS)
+    gone, _ = breathing._pairs(removal_cost, gain, home, TOPICS)
     assert len({1, 2} & set(gone.tolist())) == 1
 
 

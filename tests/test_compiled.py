@@ -178,16 +178,18 @@ def test_vectors_of_every_width_bound_alike(monkeypatch, dtype, signed):
     moves = drift.drifted(old, new, found, moved, before[moved], None)
     assert len(moves.changed) > 3
     assert len(moves.singles) > 0
-    doubt = np.full(800, 0.01)
+    rounding_error = np.full(800, 0.01)
     widest = library.vector_bytes(2 * drift.GROUPS + drift.SINGLES, np.dtype(dtype))
     found_by = []
     for width in (each for each in (16, 32, 64) if each <= widest):
         monkeypatch.setattr(csr, "function", of_width(width))
-        *bounds, _ = with_library("loosen", backend.matrix(given_rows.copy()), found, moves, doubt)
+        *bounds, _ = with_library(
+            "update_bounds", backend.matrix(given_rows.copy()), found, moves, rounding_error
+        )
         found_by.append(bounds)
     if not signed:  # without the library, bounds of rows with negative values are wider
         monkeypatch.setattr(compiled, "can_take", lambda rows: False)
-        found_by.append(backend.loosen(rows, found, moves, doubt)[:2])
+        found_by.append(backend.update_bounds(rows, found, moves, rounding_error)[:2])
     for bounds in found_by[1:]:
         np.testing.assert_allclose(bounds, found_by[0], atol=200 * float(np.finfo(dtype).eps))
 

@@ -713,7 +713,7 @@ def test_weights_of_words_fit_their_counts() -> None:
     counts = sparse.csr_matrix(np.array([[1, 2, 0], [0, 1, 1]], np.int32))
     for idf in (np.ones(2), np.ones(4), np.ones((3, 1))):
         with pytest.raises((InvalidParam, IndexError)):
-            backend.weigh_terms(counts, idf, False, "l2")
+            backend.tfidf_transform(counts, idf, False, "l2")
 
 
 def test_rows_that_are_checked_are_not_checked_again() -> None:

@@ -421,8 +421,8 @@ def test_weights_have_the_bits_of_the_cpu(
     numbers = rng.integers(1, largest, shape, endpoint=True) * (rng.random(shape) < density)
     counts = sp.csr_matrix(numbers.astype(np.float32))
     idf = rng.uniform(1, 12, shape[1]) if with_idf else None
-    found = backend.weigh_terms(counts, idf, weighting)
-    expected = on_cpu.weigh_terms(counts, idf, weighting)
+    found = backend.tfidf_transform(counts, idf, weighting)
+    expected = on_cpu.tfidf_transform(counts, idf, weighting)
     assert found.dtype == expected.dtype == np.dtype(weighting.dtype)
     assert found.shape == shape
     np.testing.assert_array_equal(found.indptr, expected.indptr)
@@ -433,4 +433,4 @@ def test_weights_have_the_bits_of_the_cpu(
 @pytest.mark.parametrize("made", BAD_COUNTS.values(), ids=BAD_COUNTS)
 def test_counts_that_are_none_are_refused(backend: Any, made: Any) -> None:
     with pytest.raises(InputError, match="counts"):
-        backend.weigh_terms(made(), np.ones(4), Weighting())
+        backend.tfidf_transform(made(), np.ones(4), Weighting())

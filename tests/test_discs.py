@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import NONE, SPACE, toy_model
 
-from gpu_kmeans.model.cluster_map import DiscMap, _apart, disc_map
+from gpu_kmeans.model.cluster_map import ClusterMap, _apart, cluster_map
 
 TOY = toy_model()
 
@@ -20,7 +20,7 @@ def apart(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> float:
 
 
 def test_every_clustered_item_lies_in_its_own_disc() -> None:
-    found = disc_map(TOY)
+    found = cluster_map(TOY)
     assert sorted(found.rows.tolist()) == np.flatnonzero(TOY.labels >= 0).tolist()
     at = {label: number for number, label in enumerate(found.labels.tolist())}
     disc = np.array([at[label] for label in TOY.labels[found.rows].tolist()])
@@ -30,13 +30,13 @@ def test_every_clustered_item_lies_in_its_own_disc() -> None:
 
 
 def test_areas_are_sizes_and_no_two_items_share_a_place() -> None:
-    found = disc_map(TOY)
+    found = cluster_map(TOY)
     assert found.radius**2 == pytest.approx(TOY.sizes[found.labels].astype(float))
     assert len(set(zip(found.item_x.tolist(), found.item_y.tolist(), strict=True))) == 12
 
 
 def test_the_most_typical_item_is_in_the_middle() -> None:
-    found = disc_map(TOY)
+    found = cluster_map(TOY)
     rows = TOY.postings.to_csr().toarray().astype(float)
     for label, x, y in zip(found.labels, found.x, found.y, strict=True):
         mine = TOY.labels[found.rows] == label
@@ -47,12 +47,12 @@ def test_the_most_typical_item_is_in_the_middle() -> None:
 
 def test_a_cluster_without_items_has_no_disc() -> None:
     with_empty = toy_model(labels=np.where(TOY.labels == SPACE, NONE, TOY.labels))
-    assert SPACE not in disc_map(with_empty).labels
+    assert SPACE not in cluster_map(with_empty).labels
 
 
 def test_the_same_model_gives_the_same_map() -> None:
-    one, other = disc_map(TOY), disc_map(toy_model())
-    for name in DiscMap.__dataclass_fields__:
+    one, other = cluster_map(TOY), cluster_map(toy_model())
+    for name in ClusterMap.__dataclass_fields__:
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 

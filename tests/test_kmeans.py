@@ -141,7 +141,7 @@ def test_rows_that_bounds_leave_alone_end_where_all_would(
             warnings.simplefilter("ignore", FewerClustersWarning)
             patch.setattr(drift, "WORTH_IT", worth_it)
             patch.setattr(drift, "FEW", 1)
-            patch.setattr(type(backend), "loosens", True)
+            patch.setattr(type(backend), "updates_bounds", True)
             patch.setattr(drift, "FEWEST_CLUSTERS", 0)
             model = KMeans(
                 min(k, n),
@@ -166,7 +166,7 @@ def test_rows_that_cannot_have_changed_are_not_looked_at_again(backend):
     met: list[float] = []
 
     class Counting(type(backend)):
-        loosens = True
+        updates_bounds = True
 
         def assign(self, rows, clusters, *rest, which=None, **more):
             met.append(1.0 if which is None else len(which) / rows.shape[0])
@@ -208,7 +208,7 @@ def test_what_stands_for_an_empty_cluster_is_not_chosen_by_bounds(backend, case)
     fits = []
     for fewest in (k + 1, 0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(backend), "loosens", True)
+            patch.setattr(type(backend), "updates_bounds", True)
             patch.setattr(drift, "FEWEST_CLUSTERS", fewest)
             patch.setattr(drift, "FEW", 1)
             patch.setattr(lloyd, "relocate_empty", noted_too)

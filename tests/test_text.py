@@ -366,16 +366,16 @@ def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch, vocabulary: list[s
 def test_blocks_of_weighing_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     _, counts = counting.count_terms(FILMS * 3, TokenRules(), None)
     idf = np.linspace(1, 2, counts.shape[1])
-    whole = counting.weigh_terms(counts, idf, Weighting(sublinear=True))
+    whole = counting.tfidf_transform(counts, idf, Weighting(sublinear=True))
     monkeypatch.setattr(counting, "_BLOCK", 7)
     np.testing.assert_array_equal(
-        counting.weigh_terms(counts, idf, Weighting(sublinear=True)).data, whole.data
+        counting.tfidf_transform(counts, idf, Weighting(sublinear=True)).data, whole.data
     )
 
 
 def test_without_idf_and_norm_weights_are_counts(backend: Any) -> None:
     _, counts = backend.count_terms(FILMS, TokenRules(), None)
-    rows = backend.to_host(backend.weigh_terms(counts, None, Weighting(norm=None)))
+    rows = backend.to_host(backend.tfidf_transform(counts, None, Weighting(norm=None)))
     assert rows.dtype == np.float32
     np.testing.assert_array_equal(rows.toarray(), backend.to_host(counts).toarray())
 
@@ -385,7 +385,7 @@ def test_without_idf_and_norm_weights_are_counts(backend: Any) -> None:
 def test_rows_without_terms_weigh_nothing(backend: Any, texts: list[str], norm: str | None) -> None:
     terms, counts = backend.count_terms(texts, TokenRules(), None)
     rows = backend.to_host(
-        backend.weigh_terms(counts, np.ones(len(terms)), Weighting(sublinear=True, norm=norm))
+        backend.tfidf_transform(counts, np.ones(len(terms)), Weighting(sublinear=True, norm=norm))
     )
     assert rows.shape == (len(texts), len(terms))
     assert rows.data.tolist() == [1.0] * len(terms)

@@ -201,22 +201,22 @@ def definition(counts: Any, idf: Any, sublinear: bool, norm: str | None) -> Any:
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csr_array])
 def test_counts_of_any_type_weigh_the_same(dtype: Any, index: Any, kind: Any) -> None:
-    from cpu_fallback.text import weigh_terms
+    from cpu_fallback.text import tfidf_transform
 
     idf = np.array([1.0, 2.0, 3.0, 4.0])
-    rows = weigh_terms(kind(counts_of(dtype, index)), idf, Weighting(sublinear=True))
+    rows = tfidf_transform(kind(counts_of(dtype, index)), idf, Weighting(sublinear=True))
     expected = definition(counts_of(), idf, True, "l2")
     np.testing.assert_allclose(rows.toarray(), expected, rtol=1e-6)
 
 
 def test_columns_in_any_order_and_twice_are_put_in_order(backend: Any) -> None:
-    from cpu_fallback.text import weigh_terms
+    from cpu_fallback.text import tfidf_transform
 
     counts = sp.csr_matrix(
         (np.array([4, 1, 1, 2], np.int32), np.array([3, 0, 0, 2], np.int32), np.array([0, 4])),
         shape=(1, 4),
     )
-    rows = weigh_terms(counts, None, Weighting(sublinear=True, norm="l1"))
+    rows = tfidf_transform(counts, None, Weighting(sublinear=True, norm="l1"))
     np.testing.assert_allclose(rows.toarray(), definition(counts, None, True, "l1"), rtol=1e-6)
     assert counts.nnz == 4, "what was given stays as it was"
 
@@ -276,20 +276,20 @@ BAD_COUNTS = {
 def test_counts_that_are_none_are_refused(
     monkeypatch: pytest.MonkeyPatch, made: Any, library: bool
 ) -> None:
-    from cpu_fallback.text import weigh_terms
+    from cpu_fallback.text import tfidf_transform
 
     if not library:
         monkeypatch.setattr(compiled, "is_there", lambda: False)
     with pytest.raises(InputError, match="counts"):
-        weigh_terms(made(), np.ones(4), Weighting())
+        tfidf_transform(made(), np.ones(4), Weighting())
 
 
 @pytest.mark.parametrize("idf", [np.ones(3), np.ones(5), np.ones((4, 1)), "ones", [1, 1, 1, 0]])
 def test_weights_of_other_terms_are_refused(idf: Any) -> None:
-    from cpu_fallback.text import weigh_terms
+    from cpu_fallback.text import tfidf_transform
 
     with pytest.raises(InvalidParam, match="idf"):
-        weigh_terms(counts_of(), idf, Weighting())
+        tfidf_transform(counts_of(), idf, Weighting())
 
 
 @pytest.mark.parametrize("norm", ["max", 2, np.array(["l2"]), pd.NA, [], float("nan")], ids=repr)
@@ -310,7 +310,7 @@ def test_a_norm_that_is_none_is_refused(norm: Any) -> None:
 def test_counts_of_any_arrays_are_weighed_right_or_refused(
     data: st.DataObject, shape: tuple[int, int], nnz: int, index: Any
 ) -> None:
-    from cpu_fallback.text import weigh_terms
+    from cpu_fallback.text import tfidf_transform
 
     n, n_terms = shape
     few = st.integers(0, 6) | st.sampled_from([255, 2**31 - 1]) | st.integers(-2, 0)
@@ -328,7 +328,7 @@ def test_counts_of_any_arrays_are_weighed_right_or_refused(
         raw = np.array(values, dtype=np.int64).astype(as_index).astype(index)
         setattr(counts, name, raw)
     try:
-        rows = weigh_terms(counts, np.ones(n_terms), Weighting(norm=None))
+        rows = tfidf_transform(counts, np.ones(n_terms), Weighting(norm=None))
     except InputError:
         return
     expected = np.zeros(shape)

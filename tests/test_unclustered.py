@@ -14,7 +14,7 @@ from gpu_kmeans import Recommender
 from gpu_kmeans.cli import show, summary
 from gpu_kmeans.evaluate import evaluate, inertia_of_one_cluster
 from gpu_kmeans.model import NO_KNOWN_TERM, NO_TEXT, SET_APART, UNCLUSTERED, Model
-from gpu_kmeans.model.cluster_map import disc_map, own_products
+from gpu_kmeans.model.cluster_map import cluster_map, own_products
 
 APART = [0, 7]
 """Rows with known terms that are in no cluster."""
@@ -82,7 +82,7 @@ def test_counts_agree_wherever_they_stand() -> None:
 
 
 def test_items_in_no_cluster_are_on_no_map_and_no_cluster_s_candidates() -> None:
-    drawn = disc_map(MODEL)
+    drawn = cluster_map(MODEL)
     assert sorted(drawn.rows.tolist()) == np.flatnonzero(INSIDE).tolist()
     products = own_products(MODEL)
     assert products[~INSIDE].tolist() == [0, 0, 0]

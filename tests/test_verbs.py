@@ -284,9 +284,9 @@ def test_bounds_of_costs_hold_after_moves(backend, case, dtype, weighted, signed
     if drift is None:
         assert (new.weight == 0).any()
         return
-    doubt = np.full(n, 100 * eps)
-    most, least, left = backend.loosen(matrix, found, drift, doubt)
-    np.testing.assert_array_equal(left, np.flatnonzero(most + 2 * doubt >= least))
+    rounding_error = np.full(n, 100 * eps)
+    most, least, left = backend.update_bounds(matrix, found, drift, rounding_error)
+    np.testing.assert_array_equal(left, np.flatnonzero(most + 2 * rounding_error >= least))
     others = costs_by_force(rows, labels, w, k)
     own = others[each, labels].copy()
     others[each, labels] = np.inf

@@ -38,7 +38,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpu_fallback.compiled.csr import loosen, move, multiply, nearest, shift, square, sum_rows
+from cpu_fallback.compiled.csr import (
+    move,
+    multiply,
+    nearest,
+    shift,
+    square,
+    sum_rows,
+    update_bounds,
+)
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
 from cpu_fallback.compiled.sums import Sums, nonzeros
@@ -50,7 +58,6 @@ __all__ = [
     "can_take",
     "count_words",
     "is_there",
-    "loosen",
     "move",
     "multiply",
     "nearest",
@@ -60,6 +67,7 @@ __all__ = [
     "square",
     "sum_dense",
     "sum_rows",
+    "update_bounds",
     "weigh_words",
 ]
 

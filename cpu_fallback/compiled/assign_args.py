@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from cpu_fallback.compiled.library import addresses, aligned
 from gpu_kmeans.backends.protocol import Assignment
 
-__all__ = ["Asked"]
+__all__ = ["AssignArgs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AssignArgs:
     """The cheapest cluster of each row, its cost, and the next best's or the product with the own.
 
     Costs are ``(q - 2 P - w x2) / (size + w)``, in the dtype of the sums; ``w`` is 0 without
@@ -38,7 +38,7 @@ class Asked:
         weight: NDArray[Any] | None,
         squared_norms: NDArray[Any] | None,
         second: bool,
-    ) -> Asked:
+    ) -> AssignArgs:
         """Ask of n rows; ``width`` is k filled up with clusters that are never chosen."""
         k = len(q)
         # Where rows enter with a weight each, the size is kept; otherwise what to multiply by.

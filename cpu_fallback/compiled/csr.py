@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback import threads
-from cpu_fallback.compiled.assign_args import Asked
+from cpu_fallback.compiled.assign_args import AssignArgs
 from cpu_fallback.compiled.library import addresses, aligned, function, plain_function, vector_bytes
 from cpu_fallback.compiled.sums import Layout, Sums, rare_at_most
 from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix
 from gpu_kmeans.clustering.bounds import GROUPS, SINGLES, Groups
 from gpu_kmeans.forking import product
 
-__all__ = ["loosen", "move", "multiply", "nearest", "shift", "square", "sum_rows"]
+__all__ = ["move", "multiply", "nearest", "shift", "square", "sum_rows", "update_bounds"]
 
 PRODUCTS_PER_TASK = 1 << 23
 LEAST_PRODUCTS = 1 << 16
@@ -49,10 +49,10 @@ def nearest(
     *of_rows: Any,
     which: NDArray[np.int64] | None = None,
 ) -> Assignment:
-    """Of all rows or of some, see :class:`~cpu_fallback.compiled.assign_args.Asked`."""
+    """Of all rows or of some, see :class:`~cpu_fallback.compiled.assign_args.AssignArgs`."""
     k, dtype, width = sums.k, sums.dtype, sums.runs.shape[1]
     n = rows.shape[0] if which is None else len(which)
-    asked = Asked.of(n, width, dtype, q, size, *of_rows)
+    asked = AssignArgs.of(n, width, dtype, q, size, *of_rows)
     kernel, of_c = function("nearest", sums.k, dtype), sums.of_c
     parts, _arrays = _parts(rows, sums.layout, dtype)  # which another thread may replace
     which = None if which is None else np.ascontiguousarray(which, np.int64)
@@ -133,8 +133,8 @@ def move(
     clusters.squared_norms += squares.sum(axis=0)
 
 
-def loosen(
-    rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+def update_bounds(
+    rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     """See :mod:`gpu_kmeans.clustering.bounds`."""
     (n, n_features), dtype, crew = rows.shape, rows.dtype, threads.count()
@@ -168,11 +168,11 @@ def loosen(
     single[:n_single], single_cost[:n_single] = drift.singles, drift.single_cost
     range_ = np.array([groups.lowest, groups.segments, groups.rest])
     most, least, meets = np.empty(n), np.empty(n), np.empty(n, bool)
-    function("loosen", width, dtype)(
+    function("update_bounds", width, dtype)(
         *(crew, n, len(groups.offset), _is_signed(rows)),
         *addresses((*given, table, found.nearest, groups.group, drift.offset, drift.factor)),
         *addresses((range_, groups.offset, groups.factor, single, single_cost)),
-        *addresses((doubt, found.cost, found.second, most, least, meets)),
+        *addresses((rounding_error, found.cost, found.second, most, least, meets)),
     )
     clear = function("clear_changes", width, dtype)
     clear(len(squares), *addresses((room, *changes[:2], table)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpu_fallback import threads
-from cpu_fallback.compiled.assign_args import Asked
+from cpu_fallback.compiled.assign_args import AssignArgs
 from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
 from gpu_kmeans.backends.protocol import Assignment, Matrix
 
@@ -32,7 +32,7 @@ SUMS_APART = 1 << 22
 def nearest_dense(
     rows: Matrix, sums: NDArray[Any], q: NDArray[Any], size: NDArray[Any], *of_rows: Any
 ) -> Assignment:
-    """See :class:`~cpu_fallback.compiled.assign_args.Asked`."""
+    """See :class:`~cpu_fallback.compiled.assign_args.AssignArgs`."""
     n, (n_features, k), dtype = rows.shape[0], sums.shape, sums.dtype
     lanes = vector_bytes(k, dtype) // dtype.itemsize
     n_vectors = -(-k // lanes)
@@ -40,7 +40,7 @@ def nearest_dense(
     for vector in range(n_vectors):
         some = sums[:, vector * lanes : (vector + 1) * lanes]
         columns[vector, :, : some.shape[1]] = some
-    asked = Asked.of(n, n_vectors * lanes, dtype, q, size, *of_rows)
+    asked = AssignArgs.of(n, n_vectors * lanes, dtype, q, size, *of_rows)
     kernel = function("nearest_dense", k, dtype)
     height = max(1, min(MOST_ROWS, NUMBERS_IN_CACHE // n_features) // ROWS_AT_ONCE) * ROWS_AT_ONCE
     tasks = max(1, min(TASKS, n * n_features * k // PRODUCTS_PER_TASK))

@@ -24,7 +24,7 @@ PARAMETERS = {
     "clear_changes": (1, 4),
     "find": (3, 3),
     "gather": (3, 4),
-    "loosen": (4, 19),
+    "update_bounds": (4, 19),
     "move": (4, 9),
     "multiply": (3, 6),
     "nearest": (4, 18),

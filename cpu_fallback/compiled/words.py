@@ -163,7 +163,7 @@ def weigh_words(
     blocks: Sequence[tuple[int, int]],
     local: Callable[[int, int], NDArray[np.float64]],
 ) -> NDArray[np.float32]:
-    """Weigh counts in blocks of rows; see :func:`cpu_fallback.text.weigh_terms`.
+    """Weigh counts in blocks of rows; see :func:`cpu_fallback.text.tfidf_transform`.
 
     ``local`` gives what the counts of some rows weigh before the weights of their terms: NumPy's
     logarithms, to the last bit.

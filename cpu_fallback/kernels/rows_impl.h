@@ -9,4 +9,4 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #include "columns_impl.h"
 #include "nearest_impl.h"
 #include "dense_impl.h"
-#include "drift_impl.h"
+#include "bounds_impl.h"

@@ -259,8 +259,8 @@ class Backend(Protocol):
     name: str
     """``"cpu"`` or ``"gpu"``."""
 
-    loosens: bool
-    """Whether it takes less time to :meth:`loosen` bounds than to assign the rows."""
+    updates_bounds: bool
+    """Whether it takes less time to :meth:`update_bounds` bounds than to assign the rows."""
 
     # -- tables ---------------------------------------------------------------------
 
@@ -312,7 +312,9 @@ class Backend(Protocol):
         """
         ...
 
-    def weigh_terms(self, counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+    def tfidf_transform(
+        self, counts: Matrix, idf: FloatArray | None, weighting: Weighting
+    ) -> Matrix:
         """Turn counts into weighted rows: CSR of the weighting's dtype, computed in float64.
 
         ``idf`` is the weight of each term, shape (n_terms,); without it all weigh 1. Raises the
@@ -388,19 +390,19 @@ class Backend(Protocol):
         centroid, as Lloyd needs it. With ``labels`` (and ``squared_norms``, and ``weight``
         where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
-        lowest index. Asked without labels alone: with ``second``, the next best's cost is kept;
-        with ``which``, those rows alone are assigned, in that order.
+        lowest index. AssignArgs without labels alone: with ``second``, the next best's cost is
+        kept; with ``which``, those rows alone are assigned, in that order.
         """
         ...
 
-    def loosen(
-        self, rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+    def update_bounds(
+        self, rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
         """What the cluster of each sparse row costs at most, and any other at least, after moves.
 
         ``found`` says so before them: its ``cost`` of its ``nearest``, ``second`` of all others.
-        Costs are rounded off by ``doubt``, shape (n,), at most. Returned with the bounds are the
-        rows, in rising order, of which a full assignment might find another cluster.
+        Costs are rounded off by ``rounding_error``, shape (n,), at most. Returned with the bounds
+        are the rows, in rising order, of which a full assignment might find another cluster.
         """
         ...
 

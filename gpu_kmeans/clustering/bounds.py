@@ -37,12 +37,12 @@ __all__ = [
     "GROUPS",
     "SINGLES",
     "Groups",
-    "doubts",
     "drifted",
     "few_move",
-    "loosen_by_products",
     "may_pay",
     "nearest_again",
+    "rounding_errors",
+    "update_bounds_by_products",
     "widened",
 ]
 
@@ -64,7 +64,7 @@ FEWEST_CLUSTERS = 64
 
 def may_pay(backend: Backend, matrix: Matrix, k: int) -> bool:
     """Whether bounds can save anything for k clusters: of sparse rows alone."""
-    return backend.loosens and k >= FEWEST_CLUSTERS and hasattr(matrix, "indptr")
+    return backend.updates_bounds and k >= FEWEST_CLUSTERS and hasattr(matrix, "indptr")
 
 
 def few_move(moved: int, n: int) -> bool:
@@ -72,7 +72,7 @@ def few_move(moved: int, n: int) -> bool:
     return moved * FEW <= n
 
 
-def doubts(
+def rounding_errors(
     backend: Backend, matrix: Matrix, squared_norms: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """By how much costs of each row may be rounded off, shape (n,).
@@ -84,13 +84,13 @@ def doubts(
     terms = (np.diff(backend.to_host(matrix.indptr)) + 16) * eps
     terms += 4 * (n + n_features) * float(np.finfo(np.float64).eps)
     longest = np.sqrt(squared_norms.max(initial=0))
-    doubt: NDArray[np.float64] = terms * longest * (np.sqrt(squared_norms) + longest)
-    return doubt
+    rounding_error: NDArray[np.float64] = terms * longest * (np.sqrt(squared_norms) + longest)
+    return rounding_error
 
 
-def widened(found: Assignment, doubt: NDArray[np.float64]) -> Assignment:
-    """Make bounds of costs: what is found is off by ``doubt`` at most."""
-    return replace(found, cost=found.cost + doubt, second=_second(found) - doubt)
+def widened(found: Assignment, rounding_error: NDArray[np.float64]) -> Assignment:
+    """Make bounds of costs: what is found is off by ``rounding_error`` at most."""
+    return replace(found, cost=found.cost + rounding_error, second=_second(found) - rounding_error)
 
 
 def drifted(
@@ -197,16 +197,16 @@ class Groups:
         rest = np.inf if len(changed) + len(drift.singles) == k else 0.0
         return cls(group, float(lowest), segments, rest, offset, factor)
 
-    def loosen(
+    def update_bounds(
         self,
         drift: Drift,
         found: Assignment,
-        doubt: NDArray[np.float64],
+        rounding_error: NDArray[np.float64],
         rise: NDArray[Any],
         fall: NDArray[Any],
         products: NDArray[Any],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-        """See :meth:`gpu_kmeans.backends.protocol.Backend.loosen`.
+        """See :meth:`gpu_kmeans.backends.protocol.Backend.update_bounds`.
 
         Of each row and group, shape (n, n_groups), a mean's product with the row rose by ``rise``
         at most, and fell by ``fall``; ``products``, shape (n, n_singles), are those with single
@@ -220,20 +220,20 @@ class Groups:
         lines = self.offset[segment] + self.factor[segment] * second[:, None] - 2 * rise
         least = np.minimum(lines.min(axis=1), self.rest + second)
         for single, cost, product in zip(drift.singles, drift.single_cost, products.T, strict=True):
-            np.minimum(least, cost - 2 * product - doubt, out=least, where=label != single)
-            np.copyto(most, cost - 2 * product + doubt, where=label == single)
-        return most, least, np.flatnonzero(~(most + 2 * doubt < least))
+            np.minimum(least, cost - 2 * product - rounding_error, out=least, where=label != single)
+            np.copyto(most, cost - 2 * product + rounding_error, where=label == single)
+        return most, least, np.flatnonzero(~(most + 2 * rounding_error < least))
 
 
-def loosen_by_products(
+def update_bounds_by_products(
     found: Assignment,
     drift: Drift,
-    doubt: NDArray[np.float64],
+    rounding_error: NDArray[np.float64],
     rows: Matrix,
     take: Callable[[NDArray[np.int64]], Any],
     multiply: Callable[[Matrix, NDArray[np.float64]], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    """:meth:`~gpu_kmeans.backends.protocol.Backend.loosen` by products of sparse and dense
+    """:meth:`~gpu_kmeans.backends.protocol.Backend.update_bounds` by products of sparse and dense
     matrices.
 
     ``take`` brings some of the rows to the host, as CSR; ``multiply`` is a product in float64,
@@ -265,7 +265,9 @@ def loosen_by_products(
         size, rise, fall = abs(rows), np.maximum(rise, fall), np.maximum(rise, fall)
     bounds = multiply(size, np.hstack((rise, fall)))
     products = multiply(rows, means) if means.size else np.zeros((n, 0))
-    return groups.loosen(drift, found, doubt, bounds[:, :GROUPS], bounds[:, GROUPS:], products)
+    return groups.update_bounds(
+        drift, found, rounding_error, bounds[:, :GROUPS], bounds[:, GROUPS:], products
+    )
 
 
 def nearest_again(
@@ -274,7 +276,7 @@ def nearest_again(
     before: Assignment,
     drift: Drift,
     clusters: Clusters,
-    doubt: NDArray[np.float64],
+    rounding_error: NDArray[np.float64],
 ) -> Assignment:
     """Assign rows, given bounds of what they were assigned to before clusters drifted.
 
@@ -284,12 +286,14 @@ def nearest_again(
         ``nearest`` as :meth:`~gpu_kmeans.backends.protocol.Backend.assign` would find it; ``cost``
         is at least, and ``second`` at most what they are.
     """
-    cost, second, left = backend.loosen(matrix, before, drift, doubt)
+    cost, second, left = backend.update_bounds(matrix, before, drift, rounding_error)
     if len(left) > WORTH_IT * len(cost):
-        return widened(backend.assign(matrix, clusters, second=True), doubt)
+        return widened(backend.assign(matrix, clusters, second=True), rounding_error)
     nearest = before.nearest.copy()
     if len(left):
-        again = widened(backend.assign(matrix, clusters, second=True, which=left), doubt[left])
+        again = widened(
+            backend.assign(matrix, clusters, second=True, which=left), rounding_error[left]
+        )
         nearest[left], cost[left], second[left] = again.nearest, again.cost, again.second
     return replace(before, nearest=nearest, cost=cost, second=second)
 

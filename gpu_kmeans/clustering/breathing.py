@@ -1,8 +1,8 @@
 """Breathing: take away the clusters that matter least, split those that gain most by it.
 
 Moves of single rows end in a basin that depends on the start. A breath leaves it: clusters whose
-rows have the nearest other home are dissolved, as many others are split in two, single-row moves
-settle the result, and it is kept where it is better.
+rows have the nearest other home are dissolved, as many others are split in two, single-row
+moves settle the result, and it is kept where it is better.
 
 What a split gains is found by making it: the rows of each of the clusters that hold most inertia
 are settled in two, and what is known of a cluster is kept as long as nine in ten rows of each half
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Backend
 from gpu_kmeans.clustering.hartigan import NOISE, hartigan
-from gpu_kmeans.clustering.lloyd import Report, Rows, Settled
+from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 
 __all__ = ["breathe"]
 
@@ -70,7 +70,7 @@ def breathe(
     max_iter: int,
     rng: np.random.Generator,
     report: Report,
-) -> Settled:
+) -> StageResult:
     """Settle, breathe, and keep what is better; the reported inertia never rises.
 
     Parameters as for :func:`gpu_kmeans.clustering.hartigan.hartigan`; ``rng`` draws where clusters
@@ -85,18 +85,18 @@ def breathe(
         inertia = rows.inertia(best.clusters, best.labels)
         if best.stopped or inertia <= rounding:
             break
-        usefulness, held, home = _worth(backend, rows, best, k)
+        removal_cost, held, nearest_other = _worth(backend, rows, best, k)
         likely = np.argsort(-held, kind="stable")[: max(FEWEST_LOOKED_AT, k // POOL)]
         gain = splits.gains(best.labels, likely)
-        gone, split = _pairs(usefulness, gain, home, most)
-        pays = _net(usefulness, gain, gone, split) > WORTH_IT * inertia
+        removed, split = _pairs(removal_cost, gain, nearest_other, most)
+        pays = _net(removal_cost, gain, removed, split) > WORTH_IT * inertia
         while not pays:
-            gone, split = _likeliest(usefulness, gain, count, rng if failed else None)
-            if count == 1 or _net(usefulness, gain, gone, split) > -RISK * inertia:
+            removed, split = _likeliest(removal_cost, gain, count, rng if failed else None)
+            if count == 1 or _net(removal_cost, gain, removed, split) > -RISK * inertia:
                 break
             count //= 2
         watch = _Watch(report, inertia, PASSES_OF_PAYING if pays else PASSES)
-        start = _exchanged(backend, rows, best, gone, split, splits.side)
+        start = _exchanged(backend, rows, best, removed, split, splits.side)
         passes = min(watch.passes, max_iter - used)
         breath = hartigan(backend, rows, start, k, max_iter=passes, report=watch)
         used += breath.n_iter
@@ -107,7 +107,7 @@ def breathe(
             splits.forget(np.isin(best.labels, split))  # to be halved otherwise
             explored += 1
             if pays:
-                most = max(1, len(gone) // 2)
+                most = max(1, len(removed) // 2)
             elif count == 1:
                 failed += 1
             else:
@@ -156,7 +156,8 @@ class _Splits:
         k = len(self.gain)
         members = np.bincount(labels, minlength=k)
         stayed = np.stack([np.bincount(labels[self.side == s], minlength=k) for s in (0, 1)])
-        # Of each half: once a small one has gone, what it gained to part with it is gone, too.
+        # Of each half: once a small one has removed, what it gained to part with it is removed,
+        # too.
         known = (stayed >= KNOWN * self.sizes).all(axis=0)
         known &= stayed.sum(axis=0) >= KNOWN * members
         order = np.argsort(labels, kind="stable")
@@ -187,45 +188,47 @@ class _Splits:
 
 
 def _pairs(
-    usefulness: NDArray[np.float64],
+    removal_cost: NDArray[np.float64],
     gain: NDArray[np.float64],
-    home: NDArray[np.intp],
+    nearest_other: NDArray[np.intp],
     most: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """At most so many clusters to dissolve and to split, each pair of which is worth it.
 
-    ``home`` is where most rows of a cluster would go: it stays when that cluster goes.
+    ``nearest_other`` is where most rows of a cluster would go: it stays when that cluster goes.
     """
-    gone: list[int] = []
+    removed: list[int] = []
     split: list[int] = []
-    homes: set[int] = set()
-    useless = iter(np.argsort(usefulness, kind="stable").tolist())
+    nearest_others: set[int] = set()
+    useless = iter(np.argsort(removal_cost, kind="stable").tolist())
     likely = np.argsort(-gain, kind="stable")[: max(1, len(gain) // POOL)]
     for c in likely.tolist():
-        if c in gone:
+        if c in removed:
             continue
-        taken = {c, *split, *homes}
-        other = next((o for o in useless if o not in taken and home[o] not in gone), None)
-        if len(gone) == most or other is None or gain[c] <= MARGIN * usefulness[other]:
+        taken = {c, *split, *nearest_others}
+        other = next(
+            (o for o in useless if o not in taken and nearest_other[o] not in removed), None
+        )
+        if len(removed) == most or other is None or gain[c] <= MARGIN * removal_cost[other]:
             break
-        gone.append(other)
+        removed.append(other)
         split.append(c)
-        homes.add(int(home[other]))
-    return np.array(gone, np.intp), np.array(split, np.intp)
+        nearest_others.add(int(nearest_other[other]))
+    return np.array(removed, np.intp), np.array(split, np.intp)
 
 
 def _net(
-    usefulness: NDArray[np.float64],
+    removal_cost: NDArray[np.float64],
     gain: NDArray[np.float64],
-    gone: NDArray[np.intp],
+    removed: NDArray[np.intp],
     split: NDArray[np.intp],
 ) -> float:
     """What an exchange is known to gain, less what it costs."""
-    return float(gain[split].sum() - usefulness[gone].sum())
+    return float(gain[split].sum() - removal_cost[removed].sum())
 
 
 def _likeliest(
-    usefulness: NDArray[np.float64],
+    removal_cost: NDArray[np.float64],
     gain: NDArray[np.float64],
     count: int,
     rng: np.random.Generator | None,
@@ -238,7 +241,7 @@ def _likeliest(
         return order[:count]
 
     split = first(np.argsort(-gain, kind="stable"), int(np.isfinite(gain).sum()))
-    rest = usefulness.copy()
+    rest = removal_cost.copy()
     rest[split] = np.inf
     least = np.argsort(rest, kind="stable")[: len(rest) - len(split)]
     return first(least, len(gain) // POOL), split
@@ -247,29 +250,29 @@ def _likeliest(
 def _exchanged(
     backend: Backend,
     rows: Rows,
-    settled: Settled,
-    gone: NDArray[np.intp],
+    settled: StageResult,
+    removed: NDArray[np.intp],
     split: NDArray[np.intp],
     side: NDArray[np.int8],
 ) -> NDArray[np.int32]:
     """Labels with some clusters dissolved, and their numbers given to halves of others."""
     labels = settled.labels.copy()
-    homeless = np.flatnonzero(np.isin(labels, gone))
+    homeless = np.flatnonzero(np.isin(labels, removed))
     weight = settled.clusters.weight.copy()
-    weight[gone] = 0
+    weight[removed] = 0
     if not weight.any():
         return labels
     rest = replace(settled.clusters, weight=weight)
     labels[homeless] = backend.assign(rows.matrix[homeless], rest).nearest
     new = np.full(len(weight), -1, np.int32)
-    new[split] = gone
+    new[split] = removed
     halves = np.flatnonzero((side == 1) & (new[settled.labels] >= 0))
     labels[halves] = new[settled.labels[halves]]
     return labels
 
 
 def _worth(
-    backend: Backend, rows: Rows, settled: Settled, k: int
+    backend: Backend, rows: Rows, settled: StageResult, k: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
     """What the inertia would gain without each cluster, what each cluster holds of it, and which
     cluster most of its rows would go to."""
@@ -284,13 +287,13 @@ def _worth(
     outside = np.where(np.isfinite(found.cost), found.cost + norms, 0)
     saved = weight * (outside - inside)
     held = weight * inside
-    usefulness: NDArray[Any] = np.bincount(labels, weights=saved, minlength=k)
+    removal_cost: NDArray[Any] = np.bincount(labels, weights=saved, minlength=k)
     inertia: NDArray[Any] = np.bincount(labels, weights=held, minlength=k)
     pairs, counts = np.unique(labels.astype(np.intp) * k + found.nearest, return_counts=True)
     by_count = pairs[np.argsort(counts, kind="stable")]
-    home = np.zeros(k, np.intp)
-    home[by_count // k] = by_count % k  # the last, and so the most frequent, stays
-    return usefulness, inertia, home
+    nearest_other = np.zeros(k, np.intp)
+    nearest_other[by_count // k] = by_count % k  # the last, and so the most frequent, stays
+    return removal_cost, inertia, nearest_other
 
 
 def _half(backend: Backend, members: Any, rng: np.random.Generator) -> NDArray[np.bool_]:

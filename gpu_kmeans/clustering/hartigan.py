@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Backend, Matrix
-from gpu_kmeans.clustering.lloyd import Report, Rows, Settled
+from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 
 __all__ = ["NOISE", "hartigan"]
 
@@ -60,7 +60,7 @@ def hartigan(
     *,
     max_iter: int,
     report: Report,
-) -> Settled:
+) -> StageResult:
     """Move single rows until no move lowers the inertia.
 
     Parameters
@@ -72,7 +72,7 @@ def hartigan(
 
     Returns
     -------
-    Settled
+    StageResult
         Labels and their means.
     """
     state = _State(backend, rows, labels.copy(), k)
@@ -93,7 +93,7 @@ def hartigan(
         fresh = moved == 0
         if fresh:
             state.refresh()
-    return Settled(state.labels, state.clusters, n_iter, stopped)
+    return StageResult(state.labels, state.clusters, n_iter, stopped)
 
 
 @dataclass(frozen=True, slots=True)

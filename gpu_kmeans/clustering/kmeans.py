@@ -17,7 +17,7 @@ from gpu_kmeans.clustering import init as seeding
 from gpu_kmeans.clustering.breathing import breathe
 from gpu_kmeans.clustering.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.clustering.hartigan import hartigan
-from gpu_kmeans.clustering.lloyd import Settled, library_kmeans, lloyd
+from gpu_kmeans.clustering.lloyd import StageResult, library_kmeans, lloyd
 from gpu_kmeans.clustering.narration import Narrator
 from gpu_kmeans.clustering.scaling import ScaledRows, is_drowned, is_sparse, scale_rows
 from gpu_kmeans.errors import InputError, InvalidParam, shown
@@ -227,7 +227,7 @@ class KMeans(Estimator):
         best: _Run | None = None
         for _ in range(plan.starts):
             run = _Run(scaled, plan.callback)
-            run.settle(backend, plan)
+            run.start_and_settle(backend, plan)
             if best is None or run.inertia < best.inertia:
                 best = run
             if run.stopped or run.is_drowned:
@@ -442,7 +442,7 @@ class _Run:
             self.stopped = True
         return self.stopped
 
-    def settle(self, backend: Backend, plan: _Plan) -> None:
+    def start_and_settle(self, backend: Backend, plan: _Plan) -> None:
         """Start, settle, and move single rows until nothing is left to gain."""
         rows, start = self.scaled.rows, plan.start()
         if isinstance(start, str):
@@ -460,7 +460,7 @@ class _Run:
         self.centers = backend.centroids(clusters)
         self.weight = clusters.weight
 
-    def _settle_from(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Settled:
+    def _settle_from(self, backend: Backend, plan: _Plan, clusters: Clusters) -> StageResult:
         rows, report = self.scaled.rows, self.report
         if not plan.moves:
             tol = plan.tol * self.scaled.mean_variance
@@ -484,7 +484,7 @@ class _Run:
             done = hartigan(backend, rows, done.labels, plan.k, max_iter=left, report=report)
         return done
 
-    def _settle_by_library(self, backend: Backend, plan: _Plan, clusters: Clusters) -> Settled:
+    def _settle_by_library(self, backend: Backend, plan: _Plan, clusters: Clusters) -> StageResult:
         """The library's k-means, which says nothing between its iterations."""
         rows = self.scaled.rows
         few = min(LIBRARY_ITERATIONS, plan.max_iter)
@@ -493,7 +493,7 @@ class _Run:
         means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
         inertia = rows.inertia(means, labels)
         stopped = self.report("lloyd", inertia, len(labels), iterations=few)
-        return Settled(labels, means, few, stopped)
+        return StageResult(labels, means, few, stopped)
 
 
 def _warn_if_fewer(labels: NDArray[np.int32], k: int) -> None:

@@ -16,11 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Assignment, Backend, Clusters, Drift, Matrix
-from gpu_kmeans.clustering.bounds import doubts, drifted, few_move, may_pay, nearest_again, widened
+from gpu_kmeans.clustering.bounds import (
+    drifted,
+    few_move,
+    may_pay,
+    nearest_again,
+    rounding_errors,
+    widened,
+)
 from gpu_kmeans.errors import UnsupportedOnBackend
 from gpu_kmeans.forking import product
 
-__all__ = ["Report", "Rows", "Settled", "library_kmeans", "lloyd"]
+__all__ = ["Report", "Rows", "StageResult", "library_kmeans", "lloyd"]
 
 SOON = 2
 """Where so many times as many rows moved as sums can follow, they are formed for the next moves."""
@@ -69,7 +76,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class StageResult:
     """What a stage ends with."""
 
     labels: NDArray[np.int32]
@@ -87,7 +94,7 @@ def lloyd(
     max_iter: int,
     tol: float,
     report: Report,
-) -> Settled:
+) -> StageResult:
     """Alternate nearest centroids and means until nothing changes.
 
     Parameters
@@ -102,7 +109,7 @@ def lloyd(
 
     Returns
     -------
-    Settled
+    StageResult
         Labels of the last assignment, and the means of these labels.
     """
     means = _Means(backend, rows, clusters)
@@ -115,7 +122,7 @@ def lloyd(
         stopped = report("lloyd", rows.inertia(means.clusters, labels), int(moved))
         if stopped or shift <= tol:
             break
-    return Settled(labels, means.clusters, n_iter, stopped)
+    return StageResult(labels, means.clusters, n_iter, stopped)
 
 
 class _Means:
@@ -143,7 +150,7 @@ class _Means:
             self._bounded = False
             return self.backend.assign(matrix, self.clusters, second=self._pruned)
         if self._doubt is None:
-            self._doubt = doubts(self.backend, matrix, self.rows.squared_norms)
+            self._doubt = rounding_errors(self.backend, matrix, self.rows.squared_norms)
         if not self._bounded:
             before = widened(before, self._doubt)
         self._bounded = True

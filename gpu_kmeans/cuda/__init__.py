@@ -42,7 +42,7 @@ class GpuBackend:
     """
 
     name = "gpu"
-    loosens = False  # not measured yet, and it works on the host, too
+    updates_bounds = False  # not measured yet, and it works on the host, too
 
     def __init__(self) -> None:
         from gpu_kmeans.cuda import device_memory as blocks
@@ -77,10 +77,12 @@ class GpuBackend:
 
         return text.count_terms(texts, rules, vocabulary)
 
-    def weigh_terms(self, counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+    def tfidf_transform(
+        self, counts: Matrix, idf: FloatArray | None, weighting: Weighting
+    ) -> Matrix:
         from gpu_kmeans.cuda import text
 
-        return text.weigh_terms(counts, idf, weighting)
+        return text.tfidf_transform(counts, idf, weighting)
 
     def matrix(self, rows: Any) -> Matrix:
         from gpu_kmeans.cuda import rows as verbs
@@ -140,12 +142,12 @@ class GpuBackend:
 
         return verbs.assign(rows, clusters, labels, weight, squared_norms, second, which)
 
-    def loosen(
-        self, rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+    def update_bounds(
+        self, rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
         from gpu_kmeans.cuda import rows as verbs
 
-        return verbs.loosen(rows, found, drift, doubt)
+        return verbs.update_bounds(rows, found, drift, rounding_error)
 
     def move(
         self,

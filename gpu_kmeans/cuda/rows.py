@@ -25,7 +25,7 @@ from cupyx.scipy import sparse
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix
-from gpu_kmeans.clustering.bounds import loosen_by_products
+from gpu_kmeans.clustering.bounds import update_bounds_by_products
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.device_memory import each_block
 from gpu_kmeans.errors import UnsupportedOnBackend
@@ -37,12 +37,12 @@ __all__ = [
     "cluster_sums",
     "clusters_from",
     "distances",
-    "loosen",
     "matrix",
     "move",
     "project",
     "squared_norms",
     "to_host",
+    "update_bounds",
 ]
 
 WARP = 32
@@ -264,11 +264,11 @@ def _assign_dense(
     each_block(rows.shape[0], 4 * sums.shape[1] * sums.dtype.itemsize, work)
 
 
-def loosen(
-    rows: Matrix, found: Assignment, drift: Drift, doubt: NDArray[np.float64]
+def update_bounds(
+    rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    return loosen_by_products(
-        *(found, drift, doubt, rows),
+    return update_bounds_by_products(
+        *(found, drift, rounding_error, rows),
         lambda which: to_host(rows[_device(which, np.int64)]),
         lambda some, columns: _host(project(some, columns)),
     )

@@ -31,7 +31,7 @@ from gpu_kmeans.cuda.device_memory import each_block
 from gpu_kmeans.features.texts import as_strings, column_numbers
 from gpu_kmeans.features.weighting import K1, Weighting, check_counts, local_weights, saturation
 
-__all__ = ["count_terms", "weigh_terms"]
+__all__ = ["count_terms", "tfidf_transform"]
 
 Texts: TypeAlias = Any
 """A text column of cuDF without nulls, or a list of str."""
@@ -81,8 +81,9 @@ def count_terms(
     return terms, _join(found, terms)
 
 
-def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
-    """Turn counts into weighted rows; see :meth:`gpu_kmeans.backends.protocol.Backend.weigh_terms`.
+def tfidf_transform(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+    """Turn counts into weighted rows; see
+    :meth:`gpu_kmeans.backends.protocol.Backend.tfidf_transform`.
 
     The result shares its index arrays with ``counts``, where they are canonical. The weights
     are the CPU's to the last bit: logarithms come from a table that the host has filled.

@@ -518,7 +518,7 @@ class TfidfVectorizer(AnalysisBuilders):
         return terms, counts
 
     def _weigh(self, counts: Matrix) -> Matrix:
-        return resolve(self.backend).weigh_terms(counts, self._known_idf(), self._weighting())
+        return resolve(self.backend).tfidf_transform(counts, self._known_idf(), self._weighting())
 
     def _weighting(self) -> Weighting:
         weighting = self._plan.weighting

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gpu_kmeans.forking import no_fork, product
 from gpu_kmeans.model import Model
 
-__all__ = ["DiscMap", "disc_map", "own_products", "typical_first"]
+__all__ = ["ClusterMap", "cluster_map", "own_products", "typical_first"]
 
 GAP = 1.08
 """Distance of two discs' centres at least, in sums of their radii."""
@@ -32,7 +32,7 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 @dataclass(frozen=True, eq=False)
-class DiscMap:
+class ClusterMap:
     """Places of discs and items, in one unit: the radius of a disc of one item is 1.
 
     Attributes
@@ -56,7 +56,7 @@ class DiscMap:
     item_y: NDArray[np.float64]
 
 
-def disc_map(model: Model) -> DiscMap:
+def cluster_map(model: Model) -> ClusterMap:
     """Draw a model's clusters as discs of items; the same for the same model."""
     labels = np.flatnonzero(model.sizes).astype(np.int32)
     radius = np.sqrt(model.sizes[labels].astype(np.float64))
@@ -70,7 +70,7 @@ def disc_map(model: Model) -> DiscMap:
     disc = np.repeat(np.arange(len(labels)), sizes)
     out = np.sqrt(nth + 0.5)
     angle = nth * GOLDEN_ANGLE
-    return DiscMap(
+    return ClusterMap(
         labels,
         x,
         y,

@@ -30,7 +30,7 @@ MISSING = "□"
 
 LONGEST = 400  # characters of a text that are looked at; the widest figure shows some 100
 
-# Asked for what DejaVu Sans, which comes with Matplotlib, lacks; where they are installed.
+# AssignArgs for what DejaVu Sans, which comes with Matplotlib, lacks; where they are installed.
 _OTHER_FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Droid Sans Fallback"),
     *("WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAexGothic", "Unifont"),

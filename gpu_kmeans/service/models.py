@@ -18,7 +18,7 @@ import orjson
 
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
 from gpu_kmeans.model import UNCLUSTERED, Model
-from gpu_kmeans.model.cluster_map import DiscMap, disc_map, own_products, typical_first
+from gpu_kmeans.model.cluster_map import ClusterMap, cluster_map, own_products, typical_first
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.model_size import check_memory, memory_of
 from gpu_kmeans.service.problems import Problem, answer_too_large
@@ -180,7 +180,7 @@ class Loaded:
         return await asyncio.shield(self._map)
 
     def _draw(self) -> bytes:
-        discs = disc_map(self.model)
+        discs = cluster_map(self.model)
         shown = min(MAP_ITEMS, len(discs.rows))
         while len(content := orjson.dumps(self._map_of(discs, shown))) > (
             most := self.settings.max_answer_bytes
@@ -190,7 +190,7 @@ class Loaded:
             shown //= 2
         return gzip.compress(content, 6, mtime=0)
 
-    def _map_of(self, discs: DiscMap, shown: int) -> Row:
+    def _map_of(self, discs: ClusterMap, shown: int) -> Row:
         """The map of so many of the clustered items, taken evenly from all clusters."""
         n = len(discs.rows)
         drawn = np.arange(shown) * n // max(1, shown)

@@ -89,7 +89,7 @@ void NAMED(clear_changes)(
             memset(table + (int64_t)features[at] * DRIFTS * LANES, 0, DRIFTS * VECTOR_BYTES);
 }
 
-/* Rows, their bounds, and what became of the clusters: see `loosen`. */
+/* Rows, their bounds, and what became of the clusters: see `update_bounds`. */
 typedef struct {
     int64_t n, n_segments, is_signed;
     const int32_t *indptr, *indices;
@@ -97,7 +97,7 @@ typedef struct {
     const int32_t *labels, *group;
     const double *offset, *factor, *range, *line_offset, *line_factor;
     const int32_t* single;
-    const double *single_cost, *doubt, *cost, *second;
+    const double *single_cost, *rounding_error, *cost, *second;
     double *most, *least;
     uint8_t* meets;
 } LOOSENING;
@@ -121,7 +121,7 @@ INLINED void NAMED(loosen_some)(
         const REAL *forth = (const REAL*)by, *back = (const REAL*)against;
         /* Twice that, and what may have been rounded off. */
         const double times = 2 * (1 + (end - begin + 4) * (double)ROUNDING);
-        const double second = all->second[row], doubt = all->doubt[row];
+        const double second = all->second[row], rounding_error = all->rounding_error[row];
         int64_t segment = (int64_t)((second - all->range[0]) * all->range[1]);
         if (segment < 0) segment = 0;
         if (segment > all->n_segments - 1) segment = all->n_segments - 1;
@@ -141,13 +141,13 @@ INLINED void NAMED(loosen_some)(
             const int at = 2 * GROUPS + s;
             const double exact = all->single_cost[s] - 2 * (double)(forth[at] - back[at]);
             if (label == all->single[s])
-                most = exact + doubt;
+                most = exact + rounding_error;
             else
-                least = exact - doubt < least ? exact - doubt : least;
+                least = exact - rounding_error < least ? exact - rounding_error : least;
         }
         all->most[row] = most;
         all->least[row] = least;
-        all->meets[row] = !(most + 2 * doubt < least);
+        all->meets[row] = !(most + 2 * rounding_error < least);
     }
 }
 
@@ -164,16 +164,16 @@ static void NAMED(loosen_rows)(const void* about, int64_t task, int who)
 }
 
 /* What the cluster of each of n rows costs at most, and any other at least, now that clusters have
- * changed, and whether the one meets the other but for what costs are rounded off by, `doubt`: see
+ * changed, and whether the one meets the other but for what costs are rounded off by, `rounding_error`: see
  * gpu_kmeans/clustering/bounds.py. `table` is that of `spread_changes`; a cluster that has not changed has no
  * group, -1. `range` holds the lowest cost, the segments of a unit of cost, and what is added for
  * the clusters that have not changed. */
-void NAMED(loosen)(
+void NAMED(update_bounds)(
     int64_t threads, int64_t n, int64_t n_segments, int64_t is_signed, const int32_t* indptr,
     const int32_t* indices, const REAL* values, const REAL* table, const int32_t* labels,
     const int32_t* group, const double* offset, const double* factor, const double* range,
     const double* line_offset, const double* line_factor, const int32_t* single, const double* single_cost,
-    const double* doubt, const double* cost, const double* second, double* most, double* least,
+    const double* rounding_error, const double* cost, const double* second, double* most, double* least,
     uint8_t* meets)
 {
     const LOOSENING all = {
@@ -181,7 +181,7 @@ void NAMED(loosen)(
         .indices = indices, .values = values, .table = table, .labels = labels, .group = group,
         .offset = offset, .factor = factor, .range = range, .line_offset = line_offset,
         .line_factor = line_factor, .single = single, .single_cost = single_cost,
-        .doubt = doubt, .cost = cost, .second = second, .most = most, .least = least,
+        .rounding_error = rounding_error, .cost = cost, .second = second, .most = most, .least = least,
         .meets = meets};
     parallel_for(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(loosen_rows), &all);
 }
