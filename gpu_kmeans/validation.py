@@ -60,8 +60,8 @@ def check_number(name: str, value: Any, low: float) -> float:
 
 def check_flag(name: str, value: Any) -> None:
     """Refuse what is neither a boolean nor an integer of at least 0."""
-    if not isinstance(value, bool | np.bool_):
-        check_integer(name, value, 0)
+    if not isinstance(value, bool | np.bool_ | Integral) or value < 0:
+        raise InvalidParam(f"{name} must be a boolean or an integer >= 0, got {shown(value)}")
 
 
 def generator(random_state: Any) -> np.random.Generator:
