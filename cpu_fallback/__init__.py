@@ -25,6 +25,7 @@ from gpu_kmeans.protocol import (
     NamesRead,
     TokenRules,
 )
+from gpu_kmeans.weighting import Weighting
 
 __all__ = ["CpuBackend"]
 
@@ -61,12 +62,10 @@ class CpuBackend:
 
         return text.count_terms(texts, rules, vocabulary)
 
-    def weigh_terms(
-        self, counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
-    ) -> Matrix:
+    def weigh_terms(self, counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
         from cpu_fallback import text
 
-        return text.weigh_terms(counts, idf, sublinear, norm)
+        return text.weigh_terms(counts, idf, weighting)
 
     def matrix(self, rows: Any) -> Matrix:
         from cpu_fallback import rows as verbs

@@ -11,7 +11,7 @@ neither on their size nor on the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from cpu_fallback import compiled
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
 from gpu_kmeans.texts import as_strings
-from gpu_kmeans.weighting import check_counts
+from gpu_kmeans.weighting import Weighting, check_counts, local_weights, saturation
 
 __all__ = ["count_terms", "weigh_terms"]
 
@@ -57,10 +57,8 @@ def count_terms(
     return terms.count(chunks, rules, vocabulary)
 
 
-def weigh_terms(
-    counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
-) -> Matrix:
-    """Turn counts into TF-IDF rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
+def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+    """Turn counts into weighted rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
 
     The result shares its index arrays with ``counts``, where they are canonical.
 
@@ -69,32 +67,53 @@ def weigh_terms(
     InputError, InvalidParam
         See :func:`gpu_kmeans.weighting.check_counts`.
     """
-    counts, idf = check_counts(counts, idf, norm)
-    weigh = compiled.weigh_words if compiled.can_take(counts) else _weigh
-    values = weigh(counts, idf, sublinear, norm, _blocks(counts.indptr))
+    counts, idf = check_counts(counts, idf, weighting.scheme)
+    # The kernel writes float32, and divides by no norm of 0.
+    compilable = weighting.dtype == "float32" and weighting.scheme != "log-entropy"
+    weigh = compiled.weigh_words if compilable and compiled.can_take(counts) else _weigh
+    values = weigh(counts, idf, weighting, _blocks(counts.indptr), _locally(counts, weighting))
     return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _locally(counts: Matrix, weighting: Weighting) -> Callable[[int, int], NDArray[np.float64]]:
+    """Make a function that weighs the counts of some rows, before the weights of their terms."""
+
+    def weigh(first: int, last: int) -> NDArray[np.float64]:
+        tf = counts.data[counts.indptr[first] : counts.indptr[last]].astype(np.float64)
+        if weighting.scheme != "bm25":
+            return local_weights(tf, weighting)
+        rows = _rows(counts.indptr, first, last)
+        length = np.bincount(rows, tf, minlength=last - first)
+        return local_weights(tf, weighting, saturation(length, weighting)[rows])
+
+    return weigh
+
+
+def _rows(indptr: NDArray[Any], first: int, last: int) -> NDArray[np.intp]:
+    """Return the row of each non-zero of some rows, counted from the first of them."""
+    return np.repeat(np.arange(last - first), np.diff(indptr[first : last + 1]))
 
 
 def _weigh(
     counts: Matrix,
     idf: FloatArray | None,
-    sublinear: bool,
-    norm: str | None,
+    weighting: Weighting,
     blocks: Sequence[tuple[int, int]],
-) -> NDArray[np.float32]:
-    values = np.empty(counts.nnz, dtype=np.float32)
+    local: Callable[[int, int], NDArray[np.float64]],
+) -> NDArray[Any]:
+    norm = weighting.norm
+    values = np.empty(counts.nnz, dtype=weighting.dtype)
     for first, last in blocks:
         block = slice(counts.indptr[first], counts.indptr[last])
-        weights = counts.data[block].astype(np.float64)
-        if sublinear:
-            weights = np.log(weights) + 1.0
+        weights = local(first, last)
         if idf is not None:
-            weights *= idf[counts.indices[block]]
+            weights = weights * idf[counts.indices[block]]
         if norm is not None:
-            rows = np.repeat(np.arange(last - first), np.diff(counts.indptr[first : last + 1]))
+            rows = _rows(counts.indptr, first, last)
             # bincount adds one by one in column order, which a single query can repeat.
             mass = np.bincount(rows, weights**2 if norm == "l2" else weights)
-            weights /= (np.sqrt(mass) if norm == "l2" else mass)[rows]
+            mass[mass == 0] = 1.0
+            weights = weights / (np.sqrt(mass) if norm == "l2" else mass)[rows]
         values[block] = weights
     return values
 

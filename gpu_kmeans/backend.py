@@ -10,9 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, TypeAlias
 
-from gpu_kmeans.cells import shown
 from gpu_kmeans.device import Device, Obstacle, find_device
-from gpu_kmeans.errors import BackendUnavailable, InvalidParam
+from gpu_kmeans.errors import BackendUnavailable, InvalidParam, shown
 from gpu_kmeans.protocol import Backend
 
 __all__ = ["BACKENDS", "BackendSpec", "choose", "resolve", "why_not_gpu"]

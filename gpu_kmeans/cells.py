@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InputError, NonFinite, NotNumeric, OutOfRange, shown
 
-__all__ = ["Columns", "Place", "a", "common_float", "missing", "not_numbers", "shown", "to_numbers"]
+__all__ = ["Columns", "Place", "a", "common_float", "missing", "not_numbers", "to_numbers"]
 
 Place: TypeAlias = Callable[[int], str]
 """Where the i-th of some values stands, in words."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.cells import Columns, common_float, missing, not_numbers, shown, to_numbers
-from gpu_kmeans.errors import InputError, NotNumeric
+from gpu_kmeans.cells import Columns, common_float, missing, not_numbers, to_numbers
+from gpu_kmeans.errors import InputError, NotNumeric, shown
 from gpu_kmeans.sparse_rows import as_csr
 
 if TYPE_CHECKING:

@@ -94,7 +94,11 @@ def own_products(model: Model) -> NDArray[np.float64]:
     terms = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
     inside = model.clustered[postings.rows]
     rows = postings.rows[inside]
-    products = postings.values[inside] * model.centroids[model.labels[rows], terms[inside]]
+    # `take` lets other threads run, and indexing does not.
+    places = model.labels.take(rows).astype(np.int64)
+    places *= model.centroids.shape[1]
+    places += terms[inside]
+    products = postings.values[inside] * model.centroids.ravel().take(places)
     sums = np.bincount(rows, weights=products, minlength=postings.n_rows)
     return sums.astype(np.float64, copy=False)
 

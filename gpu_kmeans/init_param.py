@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.cells import shown
-from gpu_kmeans.errors import InputError, InvalidParam
+from gpu_kmeans.errors import InputError, InvalidParam, shown
 from gpu_kmeans.seeding import INITS
 from gpu_kmeans.validation import check_integer, check_rows
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from gpu_kmeans import seeding
 from gpu_kmeans.backend import BackendSpec, choose, resolve
 from gpu_kmeans.breathe import breathe
-from gpu_kmeans.cells import shown
 from gpu_kmeans.distances import all_distances, nearest, squared_distances
-from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.errors import InvalidParam, shown
 from gpu_kmeans.estimator import Estimator, become, join_scikit_learn
 from gpu_kmeans.hartigan import hartigan
 from gpu_kmeans.init_param import call_init, check_init, count_starts

@@ -46,6 +46,7 @@ NO_TEXT, NO_KNOWN_TERM, SET_APART = "no_text", "no_known_term", "set_apart"
 """Reasons to be in no cluster: the text is empty; no term of it is in the vocabulary; it has such
 terms, and whoever made the labels set it apart."""
 
+_AT_ONCE = 1 << 20
 SCHEMA_VERSION = 1
 """Raised by one when a model directory changes so that older versions cannot read it."""
 
@@ -80,6 +81,17 @@ class Postings:
             values=csc.data.astype(np.float32, copy=False),
             n_rows=int(csr.shape[0]),
         )
+
+    def row_sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Sum one value for each posting over the rows: shape (n_rows,).
+
+        Some at a time: ``bincount`` lets no other thread run, and there may be millions.
+        """
+        sums = np.zeros(self.n_rows)
+        for start in range(0, len(values), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            sums += np.bincount(self.rows[part], weights=values[part], minlength=self.n_rows)
+        return sums
 
     def to_csr(self) -> Any:
         """Return the rows as a SciPy ``csr_matrix`` of float32."""

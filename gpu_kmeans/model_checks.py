@@ -51,7 +51,7 @@ def arrays_of(model: Model) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {
         "labels": model.labels,
         "centroids": model.centroids,
-        "idf": model.vectorizer.idf_,
+        "idf": getattr(model.vectorizer, "idf_", np.ones(len(terms))),
         "postings_indptr": model.postings.indptr,
         "postings_rows": model.postings.rows,
         "postings_values": model.postings.values,
@@ -74,14 +74,7 @@ def vectorizer_params(vectorizer: TfidfVectorizer) -> dict[str, Any]:
 
     The backend is the loading machine's own affair, and the vocabulary is in the arrays.
     """
-    params = {
-        name: value
-        for name, value in vectorizer.get_params().items()
-        if name not in ("backend", "vocabulary")
-    }
-    if params["stop_words"] is not None and not isinstance(params["stop_words"], str):
-        params["stop_words"] = sorted(params["stop_words"])
-    return params
+    return vectorizer.storable_params()
 
 
 def decode_vectorizer(
@@ -100,7 +93,8 @@ def decode_vectorizer(
     terms = [text[start:end].decode() for start, end in pairwise(ends)]
     params = dict(manifest["vectorizer"])
     params["ngram_range"] = tuple(params["ngram_range"])
-    return TfidfVectorizer.from_fitted(terms, arrays["idf"], params)
+    average_length = params.pop("average_length_", 1.0)
+    return TfidfVectorizer.from_fitted(terms, arrays["idf"], params, average_length)
 
 
 # -- what must hold ----------------------------------------------------------------------

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.weighting import Weighting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -310,12 +311,11 @@ class Backend(Protocol):
         """
         ...
 
-    def weigh_terms(
-        self, counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
-    ) -> Matrix:
-        """Turn counts into TF-IDF rows: CSR float32, computed in float64.
+    def weigh_terms(self, counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+        """Turn counts into weighted rows: CSR of the weighting's dtype, computed in float64.
 
-        Raises the errors of :func:`gpu_kmeans.weighting.check_counts`, on whatever is given.
+        ``idf`` is the weight of each term, shape (n_terms,); without it all weigh 1. Raises the
+        errors of :func:`gpu_kmeans.weighting.check_counts`, on whatever is given.
         """
         ...
 

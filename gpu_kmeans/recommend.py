@@ -172,16 +172,13 @@ class Recommender:
         self._fame = fame[self._row_of_place]
         place_of_row = np.empty_like(self._row_of_place)
         place_of_row[self._row_of_place] = np.arange(len(place_of_row))
-        self._postings = place_of_row[model.postings.rows]
-        self._norms = np.sqrt(
-            np.bincount(
-                self._postings,
-                weights=np.square(model.postings.values, dtype=np.float64),
-                minlength=len(place_of_row),
-            )
-        )
+        self._postings = place_of_row.take(model.postings.rows)
+        squares = np.square(model.postings.values, dtype=np.float64)
+        self._norms = np.sqrt(model.postings.row_sums(squares)[self._row_of_place])
         labels = model.labels[self._row_of_place]
-        self._members = [np.flatnonzero(labels == label) for label in range(model.n_clusters)]
+        by_label = np.argsort(labels, kind="stable")
+        bounds = np.cumsum(np.bincount(labels + 1, minlength=model.n_clusters + 1))
+        self._members = np.split(by_label, bounds)[1:-1]
         self.everything = np.arange(len(labels))
         """Places of the whole catalogue, for rankings without clusters."""
 
@@ -379,7 +376,7 @@ class Recommender:
         lengths = np.bincount(postings.rows, minlength=postings.n_rows)
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         columns = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
-        return indptr, columns[order].astype(np.int32), postings.values[order]
+        return indptr, columns.take(order).astype(np.int32), postings.values.take(order)
 
     # -- showing ------------------------------------------------------------------------
 

@@ -1,101 +1,140 @@
-"""TF-IDF: what a token is, which terms are kept, and what each of them weighs.
+"""TF-IDF and its kin: texts in, weighted rows out.
 
-A token, exactly: lower-case the text with ``str.lower`` (Unicode's default conversion, final
-sigma included), then take every longest run of at least two word characters. Word characters
-are those of ``\\w`` in Python's ``re``: letters (categories L*), numbers (N*) and the
-underscore. Everything else separates: punctuation, apostrophes, emoji, control characters
-and combining marks. Nothing is normalised, so an accent that is a mark of its own ends a
-token where the composed letter does not. This is scikit-learn's default analyser, for every
-text.
-
-Stop words are dropped, compared with the lower-cased tokens; n-grams are runs of neighbours
-among the tokens that are left, joined by a space.
-
-:func:`find_terms` states this for one text, in pure Python, and serves queries; a backend
-counts terms of many texts by the same rules, handed to it as :class:`TokenRules`, and is held
-to :func:`find_terms` by tests. Which code points are letters is for the interpreter's
-Unicode version to say (:data:`unicodedata.unidata_version`): a letter that was assigned after
-a model was fitted may be one in a query under a newer Python, and then is an unknown term.
+What a term is, :mod:`gpu_kmeans.analysis` says; which column it has,
+:mod:`gpu_kmeans.vocabulary`; what it weighs, :mod:`gpu_kmeans.weighting`. Terms of the default
+analysis are counted by a backend, all others here on the host.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Integral
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from gpu_kmeans.analysis import TOKEN_PATTERN, Analysis, count_on_host, find_terms
 from gpu_kmeans.backend import BackendSpec, resolve
-from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, InvalidQuery
-from gpu_kmeans.estimator import Estimator
-from gpu_kmeans.protocol import Matrix, TokenRules
+from gpu_kmeans.errors import (
+    EmptyVocabulary,
+    FeatureMismatch,
+    InvalidParam,
+    InvalidQuery,
+    NotFitted,
+    shown,
+)
+from gpu_kmeans.protocol import Backend, Matrix, TokenRules
+from gpu_kmeans.text_builders import AnalysisBuilders
 from gpu_kmeans.text_params import (
     check_document_frequency,
+    check_dtype,
     check_integer,
-    check_ngram_range,
-    check_stop_words,
-    check_vocabulary,
+    check_truth,
+    warn_of_capitals,
+    warn_of_stop_words,
+    warn_of_unused,
 )
-from gpu_kmeans.texts import check_texts, shown
-from gpu_kmeans.weighting import check_idf, check_norm
+from gpu_kmeans.texts import check_texts, is_on_device
+from gpu_kmeans.validation import check_rows
+from gpu_kmeans.vocabulary import check_vocabulary, columns_within
+from gpu_kmeans.weighting import (
+    Weighting,
+    check_idf,
+    global_weights,
+    mean_length,
+    row_weights,
+)
 
 __all__ = ["TfidfVectorizer", "find_terms"]
 
-
-def find_terms(text: str, rules: TokenRules) -> list[str]:
-    """Return the terms of one text, repeats included; see the module's docstring."""
-    tokens = re.findall(rf"\w{{{rules.min_length},}}", text.lower())
-    words = [token for token in tokens if token not in rules.stop_words]
-    shortest, longest = rules.ngram_range
-    return [
-        " ".join(words[start : start + length])
-        for length in range(shortest, min(longest, len(words)) + 1)
-        for start in range(len(words) - length + 1)
-    ]
+SCHEMA_1 = (
+    *("stop_words", "ngram_range", "min_df", "max_df", "max_features"),
+    *("sublinear_tf", "norm", "smooth_idf"),
+)
+"""Parameters that every stored model states; others only where they differ from the default."""
+NOT_STORED = ("backend", "vocabulary")
+"""Parameters that no stored model states."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """The checked parameters a fitted vectorizer goes by; later ``set_params`` leave it alone."""
 
-    rules: TokenRules
-    sublinear: bool
-    norm: str | None
+    analysis: Analysis
+    rules: TokenRules | None
+    weighting: Weighting
+    binary: bool
+    use_idf: bool
+
+    @property
+    def is_bm25(self) -> bool:
+        return self.weighting.scheme == "bm25"
+
+    def terms(self, text: str) -> list[str]:
+        return self.analysis.terms(text) if self.rules is None else find_terms(text, self.rules)
 
 
-class TfidfVectorizer(Estimator):
+class TfidfVectorizer(AnalysisBuilders):
     """Turn texts into TF-IDF rows, equal to scikit-learn's vectorizer of the same arguments.
 
-    One default is another: ``stop_words`` is ``"english"`` here, and ``None`` there.
+    Two defaults are others: ``stop_words`` is ``"english"`` here and ``None`` there, ``dtype``
+    float32 here and float64 there. Weights are computed in float64 in any case.
 
-    With ``tf`` the count of a term in a text (``1 + ln(tf)`` if sublinear), ``df`` the number
-    of texts that hold it and ``n`` the number of texts, a term weighs ``tf * idf`` with
-    ``idf = ln(n / df) + 1``, or ``ln((1 + n) / (1 + df)) + 1`` if smooth; then each row is
-    divided by its norm. Computed in float64, returned as float32.
+    Words as they are found by default are counted by the backend, compiled and on all threads. A
+    tokenizer, preprocessor or analyzer of one's own, another pattern, accents to be stripped,
+    ``lowercase=False`` or n-grams of characters are counted in Python, which takes some ten times
+    as long.
 
     Parameters
     ----------
+    input : "content", "file" or "filename"
+        Whether the texts are given themselves (``str``, or ``bytes`` of ``encoding``), or open
+        files, or names of files.
+    encoding : str
+        Of bytes and files.
+    decode_error : "strict", "ignore" or "replace"
+        What is done about bytes that are not of the encoding.
+    strip_accents : "ascii", "unicode", function of str, or None
+        Decompose characters (NFKD) and drop the marks, or all that is not ASCII then.
+    lowercase : bool
+    preprocessor : function or None
+        Takes the place of ``lowercase`` and ``strip_accents``; texts may then be anything.
+    tokenizer : function of a preprocessed text, or None
+        Takes the place of ``token_pattern``.
+    analyzer : "word", "char", "char_wb", or function of a text
+        What n-grams are made of: words, characters, or characters within words with a space on
+        both sides; a function returns the terms themselves. N-grams of characters are for
+        languages that put no spaces between words.
     stop_words : "english", collection of str, or None
         Tokens to drop. ``"english"`` is the list of scikit-learn and cuML.
+    token_pattern : str or None
+        Regular expression of a token, or with one group, of what stands around it.
     ngram_range : (int, int)
         Shortest and longest n-gram, both included.
-    min_df, max_df : int or float
-        Keep terms that at least / at most so many texts hold: an int is a number of texts
+    max_df, min_df : int or float
+        Keep terms that at most / at least so many texts hold: an int is a number of texts
         (from 1), a float a share of them (from 0.0 to 1.0).
     max_features : int or None
         Of the terms that ``min_df`` and ``max_df`` leave, keep so many: those that occur
         most often in all texts. Ties go to the term first in code-point order, as in cuML
         (scikit-learn leaves open which of them it keeps).
-    vocabulary : mapping, set or sequence of str, or None
+    vocabulary : mapping, set or other iterable of str, or None
         Fixed terms: term -> column, or terms in the order of columns (a set is sorted).
         ``min_df``, ``max_df`` and ``max_features`` then have nothing to choose.
-    sublinear_tf, smooth_idf : bool
+    binary : bool
+        Count a term once in each text that holds it.
+    dtype : float32 or float64
+        Of the rows.
     norm : "l2", "l1" or None
+        Length that each row is brought to.
+    use_idf : bool
+        Whether a term's weight over all texts counts; otherwise all terms weigh the same.
+    smooth_idf, sublinear_tf : bool
+        See :mod:`gpu_kmeans.weighting`; for ``weighting="tfidf"`` alone.
+    weighting : "tfidf", "bm25" or "log-entropy"
+        What a count weighs, defined in :mod:`gpu_kmeans.weighting`.
     backend : "auto", "cpu", "gpu" or a Backend
 
     Attributes
@@ -103,58 +142,68 @@ class TfidfVectorizer(Estimator):
     vocabulary_ : dict of str to int
         Column of each term, in the order of columns: code-point order unless fixed. Where it is
         set by hand, any order will do: each term counts in the column that it is given.
+    fixed_vocabulary_ : bool
+        Whether it was given.
     idf_ : ndarray of shape (n_terms,), float64
+        Weight of each term over all texts; not there without ``use_idf``.
+    average_length_ : float
+        Mean of the lengths of the fitted texts, in terms; there for ``weighting="bm25"``.
     """
 
     def __init__(
         self,
         *,
+        input: str = "content",
+        encoding: str = "utf-8",
+        decode_error: str = "strict",
+        strip_accents: str | Callable[[str], str] | None = None,
+        lowercase: bool = True,
+        preprocessor: Callable[[Any], Any] | None = None,
+        tokenizer: Callable[[Any], Iterable[str]] | None = None,
+        analyzer: str | Callable[[Any], Iterable[str]] = "word",
         stop_words: Collection[str] | None = "english",
+        token_pattern: str | None = TOKEN_PATTERN,
         ngram_range: tuple[int, int] = (1, 1),
-        min_df: int | float = 1,
         max_df: int | float = 1.0,
+        min_df: int | float = 1,
         max_features: int | None = None,
-        vocabulary: Mapping[str, int] | Collection[str] | None = None,
-        sublinear_tf: bool = False,
+        vocabulary: Mapping[str, int] | Iterable[str] | None = None,
+        binary: bool = False,
+        dtype: DTypeLike = "float32",
         norm: str | None = "l2",
+        use_idf: bool = True,
         smooth_idf: bool = True,
+        sublinear_tf: bool = False,
+        weighting: str = "tfidf",
         backend: BackendSpec = "auto",
     ) -> None:
+        self.input = input
+        self.encoding = encoding
+        self.decode_error = decode_error
+        self.strip_accents = strip_accents
+        self.lowercase = lowercase
+        self.preprocessor = preprocessor
+        self.tokenizer = tokenizer
+        self.analyzer = analyzer
         self.stop_words = stop_words
+        self.token_pattern = token_pattern
         self.ngram_range = ngram_range
-        self.min_df = min_df
         self.max_df = max_df
+        self.min_df = min_df
         self.max_features = max_features
         self.vocabulary = vocabulary
-        self.sublinear_tf = sublinear_tf
+        self.binary = binary
+        self.dtype = dtype
         self.norm = norm
+        self.use_idf = use_idf
         self.smooth_idf = smooth_idf
+        self.sublinear_tf = sublinear_tf
+        self.weighting = weighting
         self.backend = backend
 
-    @classmethod
-    def from_fitted(cls, terms: Sequence[str], idf: ArrayLike, params: Mapping[str, Any]) -> Self:
-        """Restore a fitted vectorizer from its terms, in the order of columns, and their idf.
+    # -- fitting and transforming -----------------------------------------------------------
 
-        Parameters
-        ----------
-        terms : sequence of str
-        idf : array-like of shape (n_terms,)
-        params : mapping
-            Constructor arguments that differ from the defaults, or all of them.
-
-        Raises
-        ------
-        InvalidParam
-            A term twice, no terms, another number of idf values than terms, an idf that is
-            not a positive number, or a parameter outside its domain.
-        """
-        vectorizer = cls().set_params(**params)
-        plan = vectorizer._check_params()
-        columns = check_vocabulary(list(terms))
-        vectorizer._set_fitted(plan, columns, check_idf(idf, len(columns)).copy())
-        return vectorizer
-
-    def fit(self, texts: Iterable[str], y: object = None) -> Self:
+    def fit(self, texts: Iterable[Any], y: object = None) -> Self:
         """Learn vocabulary and idf; ``y`` is ignored, and there for pipelines.
 
         Parameters
@@ -174,12 +223,12 @@ class TfidfVectorizer(Estimator):
         self._learn(texts)
         return self
 
-    def fit_transform(self, texts: Iterable[str], y: object = None) -> Matrix:
+    def fit_transform(self, texts: Iterable[Any], y: object = None) -> Matrix:
         """``fit``, then the rows of the same texts, counted only once."""
         return self._weigh(self._learn(texts))
 
-    def transform(self, texts: Iterable[str]) -> Matrix:
-        """Return TF-IDF rows: the backend's CSR of shape (n_texts, n_terms), float32.
+    def transform(self, texts: Iterable[Any]) -> Matrix:
+        """Return weighted rows: the backend's CSR of shape (n_texts, n_terms), of ``dtype``.
 
         A text without a known term gives an empty row.
 
@@ -191,10 +240,9 @@ class TfidfVectorizer(Estimator):
         """
         terms = self._fitted_terms()
         check_texts(texts)
-        _, counts = resolve(self.backend).count_terms(texts, self._plan.rules, terms)
-        return self._weigh(counts)
+        return self._weigh(self._count(self._plan, texts, terms)[1])
 
-    def transform_query(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def transform_query(self, text: str) -> tuple[NDArray[np.int32], NDArray[Any]]:
         """Return one text's row as ``(columns, values)``, both of shape (n_known_terms,).
 
         The same numbers as :meth:`transform` on the CPU, columns ascending; on the host, in
@@ -211,28 +259,160 @@ class TfidfVectorizer(Estimator):
             raise InvalidQuery(f"a query must be a text, got {shown(text)} ({type(text).__name__})")
         if not self._is_checked():
             self._fitted_terms()
-        found = map(self.vocabulary_.get, find_terms(text, self._plan.rules))
+        plan, weighting = self._plan, self._weighting()
+        found = map(self.vocabulary_.get, plan.terms(text))
         counts = sorted(Counter(column for column in found if column is not None).items())
         if not counts:
-            return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+            return np.empty(0, dtype=np.int32), np.empty(0, dtype=weighting.dtype)
         columns = np.array([column for column, _ in counts], dtype=np.int32)
-        weights = np.array([count for _, count in counts], dtype=np.float64)
-        if self._plan.sublinear:
-            weights = np.log(weights) + 1.0
-        weights *= self.idf_[columns]
-        # cumsum adds one by one, as the fit does: the same rounding, to the last bit.
-        if self._plan.norm == "l2":
-            weights /= np.sqrt(np.cumsum(weights**2)[-1])
-        elif self._plan.norm == "l1":
-            weights /= np.cumsum(weights)[-1]
-        return columns, weights.astype(np.float32)
+        tf = np.array([1 if plan.binary else count for _, count in counts], dtype=np.float64)
+        idf = self.idf_[columns] if plan.use_idf else None
+        return columns, row_weights(tf, idf, weighting)
+
+    def inverse_transform(self, rows: Any) -> list[NDArray[Any]]:
+        """Return the terms of each row that are not 0, in the order of columns.
+
+        Parameters
+        ----------
+        rows : CSR or array of shape (n, n_terms)
+
+        Raises
+        ------
+        NotFitted
+        FeatureMismatch
+            The rows have another number of columns.
+        """
+        terms = np.array(list(self._known_vocabulary()))
+        host = resolve(self.backend).to_host(check_rows(rows))
+        if host.shape[1] != len(terms):
+            raise FeatureMismatch(
+                f"rows have {host.shape[1]} columns, but the vocabulary has {len(terms)} terms"
+            )
+        if not hasattr(host, "indptr"):
+            return [terms[np.flatnonzero(row)] for row in host]
+        host = host.copy()
+        host.sum_duplicates()
+        host.eliminate_zeros()
+        return [terms[columns] for columns in np.split(host.indices, host.indptr[1:-1])]
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the terms in the order of columns, shape (n_terms,).
 
         ``input_features`` is taken, and ignored, for the sake of pipelines.
         """
-        return np.array(self._fitted_terms(), dtype=object)
+        fitted = self.__sklearn_is_fitted__()
+        terms = self._fitted_terms() if fitted else list(self._known_vocabulary())
+        return np.array(terms, dtype=object)
+
+    # -- what was fitted --------------------------------------------------------------------
+
+    @property
+    def idf_(self) -> NDArray[np.float64]:
+        if "_idf" not in vars(self):
+            raise NotFitted(f"this {type(self).__name__} has no idf_: call fit with use_idf=True")
+        return self._idf
+
+    @idf_.setter
+    def idf_(self, values: ArrayLike) -> None:
+        if not self.use_idf:
+            raise InvalidParam("`idf_` cannot be set when `user_idf=False`.")
+        self._idf = check_idf(values, len(self._known_vocabulary()), str(self.weighting), "idf_")
+
+    @property
+    def fixed_vocabulary_(self) -> bool:
+        return self.vocabulary is not None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        if "_idf" in vars(self):
+            return True
+        if "_plan" in vars(self):
+            return not self._plan.use_idf
+        # Without idf a fixed vocabulary is all that is needed.
+        return not self.use_idf and self.vocabulary is not None and self.weighting != "bm25"
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import TransformerTags
+
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
+
+    @classmethod
+    def from_fitted(
+        cls,
+        terms: Sequence[str],
+        idf: ArrayLike,
+        params: Mapping[str, Any],
+        average_length: float = 1.0,
+    ) -> Self:
+        """Restore a fitted vectorizer from its terms, in the order of columns, and their idf.
+
+        Parameters
+        ----------
+        terms : sequence of str
+        idf : array-like of shape (n_terms,)
+            Not read where ``params`` say ``use_idf=False``.
+        params : mapping
+            Constructor arguments that differ from the defaults, or all of them.
+        average_length : float
+            ``average_length_`` of the fit, for ``weighting="bm25"``.
+
+        Raises
+        ------
+        InvalidParam
+            A term twice, no terms, another number of idf values than terms, an idf that is
+            not a positive number, or a parameter outside its domain.
+        """
+        vectorizer = cls().set_params(**params)
+        plan = vectorizer._check_params()
+        columns = check_vocabulary(list(terms))
+        weights = None
+        if plan.use_idf:
+            weights = check_idf(idf, len(columns), plan.weighting.scheme).copy()
+        vectorizer._set_fitted(plan, columns, weights, average_length)
+        return vectorizer
+
+    def storable_params(self) -> dict[str, Any]:
+        """Return the parameters that a model keeps, of types that JSON has.
+
+        ``average_length_`` is among them where it was fitted. The backend is the loading machine's
+        own affair, and the vocabulary is kept beside.
+
+        Raises
+        ------
+        InvalidParam
+            One of them is a function, which no model can hold.
+        """
+        self._require_fitted()
+        defaults = TfidfVectorizer().get_params()
+        params = {
+            name: value
+            for name, value in self.get_params().items()
+            if name in SCHEMA_1 or (name not in NOT_STORED and value is not defaults[name])
+        }
+        for name, value in params.items():
+            if callable(value) and name != "dtype":
+                raise InvalidParam(
+                    f"{name} is a function, {shown(value)}, which a model cannot hold: save the "
+                    "labels instead, or do what it does to the texts before they are fitted"
+                )
+        if params["stop_words"] is not None and not isinstance(params["stop_words"], str):
+            params["stop_words"] = sorted(self._plan.analysis.stop_words)
+        if "dtype" in params:
+            params["dtype"] = self._plan.weighting.dtype
+        if self._plan.is_bm25:
+            params["average_length_"] = float(self.average_length_)
+        return params
+
+    def _known_vocabulary(self) -> dict[str, int]:
+        """Return the vocabulary in the order of columns: the fitted or the fixed one, checked."""
+        if "vocabulary_" not in vars(self):
+            if self.vocabulary is None:
+                raise NotFitted(f"this {type(self).__name__} is not fitted yet: call fit first")
+            self.vocabulary_ = dict(check_vocabulary(self.vocabulary))
+        return check_vocabulary(self.vocabulary_, "vocabulary_")
 
     def _fitted_terms(self) -> list[str]:
         """Return the terms in the order of columns; what was set by hand is checked here.
@@ -245,97 +425,127 @@ class TfidfVectorizer(Estimator):
             positive number for each.
         """
         self._require_fitted()
-        terms = list(check_vocabulary(self.vocabulary_, "vocabulary_"))
-        check_idf(self.idf_, len(terms), "idf_")
-        self._checked = self.vocabulary_, self.idf_, len(terms)
+        terms = list(self._known_vocabulary())
+        if "_plan" not in vars(self):  # nothing was fitted, as the vocabulary is fixed
+            self._plan = self._check_params()
+        idf = self._known_idf()
+        if idf is not None:
+            check_idf(idf, len(terms), self._plan.weighting.scheme, "idf_")
+        self._checked = self.vocabulary_, idf, len(terms)
         return terms
+
+    def _known_idf(self) -> NDArray[np.float64] | None:
+        return self.idf_ if self._plan.use_idf else None
 
     def _is_checked(self) -> bool:
         """Whether the fitted attributes are those that were checked last: queries are quick."""
+        if "_checked" not in vars(self):
+            return False
         vocabulary, idf, n_terms = self._checked
-        return (
-            vocabulary is self.vocabulary_
-            and idf is self.idf_
-            and len(vocabulary) == n_terms == len(idf)
-        )
+        same = vocabulary is self.vocabulary_ and idf is self._known_idf()
+        return same and len(vocabulary) == n_terms
 
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import TransformerTags
+    # -- the work ---------------------------------------------------------------------------
 
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags = TransformerTags(preserves_dtype=[])
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        return tags
-
-    def _learn(self, texts: Iterable[str]) -> Matrix:
+    def _learn(self, texts: Iterable[Any]) -> Matrix:
         """Set the fitted attributes and return the counts of the terms that were kept."""
         plan = self._check_params()
-        fixed = None if self.vocabulary is None else [*check_vocabulary(self.vocabulary)]
+        warn_of_unused(self.get_params())
+        warn_of_stop_words(self.stop_words, plan.analysis)
+        fixed = None
+        if self.vocabulary is not None:
+            fixed = [*check_vocabulary(self.vocabulary)]
+            warn_of_capitals(fixed, plan.analysis)
         check_texts(texts)
         backend = resolve(self.backend)
-        terms, counts = backend.count_terms(texts, plan.rules, fixed)
+        terms, counts = self._count(plan, texts, fixed)
         n_texts = counts.shape[0]
         if n_texts == 0:
             raise EmptyVocabulary("0 texts were given: at least one is needed to learn terms from")
         if not terms:
-            raise EmptyVocabulary(_why_no_terms(n_texts, plan.rules))
+            raise EmptyVocabulary(_why_no_terms(n_texts, plan.analysis))
         columns = backend.to_host(counts.indices)
-        frequency = np.bincount(columns, minlength=len(terms))
         if fixed is None:
-            kept = self._within_limits(frequency, n_texts)
-            if self.max_features is not None and len(kept) > self.max_features:
+            totals: NDArray[Any] | None = None
+            if self.max_features is not None:
                 totals = np.bincount(columns, backend.to_host(counts.data), minlength=len(terms))
-                most_frequent = np.argsort(-totals[kept], kind="stable")
-                kept = np.sort(kept[most_frequent[: self.max_features]])
+            frequency = np.bincount(columns, minlength=len(terms))
+            limits = (self.min_df, self.max_df, self.max_features)
+            kept = columns_within(frequency, totals, n_texts, limits)
             if len(kept) < len(terms):
-                counts, frequency = counts[:, kept], frequency[kept]
+                counts = counts[:, kept]
                 counts.sort_indices()  # CuPy selects columns in any order
                 terms = [terms[column] for column in kept.tolist()]
-        idf = self._inverse_frequency(terms, frequency, n_texts)
-        self._set_fitted(plan, {term: column for column, term in enumerate(terms)}, idf)
+        self._set_fitted(
+            plan,
+            {term: column for column, term in enumerate(terms)},
+            self._global_weights(plan, backend, counts, terms) if plan.use_idf else None,
+            mean_length(backend.to_host(counts.data), n_texts) if plan.is_bm25 else 1.0,
+        )
         return counts
 
-    def _inverse_frequency(
-        self, terms: list[str], frequency: NDArray[np.intp], n_texts: int
+    def _global_weights(
+        self, plan: _Plan, backend: Backend, counts: Matrix, terms: list[str]
     ) -> NDArray[np.float64]:
-        smooth = float(self.smooth_idf)
-        if not smooth and not frequency.all():
-            missing = shown(terms[int(np.argmin(frequency))])
+        n_texts = counts.shape[0]
+        weights = global_weights(
+            plan.weighting,
+            bool(self.smooth_idf),
+            backend.to_host(counts.indices),
+            backend.to_host(counts.data) if plan.weighting.scheme == "log-entropy" else None,
+            (n_texts, len(terms)),
+        )
+        if not np.isfinite(weights).all():
+            missing = shown(terms[int(np.argmax(weights))])
             raise InvalidParam(
                 f"smooth_idf=False gives the term {missing} an infinite idf, as none of the "
                 f"{n_texts} texts holds it: take it out of the vocabulary, or smooth"
             )
-        # The order of operations is scikit-learn's, so that the rounding is too.
-        idf: NDArray[np.float64] = np.log((n_texts + smooth) / (frequency + smooth)) + 1.0
-        return idf
+        return weights
 
-    def _within_limits(self, frequency: NDArray[np.intp], n_texts: int) -> NDArray[np.intp]:
-        """Return the columns that ``min_df`` and ``max_df`` leave."""
-        low, high = _n_texts(self.min_df, n_texts), _n_texts(self.max_df, n_texts)
-        if high < low:
-            raise InvalidParam(
-                f"min_df={shown(self.min_df)} asks for at least {low:g} of {n_texts} texts and "
-                f"max_df={shown(self.max_df)} allows at most {high:g}: no term can be both"
-            )
-        kept = np.flatnonzero((frequency >= low) & (frequency <= high))
-        if not len(kept):
-            raise EmptyVocabulary(
-                f"min_df={shown(self.min_df)} and max_df={shown(self.max_df)} leave none of the "
-                f"{len(frequency)} terms of {n_texts} texts: widen them"
-            )
-        return kept
+    def _count(
+        self, plan: _Plan, texts: Iterable[Any], vocabulary: Sequence[str] | None
+    ) -> tuple[list[str], Matrix]:
+        """Count terms by the backend where it finds them, else on the host."""
+        backend = resolve(self.backend)
+        if plan.rules is not None:
+            is_column = plan.analysis.input == "content" and is_on_device(texts)
+            rows = texts if is_column else list(plan.analysis.read(texts))
+            terms, counts = backend.count_terms(rows, plan.rules, vocabulary)
+        else:
+            terms, counts = count_on_host(texts, plan.analysis, vocabulary)
+            counts = backend.matrix(counts)
+        if plan.binary:
+            counts.data[:] = 1
+        return terms, counts
 
     def _weigh(self, counts: Matrix) -> Matrix:
-        plan = self._plan
-        return resolve(self.backend).weigh_terms(counts, self.idf_, plan.sublinear, plan.norm)
+        return resolve(self.backend).weigh_terms(counts, self._known_idf(), self._weighting())
+
+    def _weighting(self) -> Weighting:
+        weighting = self._plan.weighting
+        if weighting.scheme != "bm25":
+            return weighting
+        return replace(weighting, average_length=self.average_length_)
 
     def _set_fitted(
-        self, plan: _Plan, vocabulary: dict[str, int], idf: NDArray[np.float64]
+        self,
+        plan: _Plan,
+        vocabulary: dict[str, int],
+        idf: NDArray[np.float64] | None,
+        average_length: float,
     ) -> None:
+        if plan.is_bm25:
+            self.average_length_ = replace(
+                plan.weighting, average_length=average_length
+            ).average_length
+        else:
+            vars(self).pop("average_length_", None)
         self._plan = plan
         self.vocabulary_ = vocabulary
-        self.idf_ = idf
+        vars(self).pop("_idf", None)
+        if idf is not None:
+            self._idf = idf
         self._checked = vocabulary, idf, len(vocabulary)
 
     def _check_params(self) -> _Plan:
@@ -343,31 +553,34 @@ class TfidfVectorizer(Estimator):
         check_document_frequency("max_df", self.max_df)
         if self.max_features is not None:
             check_integer("max_features", self.max_features, 1)
-        for name in ("sublinear_tf", "smooth_idf"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise InvalidParam(
-                    f"{name} must be True or False, got {shown(getattr(self, name))}"
-                )
-        check_norm(self.norm)
-        rules = TokenRules(
-            stop_words=check_stop_words(self.stop_words),
-            ngram_range=check_ngram_range(self.ngram_range),
+        smooth = check_truth("smooth_idf", self.smooth_idf)
+        weighting = Weighting(
+            scheme=self.weighting,
+            sublinear=check_truth("sublinear_tf", self.sublinear_tf),
+            norm=self.norm,
+            dtype=check_dtype(self.dtype),
         )
-        return _Plan(rules, bool(self.sublinear_tf), self.norm)
+        if not smooth and weighting.scheme != "tfidf":
+            raise InvalidParam(
+                f"smooth_idf=False belongs to weighting='tfidf': {self.weighting!r} has weights of "
+                "its own for terms"
+            )
+        analyze = self.build_analyzer()  # a subclass may have its own
+        analysis = analyze if isinstance(analyze, Analysis) else Analysis(analyzer=analyze)
+        binary = check_truth("binary", self.binary)
+        return _Plan(
+            analysis, analysis.rules, weighting, binary, check_truth("use_idf", self.use_idf)
+        )
 
 
-def _why_no_terms(n_texts: int, rules: TokenRules) -> str:
-    shortest = rules.ngram_range[0]
+def _why_no_terms(n_texts: int, analysis: Analysis) -> str:
+    shortest, rules = analysis.ngram_range[0], analysis.rules
+    what = "a usable term"
+    if rules is not None:
+        what += f": at least {rules.min_length} letters, numbers or underscores in a row"
     return (
-        f"none of the {n_texts} texts holds a usable term: at least {rules.min_length} letters, "
-        f"numbers or underscores in a row{', stop words left out' if rules.stop_words else ''}"
+        f"none of the {n_texts} texts holds {what}"
+        f"{', stop words left out' if analysis.stop_words else ''}"
         f"{f', in runs of {shortest} neighbours' if shortest > 1 else ''}; "
-        "is this the column of texts?"
+        "is this the column of texts? (empty vocabulary)"
     )
-
-
-def _n_texts(bound: Any, n_texts: int) -> Any:
-    if isinstance(bound, Integral):
-        return min(int(bound), n_texts + 1)  # more than all is as good as any number
-    # A float as it is, so that it rounds as scikit-learn's.
-    return bound * n_texts if isinstance(bound, float | np.floating) else float(bound) * n_texts

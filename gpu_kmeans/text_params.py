@@ -1,27 +1,36 @@
-"""What a vectorizer is given, checked before any work: its parameters and vocabulary.
+"""What a vectorizer is given, checked before any work: its parameters.
 
 Each function raises :class:`~gpu_kmeans.errors.InvalidParam` for what it does not accept.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Set
+import re
+import warnings
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, cast
 
 import numpy as np
 
-from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.analysis import ACCENTS, TOKEN_PATTERN, Analysis
+from gpu_kmeans.errors import InvalidParam, shown
 from gpu_kmeans.stop_words import ENGLISH
-from gpu_kmeans.texts import shown
 
 __all__ = [
+    "check_analysis",
+    "check_choice",
     "check_document_frequency",
+    "check_dtype",
     "check_integer",
     "check_ngram_range",
     "check_stop_words",
-    "check_vocabulary",
+    "check_truth",
+    "check_words",
+    "is_integer",
+    "warn_of_capitals",
+    "warn_of_stop_words",
+    "warn_of_unused",
 ]
 
 
@@ -36,12 +45,13 @@ def check_stop_words(stop_words: Any) -> frozenset[str]:
                 f"got the text {shown(stop_words)}"
             )
         return ENGLISH
-    return frozenset(_check_words("stop_words", stop_words))
+    return frozenset(check_words("stop_words", stop_words))
 
 
-def _check_words(name: str, words: Any) -> list[str]:
+def check_words(name: str, words: Any) -> list[str]:
+    """Return a collection of words as a list of ``str``."""
     try:
-        if isinstance(words, str | bytes) or not isinstance(words, Collection):
+        if isinstance(words, str | bytes) or not isinstance(words, Iterable):
             raise TypeError
         values = list(words)
     except TypeError:
@@ -52,14 +62,14 @@ def _check_words(name: str, words: Any) -> list[str]:
     return [str.__str__(word) for word in values]
 
 
-def _is_integer(value: Any) -> bool:
-    # NumPy registers durations as integers, too.
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, and no truth; NumPy registers durations as such, too."""
     return isinstance(value, Integral) and not isinstance(value, bool | np.timedelta64)
 
 
 def check_integer(name: str, value: Any, low: int) -> int:
     """Return ``value`` as an int of at least ``low``; booleans and 2.0 are not integers."""
-    if not _is_integer(value):
+    if not is_integer(value):
         raise InvalidParam(f"{name} must be an integer, got {shown(value)}")
     if value < low:
         raise InvalidParam(f"{name} must be >= {low}, got {name}={shown(value)}")
@@ -85,42 +95,136 @@ def check_document_frequency(name: str, value: Any) -> None:
         )
 
 
-def check_vocabulary(vocabulary: Any, name: str = "vocabulary") -> dict[str, int]:
-    """Return term -> column in the order of columns, which are 0, 1, 2 and so on.
-
-    A mapping gives each term its column, in whatever order it is; a set is sorted.
-    """
-    if type(vocabulary) is dict and set(map(type, vocabulary)) == {str}:
-        columns = list(vocabulary.values())
-        if set(map(type, columns)) == {int} and columns == [*range(len(columns))]:
-            return vocabulary  # as it was fitted, which is checked whenever texts are transformed
-    terms = _check_words(name, vocabulary)
-    if not terms:
-        raise InvalidParam(f"{name} must hold at least one term, got none: empty vocabulary")
-    if isinstance(vocabulary, Mapping):
-        terms = _by_column(name, terms, list(vocabulary.values()))
-    elif isinstance(vocabulary, Set):
-        terms.sort()
-    column_of = {term: column for column, term in enumerate(terms)}
-    if len(column_of) < len(terms):
-        repeated, times = Counter(terms).most_common(1)[0]
-        raise InvalidParam(f"{name} holds {shown(repeated)} {times} times: keep one of them")
-    return column_of
+def check_choice(name: str, value: Any, choices: tuple[str | None, ...]) -> Any:
+    """Return ``value`` if it is one of the names."""
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        names = ", ".join(map(repr, choices[:-1]))
+        raise InvalidParam(f"{name} must be {names} or {choices[-1]!r}, got {shown(value)}")
+    return value
 
 
-def _by_column(name: str, terms: list[str], columns: list[Any]) -> list[str]:
-    """Return terms in the order of their columns."""
-    by_column: list[str | None] = [None] * len(terms)
-    wanted = (
-        f"the columns of {name}, which has {len(terms)} terms, must be 0 to {len(terms) - 1}, "
-        "each of them once"
+def check_truth(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidParam(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
+def check_dtype(dtype: Any) -> str:
+    """Return "float32" or "float64"; for other numbers, "float64" with a warning."""
+    try:
+        known = None if dtype is None else np.dtype(dtype)
+    except Exception:  # NumPy has many errors for what is no type
+        known = None
+    if known is None or known.kind not in "biuf":
+        raise InvalidParam(f"dtype must be float32 or float64, got {shown(dtype)}")
+    if known.name in ("float32", "float64"):
+        return str(known.name)
+    warnings.warn(
+        f"only float32 and float64 'dtype' should be used: {known.name} cannot hold all weights, "
+        "so that rows are float64",
+        UserWarning,
+        stacklevel=2,
     )
-    for term, column in zip(terms, columns, strict=True):
-        if not _is_integer(column) or not 0 <= column < len(terms):
-            raise InvalidParam(f"{wanted}, but that of {shown(term)} is {shown(column)}")
-        if (other := by_column[int(column)]) is not None:
-            raise InvalidParam(
-                f"{wanted}, but {shown(other)} and {shown(term)} are both in {column}"
-            )
-        by_column[int(column)] = term
-    return [term for term in by_column if term is not None]
+    return "float64"
+
+
+def check_analysis(params: Mapping[str, Any]) -> Analysis:
+    """Return how terms are found, from the vectorizer's parameters of the same names."""
+    values = {name: params[name] for name in Analysis.__dataclass_fields__}
+    check_choice("input", values["input"], ("content", "file", "filename"))
+    check_choice("decode_error", values["decode_error"], ("strict", "ignore", "replace"))
+    _check_encoding(values["encoding"])
+    values["lowercase"] = check_truth("lowercase", values["lowercase"])
+    for name in ("preprocessor", "tokenizer"):
+        if values[name] is not None and not callable(values[name]):
+            raise InvalidParam(f"{name} must be a function or None, got {shown(values[name])}")
+    if not callable(values["strip_accents"]):
+        accents = check_choice("strip_accents", values["strip_accents"], (*ACCENTS, None))
+        values["strip_accents"] = ACCENTS.get(accents)
+    if not callable(values["analyzer"]):
+        check_choice("analyzer", values["analyzer"], ("word", "char", "char_wb"))
+    splits = values["analyzer"] == "word" and values["tokenizer"] is None
+    if values["token_pattern"] is not None or splits:
+        _check_pattern(values["token_pattern"])
+    values["stop_words"] = check_stop_words(values["stop_words"])
+    values["ngram_range"] = check_ngram_range(values["ngram_range"])
+    return Analysis(**values)
+
+
+def _check_encoding(encoding: Any) -> None:
+    try:
+        "a".encode(encoding)
+    except (LookupError, TypeError, ValueError) as problem:
+        raise InvalidParam(
+            f"encoding must be the name of one, such as 'utf-8', got {shown(encoding)}: {problem}"
+        ) from None
+
+
+def _check_pattern(pattern: Any) -> None:
+    try:
+        if not isinstance(pattern, str):
+            raise TypeError("it is not a text")
+        groups = re.compile(pattern).groups
+    except (TypeError, ValueError, OverflowError, RecursionError, re.error) as problem:
+        raise InvalidParam(
+            f"token_pattern must be a regular expression, got {shown(pattern)}: {problem}"
+        ) from None
+    if groups > 1:
+        raise InvalidParam(
+            f"More than 1 capturing group in token pattern {shown(pattern)}: what a token is must "
+            "be one group, or the whole match; (?:...) captures nothing"
+        )
+
+
+def warn_of_unused(params: Mapping[str, Any]) -> None:
+    """Warn of parameters that were set and have no effect beside others."""
+    analyzer, pattern = params["analyzer"], params["token_pattern"]
+    of_words = isinstance(analyzer, str) and analyzer == "word"
+    own_pattern = pattern is not None and pattern != TOKEN_PATTERN
+    own_words = params["stop_words"] is not None and not isinstance(params["stop_words"], str)
+    unused = {
+        ("token_pattern", "'tokenizer' is not None"): own_pattern
+        and params["tokenizer"] is not None,
+        ("preprocessor", "'analyzer' is callable"): callable(analyzer)
+        and params["preprocessor"] is not None,
+        ("ngram_range", "'analyzer' is callable"): callable(analyzer)
+        and tuple(params["ngram_range"]) != (1, 1),
+        ("stop_words", "'analyzer' != 'word'"): not of_words and own_words,
+        ("token_pattern", "'analyzer' != 'word'"): not of_words and own_pattern,
+        ("tokenizer", "'analyzer' != 'word'"): not of_words and params["tokenizer"] is not None,
+    }
+    for (name, reason), is_unused in unused.items():
+        if is_unused:
+            message = f"The parameter {name!r} will not be used since {reason}"
+            warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def warn_of_stop_words(stop_words: Any, analysis: Analysis) -> None:
+    """Warn where the tokens of a stop word are not dropped, as tokens are found otherwise."""
+    default = isinstance(stop_words, str) and analysis.rules is not None
+    if analysis.analyzer != "word" or default:
+        return
+    try:
+        strays = analysis.strays()
+    except Exception:  # a function of the caller's that does not take words
+        return
+    if strays:
+        more = f" and {len(strays) - 10} more" if len(strays) > 10 else ""
+        warnings.warn(
+            "Your stop_words may be inconsistent with your preprocessing. Tokenizing the stop "
+            f"words generated tokens {strays[:10]}{more} not in stop_words.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_capitals(vocabulary: list[str], analysis: Analysis) -> None:
+    """Warn of terms of a fixed vocabulary that no text can hold, as all letters are small."""
+    if analysis.lowercase and any(any(map(str.isupper, term)) for term in vocabulary):
+        warnings.warn(
+            "Upper case characters found in vocabulary while 'lowercase' is True. These entries "
+            "will not be matched with any documents",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from gpu_kmeans.errors import InputError, InvalidParam, shown
+from gpu_kmeans.errors import InputError, InvalidEncoding, InvalidParam, shown
 
-__all__ = ["as_strings", "check_texts", "column_numbers", "shown"]
+__all__ = [
+    "as_strings",
+    "check_texts",
+    "column_numbers",
+    "decoded",
+    "is_on_device",
+    "not_a_text",
+    "values_of",
+]
 
 
 def check_texts(texts: Any) -> None:
@@ -37,28 +45,65 @@ def check_texts(texts: Any) -> None:
         raise InvalidParam(f"texts must be one column of texts, got a {what}{advice}")
 
 
-def as_strings(texts: Any) -> list[str]:
+def is_on_device(texts: Any) -> bool:
+    """Whether texts are a column on a GPU."""
+    return type(texts).__module__.partition(".")[0] == "cudf"
+
+
+def as_strings(texts: Any, encoding: str | None = None, decode_error: str = "strict") -> list[str]:
     """Return texts as a list of ``str``, in order.
 
     Parameters
     ----------
     texts : list, array (NumPy, pandas or Arrow), file of lines, or other iterable of str
+    encoding : str or None
+        What bytes are decoded with; without one they are no texts.
+    decode_error : "strict", "ignore" or "replace"
 
     Raises
     ------
     InputError
         One of them is missing or not a ``str``; its position is named, counted from 0.
+    InvalidEncoding
+        One of them is bytes of another encoding.
     """
-    values = _values(texts)
+    values = values_of(texts)
     for position, value in enumerate(values):
-        if type(value) is not str:
-            if not isinstance(value, str):
-                raise InputError(
-                    f"texts[{position}] is {shown(value)} ({type(value).__name__}), not a text: "
-                    "replace what is missing by '' and convert the rest with str() beforehand"
-                )
+        if type(value) is str:
+            continue
+        name = f"texts[{position}]"
+        if isinstance(value, bytes) and encoding is not None:
+            values[position] = decoded(value, encoding, decode_error, name)
+        elif isinstance(value, str):
             values[position] = str.__str__(value)  # a subclass may do anything else differently
+        else:
+            raise InputError(not_a_text(name, value))
     return values
+
+
+def decoded(value: bytes, encoding: str, decode_error: str, name: str) -> str:
+    """Return bytes as text.
+
+    Raises
+    ------
+    InvalidEncoding
+        They are not of the encoding; ``name`` is what the message calls them.
+    """
+    try:
+        return bytes.decode(value, encoding, decode_error)
+    except UnicodeError as problem:
+        raise InvalidEncoding(
+            f"{name} is not {encoding}: {problem}; name its encoding, or set decode_error to "
+            "'replace' or 'ignore'"
+        ) from None
+
+
+def not_a_text(name: str, value: Any) -> str:
+    """Say that a value is no text, and the way out."""
+    return (
+        f"{name} is {shown(value)} ({type(value).__name__}), not a text: replace what is missing "
+        "by '' and convert the rest with str() beforehand"
+    )
 
 
 def column_numbers(terms: Sequence[str]) -> dict[str, int]:
@@ -77,7 +122,18 @@ def column_numbers(terms: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def _values(texts: Any) -> list[Any]:
+def values_of(texts: Any) -> list[Any]:
+    """Return what a container of texts holds, as a new list.
+
+    Raises
+    ------
+    InputError
+        An Arrow array holds what is not UTF-8, or a file of lines cannot be read.
+    InvalidParam
+        It cannot be iterated over.
+    """
+    if hasattr(texts, "to_arrow"):  # columns of cuDF and Polars
+        texts = texts.to_arrow()
     for name in ("to_pylist", "tolist"):  # Arrow's; NumPy's and pandas'
         method = getattr(texts, name, None)
         if callable(method):

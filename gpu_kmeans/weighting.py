@@ -1,22 +1,190 @@
-"""What counts must be before they are weighed: checked once, before a kernel reads them."""
+"""What a term weighs in a text: the schemes, defined once for fits, queries and backends.
+
+A weight is ``local * global / norm``. With ``tf`` the count of a term in a text, ``df`` the number
+of texts that hold it, ``n`` the number of texts of the fit, all computed in float64:
+
+``"tfidf"``
+    local ``tf`` (or ``1 + ln tf`` if sublinear), global ``ln(n / df) + 1`` (or
+    ``ln((1 + n) / (1 + df)) + 1`` if smooth): scikit-learn's.
+
+``"bm25"``
+    local ``tf (k1 + 1) / (tf + k1 (1 - b + b length / average_length))`` with ``k1 = 1.2`` and
+    ``b = 0.75``; ``length`` is the sum of the text's counts of terms that the vocabulary has, and
+    ``average_length`` its mean over the texts of the fit (1 if none of them has a term). Global
+    ``ln(1 + (n - df + 0.5) / (df + 0.5))``. Robertson and Zaragoza, The Probabilistic Relevance
+    Framework: BM25 and Beyond, Foundations and Trends in Information Retrieval 3 (4), 2009,
+    section 3.4 with the factor ``k1 + 1`` of TREC-3; the idf, which is never negative, is Lucene's
+    ``BM25Similarity``.
+
+``"log-entropy"``
+    local ``ln(1 + tf)``, global ``1 + sum_j p_j ln p_j / ln n`` over the texts ``j`` of the fit,
+    with ``p_j`` the share of the term's occurrences that stand in text ``j`` (1 if ``n`` is 1): 1
+    for a term of one text, 0 for one that is spread evenly over all. Dumais, Improving the
+    retrieval of information from external sources, Behavior Research Methods, Instruments, &
+    Computers 23 (2), 1991.
+
+The norm is that of the row's ``local * global``; a row whose weights are all 0 stays as it is.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.errors import InputError, InvalidParam
-from gpu_kmeans.protocol import FloatArray, Matrix
-from gpu_kmeans.texts import shown
+from gpu_kmeans.errors import InputError, InvalidParam, shown
 
-__all__ = ["NORMS", "check_counts", "check_idf", "check_norm"]
+__all__ = [
+    "MAX_COUNT",
+    "NORMS",
+    "SCHEMES",
+    "Weighting",
+    "check_counts",
+    "check_idf",
+    "check_norm",
+    "global_weights",
+    "local_weights",
+    "mean_length",
+    "row_weights",
+    "saturation",
+]
 
+SCHEMES = ("tfidf", "bm25", "log-entropy")
+"""Names of the ways to weigh counts."""
 NORMS = (None, "l1", "l2")
 """Norms that a row can be divided by."""
+K1 = 1.2
+"""Count at which a term of BM25 has half of its largest weight, in a text of average length."""
+B = 0.75
+"""Fraction of a text's length that counts in BM25: 0 for none, 1 for all."""
 MAX_COUNT = 2**31 - 1
 """Largest count of a term in a text: kernels hold it in 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """How counts become weights, beside the weight of each term: what crosses to a backend.
+
+    Attributes
+    ----------
+    scheme : "tfidf", "bm25" or "log-entropy"
+    sublinear : bool
+        ``1 + ln(tf)`` for ``tf``; for ``"tfidf"`` alone.
+    norm : "l2", "l1" or None
+    average_length : float
+        Mean length of a text of the fit; read by ``"bm25"`` alone.
+    dtype : "float32" or "float64"
+        Of the rows; weights are computed in float64.
+    """
+
+    scheme: str = "tfidf"
+    sublinear: bool = False
+    norm: str | None = "l2"
+    average_length: float = 1.0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse what no backend could read."""
+        scheme: Any = self.scheme
+        average: Any = self.average_length
+        if not isinstance(scheme, str) or scheme not in SCHEMES:
+            names = ", ".join(map(repr, SCHEMES))
+            raise InvalidParam(f"weighting must be one of {names}, got {shown(self.scheme)}")
+        check_norm(self.norm)
+        if self.sublinear and self.scheme != "tfidf":
+            raise InvalidParam(
+                f"sublinear_tf=True belongs to weighting='tfidf': {self.scheme!r} has its own way "
+                "to weigh counts"
+            )
+        if not isinstance(average, Real) or not 0 < float(average) < np.inf:
+            raise InvalidParam(f"average_length must be positive, got {shown(average)}")
+        if self.dtype not in ("float32", "float64"):
+            raise InvalidParam(f"dtype must be float32 or float64, got {shown(self.dtype)}")
+
+
+def local_weights(
+    tf: NDArray[np.float64], weighting: Weighting, saturation: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return what counts weigh before the weight of their terms, shape of ``tf``.
+
+    ``saturation`` is, for BM25, that of each count's text.
+    """
+    if weighting.scheme == "bm25" and saturation is not None:
+        return tf * (K1 + 1.0) / (tf + saturation)
+    if weighting.scheme == "log-entropy":
+        return np.log(tf + 1.0)
+    return np.log(tf) + 1.0 if weighting.sublinear else tf
+
+
+def saturation(length: NDArray[Any], weighting: Weighting) -> NDArray[np.float64]:
+    """Return the count that has half of the largest weight in texts of such lengths (BM25)."""
+    return K1 * (1.0 - B + B * (length / weighting.average_length))
+
+
+def mean_length(data: NDArray[Any], n_texts: int) -> float:
+    """Return the mean sum of counts of a text; 1 where there are none."""
+    return float(data.sum(dtype=np.float64)) / n_texts or 1.0
+
+
+def row_weights(
+    tf: NDArray[np.float64], idf: NDArray[np.float64] | None, weighting: Weighting
+) -> NDArray[Any]:
+    """Return the weights of one row from its counts, shape (nnz,), in the order of columns.
+
+    The same as a backend's, to the last bit; ``idf`` is that of each non-zero.
+    """
+    # cumsum adds one by one, as backends do.
+    saturated = saturation(np.cumsum(tf)[-1:], weighting) if weighting.scheme == "bm25" else None
+    weights = local_weights(tf, weighting, saturated)
+    if idf is not None:
+        weights = weights * idf
+    if weighting.norm is not None:
+        mass = np.cumsum(weights**2 if weighting.norm == "l2" else weights)[-1]
+        weights = weights / ((np.sqrt(mass) if weighting.norm == "l2" else mass) or 1.0)
+    return weights.astype(weighting.dtype)
+
+
+def global_weights(
+    weighting: Weighting,
+    smooth: bool,
+    columns: NDArray[Any],
+    data: NDArray[Any] | None,
+    shape: tuple[int, int],
+) -> NDArray[np.float64]:
+    """Return the weight of each term over all texts, shape (n_terms,).
+
+    Parameters
+    ----------
+    columns, data : ndarray of shape (nnz,)
+        Column and count of each non-zero, a term at most once in a text; counts are read by
+        log-entropy alone.
+    shape : (int, int)
+        Numbers of texts and of terms.
+
+    An unsmoothed term that no text holds weighs infinitely much.
+    """
+    n_texts, n_terms = shape
+    frequency = np.bincount(columns, minlength=n_terms)
+    if weighting.scheme == "bm25":
+        others = n_texts - frequency
+        rarity: NDArray[np.float64] = np.log(1.0 + (others + 0.5) / (frequency + 0.5))
+        return rarity
+    if weighting.scheme == "log-entropy":
+        if n_texts == 1 or data is None:
+            return np.ones(n_terms)
+        tf = data.astype(np.float64)
+        totals = np.maximum(np.bincount(columns, tf, minlength=n_terms), 1.0)
+        # sum p ln p = (sum tf ln tf) / total - ln total
+        entropy = np.log(totals) - np.bincount(columns, tf * np.log(tf), minlength=n_terms) / totals
+        evenness: NDArray[np.float64] = entropy / np.log(n_texts)
+        return np.maximum(1.0 - evenness, 0.0)
+    # The order of operations is scikit-learn's, so that the rounding is too.
+    with np.errstate(divide="ignore"):
+        idf: NDArray[np.float64] = np.log((n_texts + float(smooth)) / (frequency + float(smooth)))
+    return idf + 1.0
 
 
 def check_norm(norm: Any) -> None:
@@ -25,13 +193,16 @@ def check_norm(norm: Any) -> None:
         raise InvalidParam(f"norm must be 'l2', 'l1' or None, got {shown(norm)}")
 
 
-def check_idf(idf: Any, n_terms: int, name: str = "idf") -> NDArray[np.float64]:
-    """Return idf as a contiguous array of shape (n_terms,), float64.
+def check_idf(
+    idf: Any, n_terms: int, scheme: str = "tfidf", name: str = "idf"
+) -> NDArray[np.float64]:
+    """Return the weights of terms as a contiguous array of shape (n_terms,), float64.
 
     Raises
     ------
     InvalidParam
-        Another shape, or a value that is not a positive finite number.
+        Another shape, or a value that is not a positive finite number; by log-entropy, a term
+        may weigh nothing, too.
     """
     try:
         values = np.ascontiguousarray(idf)
@@ -42,14 +213,15 @@ def check_idf(idf: Any, n_terms: int, name: str = "idf") -> NDArray[np.float64]:
         raise InvalidParam(f"{name} must hold numbers: {problem}") from None
     if np.shape(idf) != (n_terms,):
         raise InvalidParam(f"{name} of shape {np.shape(idf)} does not fit {n_terms} terms")
-    if not (np.isfinite(values) & (values > 0)).all():
+    positive = values >= 0 if scheme == "log-entropy" else values > 0
+    if not (np.isfinite(values) & positive).all():
         raise InvalidParam(f"{name} must be positive finite numbers")
     return values
 
 
 def check_counts(
-    counts: Matrix, idf: FloatArray | None, norm: str | None
-) -> tuple[Matrix, NDArray[np.float64] | None]:
+    counts: Any, idf: NDArray[Any] | None, scheme: str = "tfidf"
+) -> tuple[Any, NDArray[np.float64] | None]:
     """Return counts of terms in canonical CSR, and idf as float64, both safe to index with.
 
     Works on host and device arrays alike, by their own methods.
@@ -66,9 +238,8 @@ def check_counts(
         ``counts`` is not CSR, its arrays do not fit together, a column lies outside of it, or a
         count is not such a number.
     InvalidParam
-        ``idf`` has another shape or is not positive; ``norm`` is unknown.
+        ``idf`` has another shape or is not positive.
     """
-    check_norm(norm)
     if getattr(counts, "format", None) != "csr":
         raise InputError(f"counts must be CSR rows, got a {type(counts).__name__}: use tocsr()")
     flaw = _flaw_in_layout(counts) or _flaw_in_values(counts)
@@ -77,10 +248,10 @@ def check_counts(
     if not counts.has_canonical_format:
         counts = counts.copy()
         counts.sum_duplicates()
-    return counts, None if idf is None else check_idf(idf, counts.shape[1])
+    return counts, None if idf is None else check_idf(idf, counts.shape[1], scheme)
 
 
-def _flaw_in_layout(counts: Matrix) -> str | None:
+def _flaw_in_layout(counts: Any) -> str | None:
     """Say what keeps the three arrays of a CSR matrix from being one."""
     n, n_terms = counts.shape
     indptr, indices, data = counts.indptr, counts.indices, counts.data
@@ -103,7 +274,7 @@ def _flaw_in_layout(counts: Matrix) -> str | None:
     return None
 
 
-def _flaw_in_values(counts: Matrix) -> str | None:
+def _flaw_in_values(counts: Any) -> str | None:
     data = counts.data
     if data.dtype.kind not in "biuf":
         return f"they hold {data.dtype}"

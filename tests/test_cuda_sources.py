@@ -20,7 +20,12 @@ SOURCES = sorted((CUDA / "kernels").glob("*.cu"))
 INDICES = ("int", "long long")
 MACROS = {
     "rows.cu": [{"REAL": real, "INDEX": i} for real in ("float", "double") for i in INDICES],
-    "weigh.cu": [{"INDEX": i} for i in INDICES],
+    "weigh.cu": [
+        {"INDEX": i, "REAL": real, "SATURATED": saturated}
+        for i in INDICES
+        for real in ("float", "double")
+        for saturated in "01"
+    ],
 }
 VERBS = [name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if name[0] != "_"]
 

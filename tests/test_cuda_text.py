@@ -60,12 +60,28 @@ from test_text_border import (  # noqa: F401 - likewise
     test_idf_that_does_not_fit_is_refused,
     test_runs_longer_than_any_text_are_none,
 )
+from test_text_options import (  # noqa: F401 - likewise
+    test_a_fixed_vocabulary_with_idf_of_another_fit_needs_none_of_its_own,
+    test_bytes_are_read_by_their_encoding,
+    test_ngrams_of_characters_are_scikit_learns,
+    test_rows_are_of_the_type_that_is_asked_for,
+    test_without_idf_a_fixed_vocabulary_is_enough,
+    test_words_found_in_any_way_are_scikit_learns,
+)
+from test_weighting import (  # noqa: F401 - likewise
+    test_a_long_text_weighs_a_term_less_by_bm25,
+    test_a_query_has_the_bits_of_the_row,
+    test_a_term_spread_evenly_weighs_nothing_by_log_entropy,
+    test_texts_without_any_known_term_weigh_nothing,
+    test_weights_are_those_of_the_definition,
+)
 
 from cpu_fallback import text as on_cpu
 from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
 from gpu_kmeans.errors import InputError, OutOfDeviceMemory
 from gpu_kmeans.protocol import TokenRules
 from gpu_kmeans.text import find_terms
+from gpu_kmeans.weighting import NORMS, SCHEMES, Weighting
 
 PLAIN_POINTS = [point for first, last in PLAIN.items() for point in range(first, last + 1)]
 
@@ -276,7 +292,9 @@ def backend() -> Iterator[Any]:
             for name, module in _modules().items():
                 patch.setitem(sys.modules, name, module)
             text = importlib.import_module("gpu_kmeans.cuda.text")
-        text.kernels.load("weigh.cu", INDEX="int")  # compiled here, outside of any test's time
+        text.kernels.load(
+            "weigh.cu", INDEX="int", REAL="float", SATURATED="0"
+        )  # compiled here, outside of any test's time
         yield importlib.import_module("gpu_kmeans.cuda").GpuBackend()
 
 
@@ -381,8 +399,14 @@ def test_an_error_of_cuml_is_not_taken_for_an_empty_vocabulary(
     density=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
     largest=st.sampled_from([1, 3, 1000]),
     with_idf=st.booleans(),
-    sublinear=st.booleans(),
-    norm=st.sampled_from(["l2", "l1", None]),
+    weighting=st.builds(
+        Weighting,
+        scheme=st.sampled_from(SCHEMES),
+        norm=st.sampled_from(NORMS),
+        average_length=st.floats(0.1, 1000),
+        dtype=st.sampled_from(["float32", "float64"]),
+    )
+    | st.builds(Weighting, sublinear=st.booleans(), norm=st.sampled_from(NORMS)),
 )
 def test_weights_have_the_bits_of_the_cpu(
     backend: Any,
@@ -391,16 +415,15 @@ def test_weights_have_the_bits_of_the_cpu(
     density: float,
     largest: int,
     with_idf: bool,
-    sublinear: bool,
-    norm: str | None,
+    weighting: Weighting,
 ) -> None:
     rng = np.random.default_rng(seed)
     numbers = rng.integers(1, largest, shape, endpoint=True) * (rng.random(shape) < density)
     counts = sp.csr_matrix(numbers.astype(np.float32))
     idf = rng.uniform(1, 12, shape[1]) if with_idf else None
-    found = backend.weigh_terms(counts, idf, sublinear, norm)
-    expected = on_cpu.weigh_terms(counts, idf, sublinear, norm)
-    assert found.dtype == np.float32
+    found = backend.weigh_terms(counts, idf, weighting)
+    expected = on_cpu.weigh_terms(counts, idf, weighting)
+    assert found.dtype == expected.dtype == np.dtype(weighting.dtype)
     assert found.shape == shape
     np.testing.assert_array_equal(found.indptr, expected.indptr)
     np.testing.assert_array_equal(found.indices, expected.indices)
@@ -410,4 +433,4 @@ def test_weights_have_the_bits_of_the_cpu(
 @pytest.mark.parametrize("made", BAD_COUNTS.values(), ids=BAD_COUNTS)
 def test_counts_that_are_none_are_refused(backend: Any, made: Any) -> None:
     with pytest.raises(InputError, match="counts"):
-        backend.weigh_terms(made(), np.ones(4), False, "l2")
+        backend.weigh_terms(made(), np.ones(4), Weighting())

@@ -825,6 +825,16 @@ def test_rows_on_a_gpu_are_checked_there(rows, error, said):
         _check_device_rows(rows)
 
 
+@pytest.mark.parametrize(
+    ("indptr", "indices"), [([0, 2, 1], [0, 1]), ([0, 1, 2], [0, 2]), ([0, 1, 2], [-1, 0])]
+)
+def test_sparse_rows_on_a_gpu_are_held_to_what_csr_is(indptr, indices):
+    rows = sparse.csr_array(np.eye(2))
+    rows.indptr, rows.indices = np.array(indptr), np.array(indices)
+    with pytest.raises(errors.InputError, match="malformed"):
+        _check_device_rows(rows)
+
+
 def test_numbers_on_a_gpu_are_float32_or_float64():
     assert _check_device_rows(np.eye(2, dtype=np.float32)).dtype == np.float32
     assert _check_device_rows(np.eye(2, dtype=np.int64)).dtype == np.float64

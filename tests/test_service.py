@@ -282,7 +282,7 @@ def test_a_job_tells_what_it_does_until_it_ends(service: Server, two: str) -> No
         **{"max_df": 1.0, "max_features": None, "sublinear_tf": False},
     }
     with service.told(job) as events:
-        told = list(events)
+        told = [event for event in events if event.kind != "comment"]  # of a busy machine
     kinds = [event.kind for event in told]
     assert kinds[0] == "state"
     assert set(kinds[1:-1]) <= {"state", "stage", "progress"}

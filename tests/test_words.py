@@ -24,6 +24,7 @@ from cpu_fallback.compiled import words as compiled_words
 from gpu_kmeans.protocol import Backend, TokenRules
 from gpu_kmeans.stop_words import ENGLISH
 from gpu_kmeans.text import TfidfVectorizer
+from gpu_kmeans.weighting import NORMS, SCHEMES, Weighting
 
 # What a token is and what it weighs holds without the library, too.
 globals().update({n: test for n, test in vars(test_text).items() if n.startswith("test_")})
@@ -136,26 +137,31 @@ def test_weights_are_the_same_to_the_last_bit(texts: list[str], **params: Any) -
     assert vectorizer.idf_.tobytes() == plain.idf_.tobytes()
 
 
-@needs_library
-@settings(max_examples=50)
-@given(
-    seed=st.integers(0, 10_000),
-    norm=st.sampled_from(["l2", "l1", None]),
-    sublinear=st.booleans(),
-    block=st.integers(1, 300),
+any_weighting = st.one_of(
+    st.builds(Weighting, sublinear=st.booleans(), norm=st.sampled_from(NORMS)),
+    st.builds(
+        Weighting,
+        scheme=st.sampled_from(SCHEMES),
+        norm=st.sampled_from(NORMS),
+        average_length=st.floats(0.1, 1000),
+        dtype=st.sampled_from(["float32", "float64"]),
+    ),
 )
-def test_any_counts_weigh_the_same(
-    seed: int, norm: str | None, sublinear: bool, block: int
-) -> None:
+
+
+@needs_library
+@settings(max_examples=80)
+@given(seed=st.integers(0, 10_000), weighting=any_weighting, block=st.integers(1, 300))
+def test_any_counts_weigh_the_same(seed: int, weighting: Weighting, block: int) -> None:
     rng = np.random.default_rng(seed)
     counts = sparse.random_array((40, 60), density=rng.random(), rng=rng, format="csr")
     counts.data = rng.integers(1, 1000, counts.nnz).astype(np.int32)
     counts = sparse.csr_matrix(counts)
     for idf in (None, 0.01 + rng.random(60), np.repeat(1 + rng.random(60), 2)[::2]):
-        expected = counting.weigh_terms(counts, idf, sublinear, norm)
+        expected = counting.weigh_terms(counts, idf, weighting)
         with the_library() as patch:
             patch.setattr(counting, "_BLOCK", block)
-            assert_same_bits(counting.weigh_terms(counts, idf, sublinear, norm), expected)
+            assert_same_bits(counting.weigh_terms(counts, idf, weighting), expected)
 
 
 def many_texts() -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from cpu_fallback.compiled.library import addresses, plain_function
 from cpu_fallback.letters import N_BLOCKS, word_table
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
 from gpu_kmeans.texts import column_numbers
+from gpu_kmeans.weighting import Weighting
 
 __all__ = ["count_words", "weigh_words"]
 
@@ -158,21 +159,23 @@ def _join(parts: Sequence[_Words]) -> tuple[list[str], NDArray[np.int32]]:
 def weigh_words(
     counts: Matrix,
     idf: FloatArray | None,
-    sublinear: bool,
-    norm: str | None,
+    weighting: Weighting,
     blocks: Sequence[tuple[int, int]],
+    local: Callable[[int, int], NDArray[np.float64]],
 ) -> NDArray[np.float32]:
-    """Weigh counts in blocks of rows; see :func:`cpu_fallback.text.weigh_terms`."""
+    """Weigh counts in blocks of rows; see :func:`cpu_fallback.text.weigh_terms`.
+
+    ``local`` gives what the counts of some rows weigh before the weights of their terms: NumPy's
+    logarithms, to the last bit.
+    """
     values = np.empty(counts.nnz, dtype=np.float32)
     factors = None if idf is None else np.ascontiguousarray(idf, dtype=np.float64)
 
     def weigh(block: int) -> None:
         first, last = blocks[block]
-        weights = counts.data[counts.indptr[first] : counts.indptr[last]].astype(np.float64)
-        if sublinear:
-            weights = np.log(weights) + 1.0  # NumPy's, to the last bit
+        weights = local(first, last)
         plain_function("weigh_rows")(
-            *(last - first, NORMS[norm], *addresses((counts.indptr,), first)),
+            *(last - first, NORMS[weighting.norm], *addresses((counts.indptr,), first)),
             *addresses((counts.indices, factors, weights, values)),
         )
 

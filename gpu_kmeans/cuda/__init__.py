@@ -30,6 +30,7 @@ from gpu_kmeans.protocol import (
     NamesRead,
     TokenRules,
 )
+from gpu_kmeans.weighting import Weighting
 
 __all__ = ["GpuBackend"]
 
@@ -76,12 +77,10 @@ class GpuBackend:
 
         return text.count_terms(texts, rules, vocabulary)
 
-    def weigh_terms(
-        self, counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
-    ) -> Matrix:
+    def weigh_terms(self, counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
         from gpu_kmeans.cuda import text
 
-        return text.weigh_terms(counts, idf, sublinear, norm)
+        return text.weigh_terms(counts, idf, weighting)
 
     def matrix(self, rows: Any) -> Matrix:
         from gpu_kmeans.cuda import rows as verbs

@@ -1,7 +1,7 @@
 """Characters that cuDF reads as Python does, and the words of a text that has others.
 
-What a token is, :mod:`gpu_kmeans.text` says in terms of Python's ``str.lower`` and ``\\w``. cuDF
-lower-cases one character after another and has letters of an older Unicode version. A text of
+What a token is, :mod:`gpu_kmeans.analysis` says in terms of Python's ``str.lower`` and ``\\w``.
+cuDF lower-cases one character after another and has letters of an older Unicode version. A text of
 plain characters alone has the same tokens for both; the words of any other text are found on
 the host, by the definition itself.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
+from gpu_kmeans.analysis import find_terms
 from gpu_kmeans.protocol import TokenRules
-from gpu_kmeans.text import find_terms
 
 __all__ = ["PLAIN", "is_plain", "words_of"]
 

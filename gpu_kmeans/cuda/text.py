@@ -29,7 +29,7 @@ from gpu_kmeans.cuda.blocks import each_block
 from gpu_kmeans.cuda.plain import PLAIN, is_plain, words_of
 from gpu_kmeans.protocol import FloatArray, Matrix, TokenRules
 from gpu_kmeans.texts import as_strings, column_numbers
-from gpu_kmeans.weighting import check_counts
+from gpu_kmeans.weighting import K1, Weighting, check_counts, local_weights, saturation
 
 __all__ = ["count_terms", "weigh_terms"]
 
@@ -43,6 +43,7 @@ _WORK = 16
 _THREADS = 128
 _NORMS = {None: 0, "l1": 1, "l2": 2}  # as in weigh.cu
 _INDEX = {"int32": "int", "int64": "long long"}
+_REAL = {"float32": "float", "float64": "double"}
 
 
 def count_terms(
@@ -80,10 +81,8 @@ def count_terms(
     return terms, _join(found, terms)
 
 
-def weigh_terms(
-    counts: Matrix, idf: FloatArray | None, sublinear: bool, norm: str | None
-) -> Matrix:
-    """Turn counts into TF-IDF rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
+def weigh_terms(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
+    """Turn counts into weighted rows; see :meth:`gpu_kmeans.protocol.Backend.weigh_terms`.
 
     The result shares its index arrays with ``counts``, where they are canonical. The weights
     are the CPU's to the last bit: logarithms come from a table that the host has filled.
@@ -93,14 +92,20 @@ def weigh_terms(
     InputError, InvalidParam
         See :func:`gpu_kmeans.weighting.check_counts`.
     """
-    counts, idf = check_counts(counts, idf, norm)
+    counts, idf = check_counts(counts, idf, weighting.scheme)
     n, n_terms = counts.shape
-    values = cp.empty(counts.nnz, np.float32)
+    values = cp.empty(counts.nnz, weighting.dtype)
     if counts.nnz:
+        bm25 = weighting.scheme == "bm25"
         tf = np.arange(int(counts.data.max()) + 1, dtype=np.float64)
-        if sublinear:
-            tf[1:] = np.log(tf[1:]) + 1.0
-        weigh = kernels.load("weigh.cu", INDEX=_INDEX[counts.indices.dtype.name])["weigh"]
+        if not bm25:
+            tf[1:] = local_weights(tf[1:], weighting)
+        weigh = kernels.load(
+            "weigh.cu",
+            INDEX=_INDEX[counts.indices.dtype.name],
+            REAL=_REAL[weighting.dtype],
+            SATURATED=str(int(bm25)),
+        )["weigh"]
         weigh(
             (-(-n // _THREADS),),
             (_THREADS,),
@@ -110,12 +115,22 @@ def weigh_terms(
                 counts.data.astype(np.float32, copy=False),
                 cp.asarray(tf),
                 cp.asarray(np.ones(n_terms) if idf is None else idf, dtype=np.float64),
-                np.int32(_NORMS[norm]),
+                _saturation(counts, weighting) if bm25 else cp.zeros(1),
+                np.float64(K1 + 1.0),
+                np.int32(_NORMS[weighting.norm]),
                 np.int32(n),
                 values,
             ),
         )
     return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+
+
+def _saturation(counts: Matrix, weighting: Weighting) -> Any:
+    """Return :func:`gpu_kmeans.weighting.saturation` of each row; the host computes it."""
+    ends = cp.zeros(counts.nnz + 1)
+    cp.cumsum(counts.data, dtype=np.float64, out=ends[1:])  # whole numbers: exact
+    at = cp.asnumpy(ends[counts.indptr])
+    return cp.asarray(saturation(np.diff(at), weighting))
 
 
 # -- texts, on the device or on the host ------------------------------------------------

@@ -11,8 +11,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from gpu_kmeans.cells import a, shown
-from gpu_kmeans.errors import FileProblem, InvalidParam
+from gpu_kmeans.cells import a
+from gpu_kmeans.errors import FileProblem, InvalidParam, shown
 
 __all__ = ["save"]
 

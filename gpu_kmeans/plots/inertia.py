@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gpu_kmeans.cells import a, shown
-from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.cells import a
+from gpu_kmeans.errors import InvalidParam, shown
 from gpu_kmeans.plots.card import (
     BLUE,
     GREEN,

@@ -6,8 +6,8 @@ import math
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from gpu_kmeans.cells import a, shown
-from gpu_kmeans.errors import InvalidParam
+from gpu_kmeans.cells import a
+from gpu_kmeans.errors import InvalidParam, shown
 from gpu_kmeans.plots.words import MISSING, count, drawable, fit, measure_of
 
 if TYPE_CHECKING:

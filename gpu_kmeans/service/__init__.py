@@ -9,12 +9,17 @@
     clients.py     who asks, and how much of the service each may have
     app.py         puts the routes together
     routes/        one module a subject; schemas.py states what they take and give
-    jobs.py        the queue; each job is a process of its own, worker.py
+    jobs.py        the queue; each job is a process of its own
+    work.py        such a process, from outside: its time and its memory; worker.py, from inside
+    unpacked.py    what an uploaded table holds once unpacked, counted before it is built
+    model_size.py  what a model takes in memory, likewise
+    fit_checks.py  parameters of a fit, held to the data before it waits
     store.py       files, and registry.py, the SQLite tables that say which of them count
     registry_check.py  a look at these tables before they are used
     recover.py     makes them anew of what lies in the folder
     audit.py       who changed what, beside the data
     models.py      models in memory, ready to answer
+    shown.py       the beginnings of texts that are shown
     settings.py    flags, environment, TOML, defaults
     keys.py        who may do what
 

@@ -28,7 +28,10 @@ DOCUMENT = "/v1/openapi.json"
 ABOUT = (
     "Upload a catalogue, cluster its texts in the background, look at the clusters, ask for "
     "recommendations. Errors are `application/problem+json` with a stable `code`. `HEAD` is "
-    "answered as `GET` is, without the body. Parameters that a route does not know are refused."
+    "answered as `GET` is, without the body. Parameters that a route does not know are refused. "
+    "Sizes count what is there once it is unpacked; what passes a limit is refused (413 or 422), "
+    "and a fit that does fails. Each is a setting of the service (`gpu-kmeans config`) that can be "
+    "raised; `limits` of `/v1/info` are its own, and these the defaults:"
 )
 
 KEY_NEEDED = "needed unless the service listens on loopback alone"
@@ -51,7 +54,7 @@ def create_app(service: Service) -> Any:
     app = FastAPI(
         title="gpu-kmeans",
         version=__version__,
-        description=ABOUT,
+        description=f"{ABOUT}\n\n{schemas.stated_limits()}",
         lifespan=lifespan,
         openapi_url=None,  # it is a route as all others, below
         docs_url=None,  # these pages load scripts from elsewhere

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from gpu_kmeans.service.jobs import Jobs
 from gpu_kmeans.service.keys import Scope, check_scope, find_key
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.models import Loaded, Models
-from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.problems import Problem, answer_too_large
 from gpu_kmeans.service.registry import Registry
 from gpu_kmeans.service.request_checks import check_query
 from gpu_kmeans.service.schemas import Name
@@ -31,6 +31,7 @@ __all__ = [
     "Service",
     "ServiceOf",
     "answer",
+    "answer_aside",
     "errors",
     "may_read",
     "may_write",
@@ -147,14 +148,30 @@ Chosen = Annotated[Loaded, Depends(_chosen)]
 NamePath = Name
 
 
-def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON. Schemas document answers; to check each by them would cost more than to make it."""
+def answer(
+    data: Any, status: int = 200, headers: dict[str, str] | None = None, most: int | None = None
+) -> Response:
+    """JSON. Schemas document answers; to check each by them would cost more than to make it.
+
+    Raises
+    ------
+    Problem
+        422 ``answer_too_large`` where it has more than ``most`` bytes.
+    """
+    content = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+    if most is not None and len(content) > most:
+        raise answer_too_large(len(content), most)
     return Response(
-        orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY),
+        content,
         status,
         {"cache-control": "no-store", **(headers or {})},
         media_type="application/json",
     )
+
+
+async def answer_aside(make: Callable[[], Any], most: int | None = None) -> Response:
+    """The same of what a call returns, both on a thread: for what may be large."""
+    return await asyncio.to_thread(lambda: answer(make(), most=most))
 
 
 def errors(*codes: int) -> dict[int | str, dict[str, Any]]:

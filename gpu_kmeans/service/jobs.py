@@ -10,8 +10,6 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -25,13 +23,12 @@ from gpu_kmeans.service.problems import Problem, of_exception
 from gpu_kmeans.service.registry import Row, revision
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store, remove
+from gpu_kmeans.service.work import WorkLimits, run_worker
 
-__all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts", "run_worker"]
+__all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
-LINE_BYTES = 1 << 24
-GRACE_SECONDS = 5.0
 FINAL = ("succeeded", "failed", "cancelled", "interrupted")
 
 
@@ -267,9 +264,8 @@ class Jobs:
             live.stage = "starting"
             live.tell("state", self.view(self._row(live.job), history=False))
             spec = await asyncio.to_thread(self._spec, live.job, scratch)
-            done = await run_worker(
-                spec, lambda event: self._hear(live, event), self.settings.fit_seconds
-            )
+            limits = WorkLimits.of_fit(self.settings)
+            done = await run_worker(spec, limits, lambda event: self._hear(live, event))
             about = self._row(live.job)["about"]
             # What was committed has succeeded, even if someone wanted to cancel it meanwhile.
             with suppress(asyncio.CancelledError):
@@ -301,7 +297,7 @@ class Jobs:
             **link_parts(self.store, scratch, dataset["items"], dataset["credits"]),
             "columns": dataset["about"]["given"],
             "parameters": about["parameters"],
-            "memory": self.settings.fit_memory_bytes,
+            "max_model_bytes": self.settings.max_model_bytes,
         }
 
     async def _commit(self, live: _Live, model: Path, about: Row, done: Row) -> None:
@@ -405,79 +401,3 @@ def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> 
                     "again, with replace=true",
                 ) from None
     return names
-
-
-async def run_worker(
-    spec: Row, hear: Callable[[Row], None] | None = None, seconds: float | None = None
-) -> Row:
-    """Let a process of its own do a piece of work; return what it says at the end.
-
-    Raises
-    ------
-    Problem
-        What the process said was wrong, or that it ended without a word.
-    """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "gpu_kmeans.service.worker"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=LINE_BYTES,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    leaving = False
-    try:
-        async with asyncio.timeout(seconds):
-            with suppress(OSError, RuntimeError):  # it may have been killed already
-                process.stdin.write(orjson.dumps(spec) + b"\n")
-            async for line in process.stdout:
-                said: Row = orjson.loads(line)
-                leaving = said["event"] in ("done", "error")
-                if said["event"] == "done":
-                    return said
-                if said["event"] == "error":
-                    if "where" in said:
-                        log.error("worker failed", extra={"where": said["where"]})
-                    hint = _too_little(spec) if said["code"] == "failed" else ""
-                    raise Problem(said["status"], said["code"], said["detail"] + hint)
-                if hear is not None:
-                    hear(said)
-            leaving = True
-    except TimeoutError:
-        raise Problem(
-            503, "too_slow", f"it took longer than the {seconds:g} s that are allowed"
-        ) from None
-    finally:
-        await _ended(process, leaving)
-    raise Problem(500, "crashed", _how_it_died(process.returncode) + _too_little(spec))
-
-
-async def _ended(process: asyncio.subprocess.Process, leaving: bool) -> None:
-    """Make sure that a process is no more."""
-    # terminate() looks at one that has just ended, and its exit code would be lost by that.
-    if not leaving:
-        with suppress(ProcessLookupError):
-            process.terminate()
-    try:
-        await asyncio.wait_for(asyncio.shield(process.wait()), GRACE_SECONDS)
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def _too_little(spec: Row) -> str:
-    """Libraries that get no memory break down in many ways."""
-    memory = spec.get("memory")
-    return (
-        "" if memory is None else f"; perhaps the {memory} bytes of memory it may use are too few"
-    )
-
-
-def _how_it_died(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"its process ended with exit code {code}"
-    name = signal.Signals(-code).name
-    hint = "; perhaps the memory ran out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{hint}"

@@ -10,24 +10,48 @@ import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
-from gpu_kmeans.discs import disc_map, own_products, typical_first
+from gpu_kmeans.discs import DiscMap, disc_map, own_products, typical_first
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
 from gpu_kmeans.model import UNCLUSTERED, Model
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
-from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.model_size import check_memory, memory_of
+from gpu_kmeans.service.problems import Problem, answer_too_large
 from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.settings import Settings
+from gpu_kmeans.service.shown import (
+    MAX_NAME_CHARACTERS,
+    MAX_NAMES,
+    MAX_TERM_CHARACTERS,
+    beginning,
+    beginnings,
+    cut,
+    marked,
+    names,
+)
 from gpu_kmeans.service.store import Store
 
-__all__ = ["Loaded", "Models", "cluster_row", "marked", "missing"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Loaded", "Models", "cluster_row", "missing"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
 ITEMS_KEPT = 20_000
+VIEWS_CHARACTERS = 1 << 24
+"""Characters of the items that are kept as they are shown; then they are made anew."""
+SMALL_ITEMS = 20_000
+SMALL_BYTES = 1 << 26
+MAP_ITEMS = 100_000
+"""Items on a map: more cannot be told apart in a window."""
+HEAD_BYTES = 1_000
+NAMED = ("genres", "keywords", "cast", "directors")
 MOST_CAST = 8
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 MAP_NOTE = (
@@ -44,16 +68,27 @@ class Loaded:
     name : str
     version : int
     model : Model
+    settings : Settings
+        How much of a text, and of anything, is shown.
     """
 
-    def __init__(self, name: str, version: int, model: Model) -> None:
+    def __init__(self, name: str, version: int, model: Model, settings: Settings) -> None:
         self.name = name
         self.version = version
         self.model = model
+        self.settings = settings
+        self.memory = memory_of(model)
         self.recommender = Recommender(model)
-        self.clusters = cluster_views(model)
+        self.clusters = [_shortened(view) for view in cluster_views(model)]
+        items = model.items
+        self.is_small = items.num_rows <= SMALL_ITEMS and items.nbytes <= SMALL_BYTES
+        """Whether a usual question is answered sooner than another thread would begin."""
         self._views: dict[int, Row] = {}
-        self.check()  # so that the first to ask need not wait
+        self._views_characters = 0
+        self._map: asyncio.Task[bytes] | None = None
+        # So that the first to ask need not wait.
+        self.recommender.vector(0)
+        self.check()
 
     def check(self) -> None:
         """Answer a query, or raise."""
@@ -76,14 +111,28 @@ class Loaded:
         return int(text)
 
     def item(self, row: int) -> Row:
-        """An item as the API shows it."""
+        """An item as the API shows it, its text cut."""
         view = self._views.get(row)
         if view is None:
             view = self._view(row)
-            if len(self._views) >= ITEMS_KEPT:
-                self._views.clear()
+            size = len(view["text"]) + sum(len(name) for key in NAMED for name in view[key])
+            if self._views_characters + size > VIEWS_CHARACTERS or len(self._views) >= ITEMS_KEPT:
+                self._views, self._views_characters = {}, 0
             self._views[row] = view
+            self._views_characters += size
         return view
+
+    def text(self, row: int, start: int, limit: int) -> Row:
+        """A part of an item's whole text, and where the next one begins."""
+        text = self.model.items["text"][row].as_py()
+        end = start + limit
+        return {
+            "id": self.model.items["id"][row].as_py(),
+            "characters": len(text),
+            "start": start,
+            "text": text[start:end],
+            "next": end if end < len(text) else None,
+        }
 
     def ranked(self, items: Iterable[RankedItem], terms: Collection[str]) -> list[Row]:
         """Recommended items: what each is, why it is here, its text with the terms marked."""
@@ -110,45 +159,60 @@ class Loaded:
 
     def labelled(self) -> Iterator[list[Any]]:
         """Id, title, cluster and distance to its centroid of every item, as far as it has them."""
-        model, postings = self.model, self.model.postings
-        squares = np.bincount(
-            postings.rows, np.square(postings.values, dtype=np.float64), postings.n_rows
-        )
+        model = self.model
+        squares = model.postings.row_sums(np.square(model.postings.values, dtype=np.float64))
         centroids = [float(np.square(c, dtype=np.float64).sum()) for c in model.centroids]
         dots = own_products(model)
-        ids, labels = model.items["id"].to_pylist(), model.labels.tolist()
-        for row, label in enumerate(labels):
+        cells = zip(_values(model.items["id"]), self._titles(model.items), strict=True)
+        for row, (item, title) in enumerate(cells):
+            label = int(model.labels[row])
             if label == UNCLUSTERED:
                 distance: Any = ""
             else:
                 squared = squares[row] - 2 * dots[row] + centroids[label]
                 distance = round(math.sqrt(max(0.0, squared)), 6)
-            yield [ids[row], self._titles[row] or "", label, distance]
+            yield [item, title or "", label, distance]
 
-    @cached_property
-    def packed_map(self) -> bytes:
-        """The map as JSON, compressed: for many items it is megabytes, and the same each time."""
-        return gzip.compress(orjson.dumps(self.map()), 6, mtime=0)
+    async def packed_map(self) -> bytes:
+        """The map as JSON, compressed; drawn once, however many ask for it meanwhile."""
+        if self._map is None or (self._map.done() and self._map.exception() is not None):
+            self._map = asyncio.create_task(asyncio.to_thread(self._draw))
+        return await asyncio.shield(self._map)
 
-    def map(self) -> Row:
-        """The map of all clustered items."""
+    def _draw(self) -> bytes:
         discs = disc_map(self.model)
-        ids = self.model.items["id"].to_pylist()
-        titles = self._titles
-        rows = discs.rows.tolist()
+        shown = min(MAP_ITEMS, len(discs.rows))
+        while len(content := orjson.dumps(self._map_of(discs, shown))) > (
+            most := self.settings.max_answer_bytes
+        ):
+            if shown == 0:
+                raise answer_too_large(len(content), most)
+            shown //= 2
+        return gzip.compress(content, 6, mtime=0)
+
+    def _map_of(self, discs: DiscMap, shown: int) -> Row:
+        """The map of so many of the clustered items, taken evenly from all clusters."""
+        n = len(discs.rows)
+        drawn = np.arange(shown) * n // max(1, shown)
+        rows = discs.rows[drawn]
+        items = self.model.items.select(
+            [name for name in ("id", "title") if name in self.model.items.column_names]
+        ).take(rows)
+        few = f" {shown} of {n} items are drawn, as many as an answer holds." if shown < n else ""
         shapes = zip(
             *(each.tolist() for each in (discs.labels, discs.x, discs.y, discs.radius)),
             strict=True,
         )
         return {
             **self.head(),
-            "note": MAP_NOTE,
-            "n": len(rows),
-            "x": np.round(discs.item_x, 3).tolist(),
-            "y": np.round(discs.item_y, 3).tolist(),
-            "cluster": self.model.labels[discs.rows].tolist(),
-            "id": [ids[row] for row in rows],
-            "title": [titles[row] for row in rows],
+            "note": MAP_NOTE + few,
+            "n": n,
+            "shown": shown,
+            "x": np.round(discs.item_x[drawn], 3).tolist(),
+            "y": np.round(discs.item_y[drawn], 3).tolist(),
+            "cluster": self.model.labels[rows].tolist(),
+            "id": list(_values(items["id"])),
+            "title": list(self._titles(items)),
             "discs": [
                 {
                     "label": label,
@@ -161,6 +225,15 @@ class Loaded:
                 for label, x, y, radius in shapes
             ],
         }
+
+    def cluster_rows(self) -> list[Row]:
+        """All clusters as the API shows them, with as many terms as an answer has room for."""
+        rows = [cluster_row(view) for view in self.clusters]
+        most = max((len(view.top_terms) for view in self.clusters), default=0)
+        while most and len(orjson.dumps(rows)) > self.settings.max_answer_bytes - HEAD_BYTES:
+            most //= 2
+            rows = [row | {"top_terms": row["top_terms"][:most]} for row in rows]
+        return rows
 
     @cached_property
     def _members(self) -> dict[int, list[int]]:
@@ -175,66 +248,60 @@ class Loaded:
     def _terms(self) -> list[str]:
         return [str(term) for term in self.model.vectorizer.get_feature_names_out()]
 
-    @cached_property
-    def _titles(self) -> list[str | None]:
+    def _titles(self, items: pa.Table) -> Iterator[str | None]:
+        if "title" not in items.column_names:
+            return repeat(None, items.num_rows)
+        return beginnings(items["title"], MAX_NAME_CHARACTERS)
+
+    def _title(self, row: int) -> str | None:
         items = self.model.items
         if "title" not in items.column_names:
-            return [None] * items.num_rows
-        titles: list[str | None] = items["title"].to_pylist()
-        return titles
+            return None
+        return beginning(items["title"], row, MAX_NAME_CHARACTERS)[0]
 
     def _view(self, row: int) -> Row:
-        items = self.model.items
-        cells = {name: items[name][row].as_py() for name in items.column_names}
+        items, there = self.model.items, set(self.model.items.column_names)
+
+        def number(name: str) -> Any:
+            return items[name][row].as_py() if name in there else None
+
+        def some(name: str, most: int = MAX_NAMES) -> list[str]:
+            return names(items[name], row, most) if name in there else []
+
+        date, _ = beginning(items["date"], row, MAX_NAME_CHARACTERS) if "date" in there else ("", 0)
+        text, is_cut = beginning(items["text"], row, self.settings.max_text_characters)
         return {
-            "id": cells["id"],
-            "title": cells.get("title"),
-            "text": cells["text"],
-            "date": cells.get("date") or "",
-            "popularity": cells.get("popularity"),
-            "vote_average": cells.get("rating"),
-            "votes": cells.get("votes"),
-            "genres": cells.get("genres") or [],
-            "keywords": cells.get("keywords") or [],
-            "cast": (cells.get("cast") or [])[:MOST_CAST],
-            "directors": cells.get("crew") or [],
+            "id": items["id"][row].as_py(),
+            "title": self._title(row),
+            "text": text,
+            **({"text_is_cut": True} if is_cut else {}),
+            "date": date,
+            "popularity": number("popularity"),
+            "vote_average": number("rating"),
+            "votes": number("votes"),
+            "genres": some("genres"),
+            "keywords": some("keywords"),
+            "cast": some("cast", MOST_CAST),
+            "directors": some("crew"),
             "cluster": int(self.model.labels[row]),
         }
+
+
+def _values(column: Any) -> Iterator[Any]:
+    """Cells of an Arrow column, so that other threads have their turn between."""
+    for start in range(0, len(column), 4_096):
+        yield from column.slice(start, 4_096).to_pylist()
+
+
+def _shortened(view: ClusterView) -> ClusterView:
+    """A cluster whose terms are short enough to be shown."""
+    terms = (cut(term, MAX_TERM_CHARACTERS) for term in view.top_terms)
+    return ClusterView(view.label, view.size, tuple(terms))
 
 
 def cluster_row(view: ClusterView) -> Row:
     """A cluster as the API shows it."""
     return {"label": view.label, "size": view.size, "top_terms": list(view.top_terms)}
-
-
-def marked(text: str, terms: Collection[str]) -> list[tuple[str, bool]]:
-    """Cut a text into pieces; true are the words of the terms, in whatever case."""
-    lowered = text.lower()
-    if len(lowered) != len(text):  # a letter whose small form is two
-        lowered = "".join(each if len(each.lower()) > 1 else each.lower() for each in text)
-    spans = []
-    for word in {word for term in terms for word in term.split()}:
-        at = lowered.find(word)
-        while at >= 0:
-            end = at + len(word)
-            if not (_is_word(lowered[at - 1 : at]) or _is_word(lowered[end : end + 1])):
-                spans.append((at, end))
-            at = lowered.find(word, end)
-    pieces: list[tuple[str, bool]] = []
-    done = 0
-    for at, end in sorted(spans):
-        if at > done:
-            pieces.append((text[done:at], False))
-        pieces.append((text[at:end], True))
-        done = end
-    if done < len(text):
-        pieces.append((text[done:], False))
-    return pieces
-
-
-def _is_word(character: str) -> bool:
-    """Whether it continues a word, as :mod:`gpu_kmeans.text` defines one; "" does not."""
-    return character.isalnum() or character == "_"
 
 
 class Models:
@@ -243,16 +310,21 @@ class Models:
     Parameters
     ----------
     store : Store
-    most : int
-        Versions to keep.
+    settings : Settings
+        How many versions are kept, and how much memory they may take.
     """
 
-    def __init__(self, store: Store, most: int) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
-        self.most = most
+        self.settings = settings
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
         self._one_at_a_time = asyncio.Lock()  # each takes memory while it is read
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the versions in memory take."""
+        return sum(loaded.memory for loaded in self._loaded.values())
 
     def __len__(self) -> int:
         return len(self._loaded)
@@ -305,7 +377,7 @@ class Models:
 
     async def load_active(self) -> None:
         """Load the active versions, as many as are kept, before anyone asks."""
-        for model in self.store.registry.models()[: self.most]:
+        for model in self.store.registry.models()[: self.settings.max_loaded_models]:
             if model["active"] is not None:
                 try:
                     await self.get(model["name"])
@@ -321,15 +393,25 @@ class Models:
 
     async def _load(self, row: Row) -> Loaded:
         name, version = row["model"], row["version"]
+        folder = self.store.models / row["folder"]
+        most = min(self.settings.max_model_bytes, self.settings.max_loaded_bytes)
 
         def load() -> Loaded:
-            return Loaded(name, version, Model.load(self.store.models / row["folder"]))
+            kept = self.store.registry.version(name, version)
+            check_memory(kept["about"].get("memory", 0) if kept is not None else 0, most)
+            return Loaded(name, version, Model.load(folder), self.settings)
 
         try:
             async with self._one_at_a_time:
                 loaded = await asyncio.to_thread(load)
+        except Problem as problem:
+            raise Problem(
+                409,
+                "version_too_large",
+                f"version {version} of the model {name!r} cannot be loaded: {problem.detail}",
+            ) from None
         except (UnsupportedSchema, FileProblem, OSError, MemoryError) as error:
-            if (self.store.models / row["folder"]).is_dir():  # not its fault: it stays where it is
+            if folder.is_dir():  # not its fault: it stays where it is
                 raise Problem(
                     503,
                     "version_unavailable",
@@ -341,9 +423,16 @@ class Models:
         except ModelError as error:
             raise await self._set_aside(row, error) from error
         self._loaded[row["folder"]] = loaded
-        while len(self._loaded) > self.most:
-            self._loaded.popitem(last=False)
+        self._make_room()
         return loaded
+
+    def _make_room(self) -> None:
+        """Let go of those that were not asked for the longest; one stays in any case."""
+        while len(self._loaded) > 1 and (
+            len(self._loaded) > self.settings.max_loaded_models
+            or self.memory > self.settings.max_loaded_bytes
+        ):
+            self._loaded.popitem(last=False)
 
     async def _set_aside(self, row: Row, error: Exception) -> Problem:
         """Take a version that cannot be read out of the way; return what to say of it."""

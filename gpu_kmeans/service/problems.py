@@ -12,9 +12,19 @@ import orjson
 
 from gpu_kmeans.errors import FileProblem, GpuKMeansError
 
-__all__ = ["MEDIA_TYPE", "Problem", "body", "of_exception"]
+__all__ = [
+    "MEDIA_TYPE",
+    "Problem",
+    "answer_too_large",
+    "body",
+    "of_exception",
+    "out_of_memory",
+    "unreadable",
+]
 
 MEDIA_TYPE = "application/problem+json"
+MAX_DETAIL = 1_400
+"""Characters of a message; what is beyond is left out."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,7 +47,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.code = code
-        self.detail = detail
+        self.detail = _plain(detail)
         self.headers = dict(headers or {})
 
 
@@ -52,6 +62,51 @@ def of_exception(error: BaseException) -> Problem | None:
     if isinstance(error, GpuKMeansError):
         return Problem(error.status, error.code, str(error))
     return None
+
+
+def answer_too_large(size: int, most: int) -> Problem:
+    """The problem of an answer that would have too many bytes."""
+    return Problem(
+        422,
+        "answer_too_large",
+        f"the answer has {size} bytes, more than the {most} allowed (max_answer_bytes): ask for "
+        "less, with a smaller limit where there is one",
+    )
+
+
+def out_of_memory(task: str, most: int | None = None, setting: str = "") -> Problem:
+    """The problem of work that wants more memory than there is, or than it may take."""
+    bound = (
+        "than there is" if most is None else f"than the {most} bytes that it may take ({setting})"
+    )
+    if task == "fit":
+        return Problem(
+            507,
+            "out_of_memory",
+            f"the fit wants more memory {bound}: use fewer rows, terms or clusters",
+        )
+    return Problem(
+        413, "too_large", f"what was sent wants more memory {bound} to be read: send less of it"
+    )
+
+
+def unreadable(task: str, reason: str) -> Problem:
+    """The problem of work that ended for a reason that nobody foresaw."""
+    if task == "check":
+        return Problem(
+            422,
+            "unreadable",
+            f"the table cannot be read ({reason}); the service's log says where. Write it anew, "
+            "as CSV in UTF-8",
+        )
+    if task == "verify":
+        return Problem(
+            422,
+            "model_corrupt",
+            f"the archive cannot be read ({reason}); the service's log says where. Send what was "
+            "downloaded",
+        )
+    return Problem(500, "failed", f"{reason}; the service's log says where")
 
 
 def _is_full(error: BaseException | None) -> bool:
@@ -70,10 +125,16 @@ def body(problem: Problem, request_id: str) -> bytes:
         "title": _title(problem.status),
         "status": problem.status,
         "code": problem.code,
-        "detail": problem.detail.encode("utf-8", "replace").decode(),  # no lone surrogates
+        "detail": problem.detail,
         "request_id": request_id,
     }
     return orjson.dumps(answer)
+
+
+def _plain(detail: str) -> str:
+    """One line of what can be shown; libraries and users write other characters, and many."""
+    shown = "".join(each if each.isprintable() else " " for each in detail[:MAX_DETAIL]).strip()
+    return shown if len(detail) <= MAX_DETAIL else f"{shown}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _title(status: int) -> str:

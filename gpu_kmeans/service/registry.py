@@ -200,9 +200,12 @@ class Registry:
         return self.row("SELECT * FROM jobs WHERE id = ?", job)
 
     def jobs(self, limit: int, before: str | None = None) -> list[Row]:
-        """The newest jobs, or those older than one."""
+        """The newest jobs, or those older than one, without their iterations."""
         return self.rows(
-            "SELECT * FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?", before or "~", limit
+            "SELECT id, state, about, created, started, finished, version, error FROM jobs "
+            "WHERE id < ? ORDER BY id DESC LIMIT ?",
+            before or "~",
+            limit,
         )
 
     def job_by_key(self, key: str) -> Row | None:
@@ -270,8 +273,12 @@ class Registry:
         )
 
     def versions(self, model: str) -> list[Row]:
-        """Versions of a model, the newest first."""
-        return self.rows("SELECT * FROM versions WHERE model = ? ORDER BY version DESC", model)
+        """Versions of a model, the newest first, without their reports."""
+        return self.rows(
+            "SELECT model, version, folder, created, state, about FROM versions "
+            "WHERE model = ? ORDER BY version DESC",
+            model,
+        )
 
     def version(self, model: str, version: int) -> Row | None:
         """One version of a model."""

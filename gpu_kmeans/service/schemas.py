@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, field_validator
 
 from gpu_kmeans.service.settings import Settings
 
@@ -14,6 +14,7 @@ __all__ = [
     "Datasets",
     "Info",
     "Item",
+    "ItemText",
     "Items",
     "Job",
     "JobRequest",
@@ -32,6 +33,8 @@ __all__ = [
     "Version",
 ]
 
+MAX_NGRAM = 10
+"""Most words in a run: longer ones hardly repeat, and each length is as many terms again."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$")]
 ItemId = int | str
 Piece = tuple[str, bool]
@@ -117,11 +120,23 @@ class Parameters(_Given):
         None, description="the service's own by default"
     )
     stop_words: Literal["english"] | None = "english"
-    ngram_range: Annotated[list[int], Field(min_length=2, max_length=2)] = [1, 1]
+    ngram_range: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_NGRAM)]],
+        Field(min_length=2, max_length=2, description="shortest and longest run of words"),
+    ] = [1, 1]
     min_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1
     max_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1.0
     max_features: Annotated[int, Field(ge=1)] | None = None
     sublinear_tf: bool = False
+
+    @field_validator("ngram_range")
+    @classmethod
+    def _rising(cls, value: list[int]) -> list[int]:
+        if value[0] > value[1]:
+            raise ValueError(
+                f"the shortest run, {value[0]}, is longer than the longest, {value[1]}"
+            )
+        return value
 
     @field_validator("max_df")
     @classmethod
@@ -248,7 +263,8 @@ class Item(_Shown):
 
     id: ItemId
     title: str | None
-    text: str
+    text: str = Field(description="at most `max_text_characters`; see `/text` for the whole")
+    text_is_cut: bool = Field(False, description="more of it was left out; absent where not")
     date: str
     popularity: Number
     vote_average: Number
@@ -265,6 +281,16 @@ class Items(_Shown):
 
     items: list[Item]
     next_cursor: str | None
+
+
+class ItemText(_Shown):
+    """A part of an item's text."""
+
+    id: ItemId
+    characters: int = Field(description="of the whole text")
+    start: int
+    text: str
+    next: int | None = Field(description="where the next part starts")
 
 
 class Ranked(Item):
@@ -299,7 +325,7 @@ class Similar(_OfVersion):
 class Texts(_Given):
     """Texts to be put into clusters."""
 
-    texts: list[Annotated[str, Field(max_length=10_000)]] = Field(
+    texts: Annotated[list[Annotated[str, Field(max_length=10_000)]], FailFast()] = Field(
         min_length=1, examples=[["A ghost haunts a lighthouse."]]
     )
 
@@ -326,10 +352,11 @@ class Disc(Cluster):
 
 
 class Map(_OfVersion):
-    """Every clustered item as a place in two dimensions, column by column."""
+    """Clustered items as places in two dimensions, column by column."""
 
     note: str
-    n: int
+    n: int = Field(description="clustered items")
+    shown: int = Field(description="of them, as many as are drawn")
     x: list[float]
     y: list[float]
     cluster: list[int]
@@ -375,20 +402,34 @@ class Info(_Shown):
     backend: str
     backend_reason: str
     keys_required: bool
-    limits: dict[str, int]
+    limits: dict[str, int | float]
 
 
-def limits(settings: Settings) -> dict[str, int]:
+LIMITS = (
+    *("max_upload_bytes", "max_table_bytes", "max_row_bytes", "max_cell_bytes", "max_expansion"),
+    *("max_columns", "max_distinct", "max_rows", "max_body_bytes", "max_answer_bytes"),
+    *("max_text_characters", "max_batch", "max_queue", "max_concurrent", "max_uploads"),
+    *("max_model_bytes", "max_loaded_models", "max_loaded_bytes"),
+    *("fit_seconds", "fit_memory_bytes", "check_seconds", "max_check_memory_bytes"),
+)
+"""Settings that a client should know."""
+
+
+def limits(settings: Settings) -> dict[str, int | float]:
     """The limits that a client should know."""
     from gpu_kmeans.recommend import MAX_LIMIT, MAX_QUERY
 
     return {
-        "max_upload_bytes": settings.max_upload_bytes,
-        "max_body_bytes": settings.max_body_bytes,
-        "max_rows": settings.max_rows,
+        **{name: getattr(settings, name) for name in LIMITS},
         "max_query_characters": MAX_QUERY,
         "max_limit": MAX_LIMIT,
-        "max_batch": settings.max_batch,
-        "max_queue": settings.max_queue,
-        "max_concurrent": settings.max_concurrent,
     }
+
+
+def stated_limits() -> str:
+    """Their defaults as a table in Markdown, with what each is of."""
+    fields = Settings.model_fields
+    rows = [
+        f"| `{name}` | {fields[name].default} | {fields[name].description} |" for name in LIMITS
+    ]
+    return "\n".join(["| setting | default | |", "|---|---|---|", *rows])

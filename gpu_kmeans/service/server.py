@@ -20,12 +20,13 @@ from gpu_kmeans.service.clients import Clients
 from gpu_kmeans.service.context import Service
 from gpu_kmeans.service.gate import JsonLines
 from gpu_kmeans.service.http import protocol
-from gpu_kmeans.service.jobs import Jobs, run_worker
+from gpu_kmeans.service.jobs import Jobs
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.models import Models
 from gpu_kmeans.service.problems import of_exception
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
+from gpu_kmeans.service.work import run_worker
 
 __all__ = ["open_service", "serve"]
 
@@ -107,7 +108,7 @@ def open_service(settings: Settings) -> Service:
         raise
     metrics = Metrics()
     jobs = Jobs(store, settings, metrics.job)
-    models = Models(store, settings.max_loaded_models)
+    models = Models(store, settings)
     metrics.backend(backend)
     metrics.watch("jobs_waiting", "Jobs in the queue.", lambda: jobs.waiting)
     metrics.watch("jobs_running", "Jobs that run.", lambda: jobs.running)

@@ -55,7 +55,19 @@ class Settings(BaseSettings):
     )
     root_path: str = Field("", description="path that a proxy puts before ours, such as /clusters")
     max_upload_bytes: Bytes = Field(256 << 20, description="of an uploaded file")
+    max_table_bytes: Bytes = Field(1 << 30, description="of a table's cells, unpacked")
+    max_row_bytes: Bytes = Field(96 << 20, description="of a row's cells, unpacked")
+    max_cell_bytes: Bytes = Field(64 << 20, description="of one cell, unpacked")
+    max_expansion: Count = Field(
+        100, description="times its size that an upload may hold, once beyond 64 MiB"
+    )
+    max_columns: Count = Field(1_000, description="of an uploaded table")
+    max_distinct: Count = Field(1_000_000, description="different names in a column of lists")
     max_body_bytes: Bytes = Field(4 << 20, description="of any other request")
+    max_answer_bytes: Bytes = Field(16 << 20, description="of an answer that is no download")
+    max_text_characters: Count = Field(
+        2_000, description="of a text among others; it is marked as cut beyond"
+    )
     max_header_bytes: Bytes = Field(128 << 10, description="of a request's line and headers")
     max_rows: Count = Field(1_000_000, description="of an uploaded table")
     max_batch: Count = Field(1_000, description="texts in one prediction")
@@ -71,6 +83,8 @@ class Settings(BaseSettings):
     max_client_streams: Count = Field(16, description="event streams of one client")
     max_client_uploads: Count = Field(3, description="uploads of one client")
     max_loaded_models: Count = Field(4, description="versions kept in memory")
+    max_loaded_bytes: Bytes = Field(2 << 30, description="of all versions kept in memory")
+    max_model_bytes: Bytes = Field(1 << 30, description="of one version in memory")
     header_seconds: Seconds = Field(10, description="until a request's headers are here")
     body_seconds: Seconds = Field(20, description="between parts of a request's body")
     drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = Field(
@@ -78,8 +92,10 @@ class Settings(BaseSettings):
     )
     shutdown_seconds: Seconds = Field(30, description="for requests in flight to finish")
     heartbeat_seconds: Seconds = Field(15, description="between signs of life of an event stream")
-    fit_seconds: Seconds | None = Field(None, description="that a fit may take")
-    fit_memory_bytes: Bytes | None = Field(None, description="that a fit may address")
+    fit_seconds: Seconds = Field(3_600, description="that a fit may take")
+    fit_memory_bytes: Bytes = Field(8 << 30, description="of memory that a fit may take")
+    check_seconds: Seconds = Field(900, description="that checking an upload may take")
+    max_check_memory_bytes: Bytes = Field(4 << 30, description="of memory for such a check")
 
     @field_validator("host")
     @classmethod

@@ -28,11 +28,11 @@ def main() -> None:
     spec = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
     say = _Voice()
-    _be_modest(spec.get("memory"))
+    _be_modest()
     try:
         done = TASKS[spec["task"]](spec, say)
     except BaseException as error:
-        say("error", **_verdict(error, Path(spec["folder"])))
+        say("error", **_verdict(error, spec))
     else:
         say("done", **done)
     os._exit(0)  # everything is said: no library's own farewell is waited for
@@ -58,39 +58,44 @@ def _end_with_input() -> None:
     os._exit(1)
 
 
-def _be_modest(memory: int | None) -> None:
+def _be_modest() -> None:
     """Let the service's answers go first, and die first where memory runs out."""
     with suppress(OSError, AttributeError):
         os.nice(10)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    if memory is not None:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
-def _verdict(error: BaseException, folder: Path) -> dict[str, Any]:
+def _hold_to(memory: int) -> None:
+    """Let no more memory be had; what the service sees of it, it sees a little later.
+
+    Not on a GPU, whose driver reserves more than the machine has.
+    """
+    import resource
+
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+
+def _verdict(error: BaseException, spec: dict[str, Any]) -> dict[str, Any]:
     """What is told of an error; of an unexpected one no message, which may hold users' data."""
     from gpu_kmeans.errors import GpuKMeansError
-    from gpu_kmeans.service.problems import of_exception
+    from gpu_kmeans.service.problems import of_exception, out_of_memory, unreadable
 
-    if isinstance(error, MemoryError) and not isinstance(error, GpuKMeansError):
-        return {
-            "status": 507,
-            "code": "out_of_memory",
-            "detail": "there was not enough memory for this: use fewer rows, terms or clusters",
-        }
+    task, folder = spec["task"], Path(spec["folder"])
+    frames = traceback.extract_tb(error.__traceback__)
+    where = "; ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames)
     known = of_exception(error)
+    if isinstance(error, MemoryError) and not isinstance(error, GpuKMeansError):
+        known = out_of_memory(task, spec.get("memory"), spec.get("memory_setting", ""))
     if known is not None:
         detail = known.detail.replace(f"{folder}{os.sep}", "")
         return {"status": known.status, "code": known.code, "detail": detail}
-    frames = traceback.extract_tb(error.__traceback__)
-    where = "; ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames)
+    unexpected = unreadable(task, f"unexpected {type(error).__name__}")
     return {
-        "status": 500,
-        "code": "failed",
-        "detail": f"unexpected {type(error).__name__}; the service's log says where",
+        "status": unexpected.status,
+        "code": unexpected.code,
+        "detail": unexpected.detail,
         "where": f"{type(error).__name__}: {where}",
     }
 
@@ -101,17 +106,18 @@ def _paths(spec: dict[str, Any]) -> list[Path]:
 
 
 def check(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
-    """Read a catalogue as a fit would; say what it holds."""
+    """Read a catalogue as a fit would, once its size is known; say what it holds."""
     from gpu_kmeans.catalogue import DEFAULTS, load_catalogue
-    from gpu_kmeans.service.problems import Problem
+    from gpu_kmeans.service.unpacked import TableLimits, check_catalogue, check_table
 
+    _hold_to(spec["memory"])
+    limits = TableLimits(**spec["limits"])
+    names = {**DEFAULTS, **spec["columns"]}
+    for path in _paths(spec):
+        check_table(path, {name for name in names.values() if name}, limits)
     catalogue = load_catalogue(*_paths(spec), **spec["columns"], backend="cpu")
     report = catalogue.report
-    if report.rows > spec["max_rows"]:
-        raise Problem(
-            413, "too_many_rows", f"{report.rows} rows are more than the {spec['max_rows']} allowed"
-        )
-    names = {**DEFAULTS, **spec["columns"]}
+    check_catalogue(catalogue, names, limits)
     absent = {*report.absent, *report.left_out}
     absent.update(() if spec["credits"] else ("credits_id", "cast", "crew"))
     used = {role: name for role, name in names.items() if name and role not in absent}
@@ -120,13 +126,36 @@ def check(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
         "columns": used,
         "absent": list(report.absent),
         "problems": list(report.warnings),
+        "words": _words(catalogue),
+    }
+
+
+def _words(catalogue: Any) -> dict[str, int]:
+    """What the parameters of a fit are held to: words are counted with the stop words."""
+    import numpy as np
+
+    from gpu_kmeans.protocol import TokenRules
+
+    rules = TokenRules(stop_words=frozenset(), ngram_range=(1, 1))
+    terms, counts = catalogue.backend.count_terms(catalogue.texts, rules, None)
+    lengths = np.asarray(counts.sum(axis=1)).ravel()
+    return {
+        "different": len(terms),
+        "texts": int((lengths > 0).sum()),
+        "longest": int(lengths.max(initial=0)),
     }
 
 
 def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Fit, judge and save a model; it is in ``model`` of the folder then."""
     from gpu_kmeans import pipeline
+    from gpu_kmeans.backend import choose
     from gpu_kmeans.evaluate import evaluate
+    from gpu_kmeans.service.model_size import check_model
+
+    backend, _ = choose(spec["parameters"]["backend"])
+    if backend.name == "cpu":
+        _hold_to(spec["memory"])
 
     def progress(each: Any) -> None:
         say(
@@ -144,27 +173,45 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
         callback=progress,
         on_stage=lambda stage: say("stage", stage=stage),
     )
+    check_model(model, spec["max_model_bytes"])
     say("stage", stage="judge")
     report = evaluate(model, n_queries=QUERIES).to_dict()
     say("stage", stage="save")
     model.save(Path(spec["folder"]) / "model")
-    return {"report": report, "about": describe(model)}
+    return {"report": _without_clusters(report), "about": describe(model)}
 
 
 def verify(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
-    """Read and judge a model that was uploaded."""
+    """Unpack, read and judge a model that was uploaded; it is in ``model`` of the folder then."""
     from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.model import Model
+    from gpu_kmeans.service import archive
+    from gpu_kmeans.service.model_size import check_folder, check_model
 
-    model = Model.load(Path(spec["folder"]) / "model")
-    return {"report": evaluate(model, n_queries=QUERIES).to_dict(), "about": describe(model)}
+    _hold_to(spec["memory"])
+    folder = Path(spec["folder"])
+    packed = folder / spec["archive"]
+    archive.unpack(packed, folder / "model")
+    check_folder(folder / "model", spec["max_model_bytes"], spec["max_expansion"])
+    model = Model.load(folder / "model")
+    check_model(model, spec["max_model_bytes"])
+    report = evaluate(model, n_queries=QUERIES).to_dict()
+    return {"report": _without_clusters(report), "about": describe(model)}
+
+
+def _without_clusters(report: dict[str, Any]) -> dict[str, Any]:
+    """The report; the model says of its clusters what it would say, which may be megabytes."""
+    return {name: value for name, value in report.items() if name != "clusters"}
 
 
 def describe(model: Any) -> dict[str, Any]:
     """What the registry says of a model."""
+    from gpu_kmeans.service.model_size import memory_of
+
     info = model.info
     return {
         "backend": info.backend,
+        "memory": memory_of(model),
         "parameters": {**info.parameters, "seed": info.seed},
         "metrics": model.metrics(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,14 +18,17 @@ from gpu_kmeans.service.context import (
     Service,
     ServiceOf,
     answer,
+    answer_aside,
     errors,
     may_read,
     may_write,
 )
-from gpu_kmeans.service.jobs import link_parts, run_worker
+from gpu_kmeans.service.jobs import link_parts
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row, now, revision
 from gpu_kmeans.service.store import flush, remove
+from gpu_kmeans.service.unpacked import TableLimits
+from gpu_kmeans.service.work import WorkLimits, run_worker
 
 __all__ = ["adopt", "receive", "router"]
 
@@ -40,6 +44,7 @@ UPLOAD: dict[str, Any] = {
 }
 NEW: dict[int | str, Any] = {201: {"model": schemas.Dataset, "description": "new"}}
 CREDITS = ("credits_id", "cast", "crew")
+TABLE_LIMITS = [each.name for each in fields(TableLimits)]
 
 IN_USE = (
     "there is a dataset {name!r} with {part} already: choose another name, or replace it with "
@@ -82,7 +87,10 @@ class CreditColumns(BaseModel):
 )
 async def list_datasets(service: ServiceOf) -> Response:
     """All datasets by name."""
-    return answer({"datasets": [view(row) for row in service.registry.datasets()]})
+    rows = await asyncio.to_thread(service.registry.datasets)
+    return await answer_aside(
+        lambda: {"datasets": [view(row) for row in rows]}, service.settings.max_answer_bytes
+    )
 
 
 @router.get(
@@ -249,9 +257,9 @@ async def _checked(service: Service, scratch: Path, names: Row, given: Row) -> R
             "folder": str(scratch),
             **names,
             "columns": given,
-            "max_rows": service.settings.max_rows,
-            "memory": service.settings.fit_memory_bytes,
-        }
+            "limits": {name: getattr(service.settings, name) for name in TABLE_LIMITS},
+        },
+        WorkLimits.of_check(service.settings),
     )
     return {key: value for key, value in found.items() if key != "event"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -11,7 +12,16 @@ from fastapi.responses import StreamingResponse
 
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.bodies import read_json
-from gpu_kmeans.service.context import Service, ServiceOf, answer, errors, may_read, may_write
+from gpu_kmeans.service.context import (
+    Service,
+    ServiceOf,
+    answer,
+    answer_aside,
+    errors,
+    may_read,
+    may_write,
+)
+from gpu_kmeans.service.fit_checks import check_parameters
 from gpu_kmeans.service.jobs import Event, check_revision
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
@@ -53,20 +63,18 @@ async def add(
         Header(min_length=1, max_length=200, description="the same key, the same job"),
     ] = None,
 ) -> Response:
-    """Ask for a fit. It waits for its turn and gives the model a new version."""
+    """Ask for a fit. It waits for its turn and gives the model a new version.
+
+    The parameters are held to each other and to the dataset before it waits. It ends as failed
+    once it takes more than `fit_seconds` or `fit_memory_bytes`; see `limits` of `/v1/info`.
+    """
     asked = await read_json(request, schemas.JobRequest, service.settings)
     dataset = service.registry.dataset(asked.dataset)
     if dataset is None:
         raise Problem(404, "unknown_dataset", f"there is no dataset {asked.dataset!r}")
     parameters = asked.parameters.model_dump()
     parameters["backend"] = parameters["backend"] or service.settings.backend
-    rows = dataset["about"]["rows"]
-    if asked.parameters.n_clusters > rows:
-        raise Problem(
-            422,
-            "invalid_param",
-            f"n_clusters={asked.parameters.n_clusters} is more than the {rows} rows of the dataset",
-        )
+    check_parameters(asked.parameters, dataset["about"], service.settings)
     about: Row = {
         "dataset": asked.dataset,
         "model": asked.model or asked.dataset,
@@ -90,10 +98,10 @@ async def list_jobs(
     cursor: Annotated[str | None, Query(pattern=r"^[0-9a-f]{22}$")] = None,
 ) -> Response:
     """Jobs, the newest first."""
-    rows = service.registry.jobs(limit + 1, cursor)
+    rows = await asyncio.to_thread(service.registry.jobs, limit + 1, cursor)
     more = rows[limit - 1]["id"] if len(rows) > limit else None
     views = [service.jobs.view(row, history=False) for row in rows[:limit]]
-    return answer({"jobs": views, "next_cursor": more})
+    return answer({"jobs": views, "next_cursor": more}, most=service.settings.max_answer_bytes)
 
 
 @router.get(
@@ -101,7 +109,8 @@ async def list_jobs(
 )
 async def show(service: ServiceOf, job: JobId) -> Response:
     """One job, with its iterations so far."""
-    return answer(service.jobs.view(_row(service, job)))
+    view = service.jobs.view(await asyncio.to_thread(_row, service, job))
+    return await answer_aside(lambda: view, service.settings.max_answer_bytes)
 
 
 @router.post(

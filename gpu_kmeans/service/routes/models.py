@@ -21,16 +21,17 @@ from gpu_kmeans.service.context import (
     Service,
     ServiceOf,
     answer,
+    answer_aside,
     errors,
     may_read,
     may_write,
 )
-from gpu_kmeans.service.jobs import run_worker
-from gpu_kmeans.service.models import Loaded, cluster_row
+from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.routes.datasets import receive
 from gpu_kmeans.service.store import remove
+from gpu_kmeans.service.work import WorkLimits, run_worker
 
 __all__ = ["router"]
 
@@ -57,8 +58,10 @@ _UPLOAD: dict[str, Any] = {
 async def list_models(service: ServiceOf) -> Response:
     """All models by name."""
     shown = ("name", "active", "versions", "updated")
-    return answer(
-        {"models": [{key: row[key] for key in shown} for row in service.registry.models()]}
+    rows = await asyncio.to_thread(service.registry.models)
+    return await answer_aside(
+        lambda: {"models": [{key: row[key] for key in shown} for row in rows]},
+        service.settings.max_answer_bytes,
     )
 
 
@@ -70,7 +73,7 @@ async def list_models(service: ServiceOf) -> Response:
 )
 async def describe(service: ServiceOf, name: NamePath) -> Response:
     """One model and its versions."""
-    return answer(_detail(service, name))
+    return await _detailed(service, name)
 
 
 @router.delete(
@@ -124,7 +127,7 @@ async def activate(
     if not await asyncio.to_thread(service.registry.activate, name, version):
         raise Problem(404, "unknown_version", f"version {version} was deleted meanwhile")
     await service.changed(request, "version activated", model=name, version=version)
-    return answer(_detail(service, name))
+    return await _detailed(service, name)
 
 
 @router.post(
@@ -159,14 +162,15 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
         try:
             file = scratch / "model.tar"
             await receive(service, request, file)
-            await asyncio.to_thread(archive.unpack, file, scratch / "model")
+            settings = service.settings
             spec = {
                 "task": "verify",
                 "folder": str(scratch),
-                "memory": service.settings.fit_memory_bytes,
+                "archive": file.name,
+                "max_model_bytes": settings.max_model_bytes,
+                "max_expansion": settings.max_expansion,
             }
-            found = await run_worker(spec)
-
+            found = await run_worker(spec, WorkLimits.of_check(settings))
             model = scratch / "model"
             about = {
                 **found["about"],
@@ -200,19 +204,24 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
 )
 async def report(service: ServiceOf, loaded: Chosen) -> Response:
     """How good a version is, and how it came about."""
-    row, info = _version(service, loaded.name, loaded.version), loaded.model.info
-    judged = {key: value for key, value in row["report"].items() if key != "clusters"}
-    about = {
-        "history": info.history,
-        "seconds": info.seconds,
-        "warnings": info.warnings,
-        "backend": info.backend,
-        "backend_reason": info.backend_reason,
-        "created": info.created,
-        "parameters": row["about"]["parameters"],
-        "catalogue": info.catalogue,
-    }
-    return answer({**loaded.head(), **judged, **about})
+    info = loaded.model.info
+
+    def make() -> Row:
+        row = _version(service, loaded.name, loaded.version)
+        judged = {key: value for key, value in row["report"].items() if key != "clusters"}
+        about = {
+            "history": info.history,
+            "seconds": info.seconds,
+            "warnings": info.warnings,
+            "backend": info.backend,
+            "backend_reason": info.backend_reason,
+            "created": info.created,
+            "parameters": row["about"]["parameters"],
+            "catalogue": info.catalogue,
+        }
+        return {**loaded.head(), **judged, **about}
+
+    return await answer_aside(make, service.settings.max_answer_bytes)
 
 
 @router.get(
@@ -223,11 +232,11 @@ async def report(service: ServiceOf, loaded: Chosen) -> Response:
 )
 async def clusters(loaded: Chosen) -> Response:
     """All clusters with sizes and top terms."""
-    return answer(
-        {
+    return await answer_aside(
+        lambda: {
             **loaded.head(),
             "unclustered": len(loaded.model.labels) - loaded.model.n_clustered,
-            "clusters": [cluster_row(view) for view in loaded.clusters],
+            "clusters": loaded.cluster_rows(),
         }
     )
 
@@ -253,11 +262,15 @@ async def members(
     if cursor is not None:
         version, start = map(int, cursor.split("-"))
         loaded = await service.models.get(name, version)
-    rows = await asyncio.to_thread(loaded.members, label)
-    end = start + limit
-    following = f"{loaded.version}-{end}" if end < len(rows) else None
-    items = [loaded.item(row) for row in rows[start:end]]
-    return answer({"items": items, "next_cursor": following})
+
+    def make() -> Row:
+        rows = loaded.members(label)
+        end = start + limit
+        following = f"{loaded.version}-{end}" if end < len(rows) else None
+        items = [loaded.item(row) for row in rows[start:end]]
+        return {"items": items, "next_cursor": following}
+
+    return await answer_aside(make, service.settings.max_answer_bytes)
 
 
 @router.get(
@@ -267,8 +280,8 @@ async def members(
     dependencies=[Depends(may_read)],
 )
 async def show_map(request: Request, loaded: Chosen) -> Response:
-    """Every clustered item as a place in two dimensions, for viewing only."""
-    packed = await asyncio.to_thread(lambda: loaded.packed_map)
+    """Clustered items as places in two dimensions, for viewing only; of very many, some evenly."""
+    packed = await loaded.packed_map()
     headers = {"cache-control": "no-store", "vary": "accept-encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["content-encoding"] = "gzip"
@@ -356,6 +369,10 @@ def _version(service: Service, name: str, version: int) -> Row:
     if row is None:
         raise Problem(404, "unknown_version", f"the model {name!r} has no version {version}")
     return row
+
+
+async def _detailed(service: Service, name: str) -> Response:
+    return await answer_aside(lambda: _detail(service, name), service.settings.max_answer_bytes)
 
 
 def _detail(service: Service, name: str) -> Row:

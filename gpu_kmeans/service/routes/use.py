@@ -11,7 +11,7 @@ from gpu_kmeans.errors import UnknownItem
 from gpu_kmeans.recommend import MAX_LIMIT
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.bodies import read_json
-from gpu_kmeans.service.context import Chosen, ServiceOf, answer, errors, may_read
+from gpu_kmeans.service.context import Chosen, ServiceOf, answer, answer_aside, errors, may_read
 from gpu_kmeans.service.models import cluster_row
 from gpu_kmeans.service.problems import Problem
 
@@ -31,6 +31,7 @@ BODY: dict[str, Any] = {
     }
 }
 USUAL_LIMIT, USUAL_QUERY = 50, 500
+USUAL_PART, MAX_PART = 100_000, 1_000_000
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 # An id may hold a slash.
 ItemPath = Annotated[str, Path(max_length=500)]
@@ -46,23 +47,23 @@ async def recommend(
 ) -> Response:
     """Items of the nearest cluster for some keywords, with the reasons."""
 
-    def work() -> Response:
+    most = loaded.settings.max_answer_bytes
+
+    def make() -> Any:
         found = loaded.recommender.recommend(q, limit=limit, rank=rank, clusters=clusters)
-        return answer(
-            {
-                **loaded.head(),
-                "query": found.query,
-                "rank": rank,
-                "terms": found.terms,
-                "cluster": found.cluster and cluster_row(found.cluster),
-                "message": found.message,
-                "items": loaded.ranked(found.items, found.terms),
-            }
-        )
+        return {
+            **loaded.head(),
+            "query": found.query,
+            "rank": rank,
+            "terms": found.terms,
+            "cluster": found.cluster and cluster_row(loaded.clusters[found.cluster.label]),
+            "message": found.message,
+            "items": loaded.ranked(found.items, found.terms),
+        }
 
     # A thread takes longer than a usual query; an unusual one would keep all others waiting.
-    usual = limit <= USUAL_LIMIT and len(q) <= USUAL_QUERY
-    return work() if usual else await asyncio.to_thread(work)
+    usual = loaded.is_small and limit <= USUAL_LIMIT and len(q) <= USUAL_QUERY
+    return answer(make(), most=most) if usual else await answer_aside(make, most)
 
 
 @router.post(
@@ -94,18 +95,33 @@ async def predict(service: ServiceOf, loaded: Chosen, request: Request) -> Respo
 )
 async def similar(loaded: Chosen, item: ItemPath, limit: Limit = 10) -> Response:
     """Items whose texts are most like that of an item, in all clusters."""
-    recommender = loaded.recommender
-    wanted = loaded.item_id(item)
-    row = recommender.row_of(wanted)
-    found = recommender.similar(wanted, limit)
-    terms = loaded.shared_terms(row)
-    return answer(
-        {
+
+    def make() -> Any:
+        recommender = loaded.recommender
+        wanted = loaded.item_id(item)
+        row = recommender.row_of(wanted)
+        found = recommender.similar(wanted, limit)
+        return {
             **loaded.head(),
             "item": loaded.item(row),
-            "items": loaded.ranked(found, terms),
+            "items": loaded.ranked(found, loaded.shared_terms(row)),
         }
-    )
+
+    most = loaded.settings.max_answer_bytes
+    usual = loaded.is_small and limit <= USUAL_LIMIT
+    return answer(make(), most=most) if usual else await answer_aside(make, most)
+
+
+@router.get("/items/{item:path}/text", response_model=schemas.ItemText, responses=errors(404, 409))
+async def text(
+    loaded: Chosen,
+    item: ItemPath,
+    start: Annotated[int, Query(ge=0, le=2**31, description="characters to leave out")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PART, description="characters")] = USUAL_PART,
+) -> Response:
+    """The whole text of an item, part by part: other answers cut long texts."""
+    row = loaded.recommender.row_of(loaded.item_id(item))
+    return await answer_aside(lambda: loaded.text(row, start, limit))
 
 
 @router.get("/items/{item:path}", response_model=schemas.Item, responses=errors(404, 409))
@@ -113,4 +129,5 @@ async def show(loaded: Chosen, item: ItemPath) -> Response:
     """One item."""
     if not item:
         raise UnknownItem("give the id of an item")
-    return answer(loaded.item(loaded.recommender.row_of(loaded.item_id(item))))
+    row = loaded.recommender.row_of(loaded.item_id(item))
+    return answer(loaded.item(row), most=loaded.settings.max_answer_bytes)

@@ -1,0 +1,107 @@
+"""Parameters of a fit, held to each other and to the data before the fit waits for its turn.
+
+What is certain to fail must not hold the place of a fit that would not. Only what is known for
+certain is refused: the terms of a fit are counted exactly where no bound on their frequency
+takes any away, and otherwise are left for the fit to count.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.schemas import Parameters
+from gpu_kmeans.service.settings import Settings
+from gpu_kmeans.stop_words import ENGLISH
+
+__all__ = ["check_parameters"]
+
+CENTROID_COPIES = 2
+"""Copies of the centroids that a fit holds at once at least: its own, and what is written."""
+
+
+def check_parameters(asked: Parameters, about: dict[str, Any], settings: Settings) -> None:
+    """Refuse what cannot be fitted on a dataset.
+
+    Parameters
+    ----------
+    asked : Parameters
+        Each within its own domain.
+    about : dict
+        What the registry says of the dataset: ``rows``, and ``words`` if they were counted.
+    settings : Settings
+
+    Raises
+    ------
+    Problem
+        422 ``invalid_param``, with both numbers.
+    """
+    rows, words = about["rows"], about.get("words")
+    _check_clusters(asked, rows, words)
+    _check_frequencies(asked, rows)
+    if words is not None:
+        shortest = asked.ngram_range[0]
+        if shortest > words["longest"]:
+            raise _refusal(
+                f"ngram_range={list(asked.ngram_range)} asks for runs of at least {shortest} "
+                f"words, and no text has more than {words['longest']}"
+            )
+        _check_memory(asked, rows, words["different"], settings)
+
+
+def _check_clusters(asked: Parameters, rows: int, words: dict[str, int] | None) -> None:
+    k = asked.n_clusters
+    if k > rows:
+        raise _refusal(f"n_clusters={k} is more than the {rows} rows of the dataset")
+    if words is not None and k > words["texts"]:
+        raise _refusal(
+            f"n_clusters={k} is more than the {words['texts']} rows of the dataset that have a "
+            f"text with a word (of {rows})"
+        )
+
+
+def _check_frequencies(asked: Parameters, rows: int) -> None:
+    """Read the bounds as scikit-learn does: an integer counts texts, a float is a share."""
+    low, high = _texts(asked.min_df, rows), _texts(asked.max_df, rows)
+    if low > high:
+        raise _refusal(
+            f"min_df={asked.min_df} asks for at least {low:g} of {rows} texts and "
+            f"max_df={asked.max_df} allows at most {high:g}: no term can be both"
+        )
+    if high < 1:
+        raise _refusal(
+            f"max_df={asked.max_df} allows at most {high:g} of {rows} texts, and every term is in "
+            "one at least"
+        )
+
+
+def _check_memory(asked: Parameters, rows: int, different: int, settings: Settings) -> None:
+    terms = _fewest_terms(asked, rows, different)
+    centroids = 4 * asked.n_clusters * terms
+    for needed, most, setting in (
+        (CENTROID_COPIES * centroids, settings.fit_memory_bytes, "fit_memory_bytes"),
+        (centroids, settings.max_model_bytes, "max_model_bytes"),
+    ):
+        if needed > most:
+            raise _refusal(
+                f"n_clusters={asked.n_clusters} centroids of at least {terms} terms need {needed} "
+                f"bytes of memory, more than the {most} allowed ({setting}): use fewer clusters, "
+                "or fewer terms (max_features, min_df)"
+            )
+
+
+def _fewest_terms(asked: Parameters, rows: int, different: int) -> int:
+    """Terms that the fit will have at least; 0 where that is not known."""
+    all_kept = _texts(asked.min_df, rows) <= 1 and _texts(asked.max_df, rows) >= rows
+    if asked.ngram_range[0] > 1 or not all_kept:
+        return 0
+    terms = different - (0 if asked.stop_words is None else len(ENGLISH))
+    return max(0, terms if asked.max_features is None else min(terms, asked.max_features))
+
+
+def _texts(bound: int | float, rows: int) -> int | float:
+    return bound if isinstance(bound, int) else bound * rows
+
+
+def _refusal(detail: str) -> Problem:
+    return Problem(422, "invalid_param", detail)

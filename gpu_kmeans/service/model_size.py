@@ -1,0 +1,168 @@
+"""Memory that a model takes while it answers: of one that is there, and of one before it is built.
+
+What stands beside the arrays is Python's: a text of its own and an entry in a dictionary for each
+term, another for each id, a few small objects for each cluster. An archive of a few megabytes can
+hold millions of each, so they count.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from gpu_kmeans.errors import ModelCorrupt
+from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.schemas import MAX_NGRAM
+from gpu_kmeans.service.unpacked import ID_CHARACTERS, allowance, unpacked_bytes
+
+if TYPE_CHECKING:
+    from gpu_kmeans.model import Model
+
+__all__ = ["check_folder", "check_memory", "check_model", "memory_of"]
+
+TERM_BYTES = 300
+"""Bytes of a term beside its characters: two texts, an entry in a dictionary, its array's."""
+ITEM_BYTES = 400
+"""Bytes of an item beside its cells: id, title and place in the dictionaries that find it."""
+CLUSTER_BYTES = 1_500
+"""Bytes of a cluster beside its centroid: its members' array and its heaviest terms."""
+POSTING_BYTES = 24
+"""Bytes of one non-zero: by term, by item, and its place in the order of popularity."""
+MAX_HEADER_BYTES = 1 << 20
+MAX_PARAMETER_BYTES = 1 << 16
+AGAIN = "this is no model as it was saved; send what was downloaded"
+
+
+def memory_of(model: Model) -> int:
+    """Bytes of memory that a model takes, with all that answers need beside it."""
+    k, n_terms = model.centroids.shape
+    return _memory(
+        model.items.num_rows, k, n_terms, len(model.postings.rows), int(model.items.nbytes)
+    )
+
+
+def check_memory(memory: int, most: int, what: str = "") -> None:
+    """Refuse a model of so many bytes of memory.
+
+    Raises
+    ------
+    Problem
+        413 ``model_too_large``.
+    """
+    if memory > most:
+        raise Problem(
+            413,
+            "model_too_large",
+            f"the model{what} takes {memory} bytes of memory, more than the {most} allowed "
+            "(max_model_bytes, max_loaded_bytes): use fewer items, clusters or terms",
+        )
+
+
+def check_model(model: Model, most: int) -> None:
+    """Refuse a model that takes too much memory, or says too much of itself.
+
+    Raises
+    ------
+    Problem
+        413 ``model_too_large``, which says what makes it so, or ``too_large``.
+    """
+    k, n_terms = model.centroids.shape
+    check_memory(memory_of(model), most, f" of {k} clusters of {n_terms} terms")
+    if len(orjson.dumps(model.info.parameters)) > MAX_PARAMETER_BYTES:
+        raise Problem(
+            413,
+            "too_large",
+            f"the model's parameters have more than {MAX_PARAMETER_BYTES} bytes: leave some out",
+        )
+    longest_run = model.vectorizer.ngram_range[1]
+    if longest_run > MAX_NGRAM:  # each length is as many terms of every question again
+        raise Problem(
+            413,
+            "too_large",
+            f"the model's terms are runs of up to {longest_run} words, more than the {MAX_NGRAM} "
+            "allowed: fit it with a smaller ngram_range",
+        )
+    ids = model.items["id"]
+    if str(ids.type) == "string":
+        import pyarrow.compute as pc
+
+        longest = pc.max(pc.utf8_length(ids)).as_py() or 0
+        if longest > ID_CHARACTERS:
+            raise Problem(
+                413,
+                "too_large",
+                f"an id of the model has {longest} characters, more than the {ID_CHARACTERS} "
+                "allowed: shorten it",
+            )
+
+
+def check_folder(folder: Path, most: int, max_expansion: int) -> None:
+    """Refuse a model directory whose model would take too much memory, before it is built.
+
+    Parameters
+    ----------
+    folder : Path
+    most : int
+        Bytes of memory that it may take.
+    max_expansion : int
+        Times its size that its table may hold.
+
+    Raises
+    ------
+    Problem
+        413 ``model_too_large``.
+    ModelCorrupt
+        Its arrays are not described, so that nothing can be said of them.
+    """
+    shapes = _shapes(folder / "arrays.safetensors")
+    try:
+        k, n_terms = shapes["centroids"]
+        (n_items,), (nnz,) = shapes["labels"], shapes["postings_rows"]
+    except (KeyError, ValueError):
+        raise ModelCorrupt(f"its arrays are not a model's: {AGAIN}") from None
+    memory = _memory(n_items, k, n_terms, nnz, 0)
+    check_memory(memory, most, f" of {k} clusters of {n_terms} terms")
+    items = folder / "items.parquet"
+    bound = allowance(items, most - memory, max_expansion)
+    if unpacked_bytes(items, bound) > bound:
+        raise Problem(
+            413,
+            "model_too_large",
+            f"the items of the model hold more than {bound} bytes once unpacked, which is more "
+            "than allowed (max_model_bytes, max_expansion): fit fewer items, or shorter texts",
+        )
+
+
+def _memory(n_items: int, k: int, n_terms: int, nnz: int, cells: int) -> int:
+    return (
+        4 * k * n_terms
+        + TERM_BYTES * n_terms
+        + ITEM_BYTES * n_items
+        + CLUSTER_BYTES * k
+        + POSTING_BYTES * nnz
+        + cells
+    )
+
+
+def _shapes(arrays: Path) -> dict[str, list[int]]:
+    """Shapes of the arrays as the file's first bytes state them; nothing else is read."""
+    with arrays.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > MAX_HEADER_BYTES:
+            raise ModelCorrupt(f"its arrays have no header: {AGAIN}")
+        header = file.read(length)
+    try:
+        stated = orjson.loads(header)
+        shapes = {name: about["shape"] for name, about in stated.items() if name != "__metadata__"}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        raise ModelCorrupt(
+            "the archive's arrays have no header; send what was downloaded"
+        ) from None
+    if not all(
+        isinstance(shape, list) and all(type(side) is int and side >= 0 for side in shape)
+        for shape in shapes.values()
+    ):
+        raise ModelCorrupt(f"its arrays have no shapes: {AGAIN}")
+    return shapes
