@@ -61,8 +61,8 @@ def check_number(name: str, value: Any, low: float) -> float:
 
 def check_flag(name: str, value: Any) -> None:
     """Refuse what is neither a boolean nor an integer of at least 0."""
-    if not isinstance(value, bool | np.bool_):
-        check_integer(name, value, 0)
+    if not isinstance(value, bool | np.bool_ | Integral) or value < 0:
+        raise InvalidParam(f"{name} must be a boolean or an integer >= 0, got {shown(value)}")
 
 
 def generator(random_state: Any) -> np.random.Generator:
@@ -144,6 +144,7 @@ def _check_device_rows(rows: Any) -> Any:
             raise NotNumeric(f"rows must hold real numbers, all of them there: {error}") from None
     if hasattr(rows, "tocsr"):
         rows = rows.tocsr()
+        _check_device_csr(rows)
     if rows.ndim != 2 or 0 in rows.shape:
         raise InputError(f"expected rows in 2 dimensions, at least one by one, got {rows.shape}")
     if rows.dtype.kind not in "biuf":
@@ -158,6 +159,16 @@ def _check_device_rows(rows: Any) -> Any:
         )
     _check_squares(largest, rows)
     return rows
+
+
+def _check_device_csr(rows: Any) -> None:
+    """What :func:`gpu_kmeans.inputs.sparse_rows.check_compressed` asks of CSR, on its device."""
+    (n, width), indptr, indices = rows.shape, rows.indptr, rows.indices
+    fits = len(indptr) == n + 1 and int(indptr[0]) == 0 and bool((indptr[1:] >= indptr[:-1]).all())
+    if not fits or int(indptr[-1]) > min(len(indices), len(rows.data)):
+        raise InputError("the sparse rows are malformed: indptr does not cut their values in rows")
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < width:
+        raise InputError(f"the sparse rows are malformed: an index is not in [0, {width})")
 
 
 def _check_finite(rows: Any, values: NDArray[Any], columns: Columns) -> None:

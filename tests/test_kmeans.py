@@ -630,12 +630,16 @@ def test_max_iter_bounds_the_iterations(backend, kind, limit):
         ({"random_state": -1}, "random_state=-1"),
         ({"n_init": 0}, "n_init=0"),
         ({"n_init": "many"}, "n_init"),
-        ({"init": "best"}, "init must be one of sketch"),
-        ({"init": np.zeros((2, 2))}, r"shape \(2, 2\).*\(3, 4\)"),
-        ({"algorithm": "elkan"}, "algorithm must be one of hartigan, lloyd"),
+        ({"init": "best"}, "init must be one of auto, sketch"),
+        ({"init": np.zeros((2, 2))}, r"centers \(2, 2\) .* init must have shape \(3, 4\)"),
+        ({"algorithm": "auto"}, "algorithm must be one of hartigan, lloyd, elkan, got 'auto'"),
+        ({"algorithm": ["lloyd"]}, "algorithm must be one of hartigan"),
+        ({"verbose": -1}, "verbose must be a boolean or an integer >= 0, got -1"),
+        ({"verbose": "loud"}, "verbose must be a boolean or an integer >= 0, got 'loud'"),
+        ({"copy_x": None}, "copy_x must be a boolean or an integer >= 0, got None"),
         ({"backend": "tpu"}, "backend must be one of auto, cpu, gpu"),
         ({"callback": 3}, "callback must be callable or None, got 3"),
-        ({"init": print}, "init must be one of sketch"),
+        ({"init": print}, "init is called as init.X, n_clusters, random_state="),
         ({"init": np.full((3, 4), np.nan)}, "init must be .* NaN at row 0, column 0"),
     ],
 )
@@ -819,6 +823,16 @@ def test_rows_on_a_gpu_are_not_moved_to_the_cpu_quietly():
 def test_rows_on_a_gpu_are_checked_there(rows, error, said):
     """By the methods that its arrays share with NumPy's, which stand for them here."""
     with pytest.raises(error, match=said):
+        _check_device_rows(rows)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices"), [([0, 2, 1], [0, 1]), ([0, 1, 2], [0, 2]), ([0, 1, 2], [-1, 0])]
+)
+def test_sparse_rows_on_a_gpu_are_held_to_what_csr_is(indptr, indices):
+    rows = sparse.csr_array(np.eye(2))
+    rows.indptr, rows.indices = np.array(indptr), np.array(indices)
+    with pytest.raises(errors.InputError, match="malformed"):
         _check_device_rows(rows)
 
 

@@ -17,10 +17,11 @@ from gpu_kmeans.clustering import init as seeding
 from gpu_kmeans.clustering.breathing import breathe
 from gpu_kmeans.clustering.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.clustering.hartigan import hartigan
+from gpu_kmeans.clustering.init_param import call_init, check_init, count_starts
 from gpu_kmeans.clustering.lloyd import StageResult, library_kmeans, lloyd
 from gpu_kmeans.clustering.narration import Narrator
 from gpu_kmeans.clustering.scaling import ScaledRows, is_drowned, is_sparse, scale_rows
-from gpu_kmeans.errors import InputError, InvalidParam, shown
+from gpu_kmeans.errors import InvalidParam, shown
 from gpu_kmeans.estimator import Estimator, become, join_scikit_learn
 from gpu_kmeans.forking import product
 from gpu_kmeans.validation import (
@@ -31,7 +32,6 @@ from gpu_kmeans.validation import (
     check_named_rows,
     check_new_rows,
     check_number,
-    check_rows,
     check_weight,
     generator,
 )
@@ -190,7 +190,7 @@ class KMeans(Estimator):
         n, n_features = checked.shape
         plan = self._plan(n, n_features)
         if callable(plan.init):
-            plan = replace(plan, init=partial(self._called_init, checked, plan))
+            plan = replace(plan, init=partial(call_init, plan.init, checked, plan.k, plan.rng))
         narrator = Narrator(plan.callback) if self.verbose else None
         if narrator is not None:
             plan = replace(plan, callback=narrator)
@@ -244,14 +244,7 @@ class KMeans(Estimator):
         k = check_integer("n_clusters", self.n_clusters, 1)
         if n < k:
             raise InvalidParam(f"n_samples={n} should be >= n_clusters={k}.")
-        init: Any = self.init
-        if isinstance(init, str):
-            if init not in seeding.INITS:
-                raise InvalidParam(
-                    f"init must be one of {', '.join(seeding.INITS)} or an array, got {init!r}"
-                )
-        elif not callable(init):
-            init = self._check_init(init, k, n_features)
+        init = check_init(self.init, k, n_features)
         if self.callback is not None and not callable(self.callback):
             raise InvalidParam(f"callback must be callable or None, got {shown(self.callback)}")
         algorithm: Any = self.algorithm
@@ -270,57 +263,13 @@ class KMeans(Estimator):
         return _Plan(
             k=k,
             init=init,
-            starts=self._starts(init),
+            starts=count_starts(self.n_init, init),
             max_iter=check_integer("max_iter", self.max_iter, 1),
             tol=check_number("tol", self.tol, 0.0),
             rng=generator(self.random_state),
             moves=self.algorithm == "hartigan",
             callback=self.callback,
         )
-
-    def _starts(self, init: Any) -> int:
-        """How many starts ``n_init`` asks for; an array is one."""
-        if isinstance(self.n_init, str) and self.n_init == "auto":
-            return 10 if callable(init) or (isinstance(init, str) and init == "random") else 1
-        starts = check_integer("n_init", self.n_init, 1)
-        if isinstance(init, str) or callable(init) or starts == 1:
-            return starts
-        warnings.warn(
-            "Explicit initial center position passed: performing only one init in "
-            f"{type(self).__name__} instead of n_init={starts}.",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        return 1
-
-    def _called_init(self, rows: Any, plan: _Plan) -> NDArray[Any]:
-        """The centroids that a callable ``init`` answers, as scikit-learn calls it."""
-        random_state = np.random.RandomState(plan.rng.integers(2**31))
-        init: Any = self.init
-        centers = init(rows, plan.k, random_state=random_state)
-        return self._check_init(centers, plan.k, rows.shape[1])
-
-    @staticmethod
-    def _check_init(init: Any, k: int, n_features: int) -> NDArray[Any]:
-        try:
-            checked = check_rows(init)
-            if hasattr(checked, "toarray"):  # centroids are dense, whatever they start as
-                checked = checked.toarray()
-            centers = np.asarray(checked.get() if hasattr(checked, "get") else checked)
-        except InputError as error:
-            raise InvalidParam(
-                f"init must be one of {', '.join(seeding.INITS)}, a callable or an array of "
-                f"centroids: {error}"
-            ) from None
-        for axis, (needed, what) in enumerate(
-            ((k, "number of clusters"), (n_features, "number of features of the data"))
-        ):
-            if centers.shape[axis] != needed:
-                raise InvalidParam(
-                    f"The shape of the initial centers {centers.shape} does not match the {what} "
-                    f"{needed}: init must have shape {(k, n_features)}"
-                )
-        return centers
 
     # -- using ------------------------------------------------------------------------
 
@@ -408,7 +357,7 @@ class _Plan:
     """The arguments of a fit, checked."""
 
     k: int
-    init: str | NDArray[Any] | Callable[[], NDArray[Any]]
+    init: str | NDArray[Any] | Callable[..., NDArray[Any]]
     starts: int
     max_iter: int
     tol: float
