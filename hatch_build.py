@@ -51,7 +51,7 @@ class CompileKernels(BuildHookInterface):
         return True
 
     def _checksum(self, root: Path) -> int:
-        """Of the sources; cpu_fallback/compiled/library.py takes no library of others."""
+        """Return the sources' checksum; cpu_fallback/compiled/library.py takes no other library."""
         checksum = 0
         for source in sorted((root / KERNELS).glob("*.[ch]")):
             checksum = zlib.crc32(source.read_bytes(), checksum)

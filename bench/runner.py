@@ -27,7 +27,7 @@ from bench.store import Store
 __all__ = ["Runner", "Task", "tasks"]
 
 TYPICAL_ITERATIONS = 30
-"""Of a fit to convergence: whether a contestant gets there in time is judged by this many."""
+"""Number of fits to convergence by which it is judged whether a contestant gets there in time."""
 
 
 class Task(NamedTuple):

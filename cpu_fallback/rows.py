@@ -57,11 +57,11 @@ SCORES_PER_CHUNK = 200_000
 ELEMENTS_PER_CHUNK = 4_000_000
 SMALL_SUMS = 1 << 19
 FOLLOWS, FOLLOWS_IN_CACHE, NONZEROS_IN_CACHE = 32, 8, 1 << 18
-"""Of how many rows at most one may move before it takes less time to form sums anew: one in 4 to
+"""Number of rows of which one may move before it takes less time to form sums anew: one in 4 to
 35 for 2 to 1,000 clusters of 5,000 and 63,000 texts. Few rows are then also still in a core's cache
 when they are assigned next: sums by column would take their place."""
 FEW_LABELS = 4
-"""So many are counted one by one sooner than all at once."""
+"""Maximum number of labels that are counted one by one sooner than all at once."""
 
 
 def matrix(rows: Any) -> Matrix:

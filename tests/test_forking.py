@@ -157,7 +157,7 @@ if find_spec("joblib"):
 
 @pytest.mark.parametrize("ways", [FORKED, ANEW], ids=["forked", "anew"])
 def test_other_processes_do_what_their_parent_does(tmp_path: Path, ways: list[str]) -> None:
-    """And with the same result, whatever the number of threads; the parent goes on, too."""
+    """The result is the same, whatever the number of threads; the parent goes on, too."""
     outcome = played(tmp_path, PRELOADED, ", ".join(ways))
     before = outcome["before"]
     assert outcome["after"] == before
@@ -358,7 +358,7 @@ print(json.dumps([before, during, child, settings(), in_the_midst()]))
 def test_settings_that_a_thread_changed_for_a_while_are_as_before_in_a_forked_process(
     tmp_path: Path,
 ) -> None:
-    """And in one that the same thread forked they are still changed: it goes on there."""
+    """In one that the same thread forked they are still changed: it goes on there."""
     before, during, child, after, (own_child, own) = played(tmp_path, SETTINGS)
     assert during[0] > before[0]
     assert during[1] > before[1]

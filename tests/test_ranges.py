@@ -27,7 +27,7 @@ def as_kind(rows, kind):
 
 
 def squared_distances(rows, centers):
-    """Of every row to every center, from the differences, in float64."""
+    """Squared distance of every row to every center, from the differences, in float64."""
     rows, centers = rows.astype(np.float64), centers.astype(np.float64)
     return np.stack([np.square(rows - center).sum(axis=1) for center in centers], axis=1)
 

@@ -79,7 +79,7 @@ def test_recommendations_are_those_of_the_library(
 
 
 def as_ranked(item: dict[str, Any]) -> dict[str, Any]:
-    """Of an item of the API, what the library calls a ranked item."""
+    """What the library calls a ranked item, of an item of the API."""
     names = ("id", "title", "popularity", "vote_average", "score", "parts")
     return {**{name: item[name] for name in names}, "label": item["cluster"]}
 

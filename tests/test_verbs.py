@@ -260,7 +260,7 @@ def costs_by_force(rows: np.ndarray, labels: np.ndarray, weight: np.ndarray, k: 
     moving=st.integers(1, 100),
 )
 def test_bounds_of_costs_hold_after_moves(backend, case, dtype, weighted, signed, moving):
-    """Of a row's own cluster from above, of every other one from below."""
+    """Bounds of a row's own cluster from above, of every other one from below."""
     n, n_features, k, seed = case
     rng, eps = np.random.default_rng(seed), float(np.finfo(dtype).eps)
     given_rows = values(n, n_features, seed, dtype=dtype)

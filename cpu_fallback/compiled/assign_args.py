@@ -56,7 +56,7 @@ class AssignArgs:
         return cls(room, numbers, mine)
 
     def questions(self) -> list[int | None]:
-        """Of what is said of clusters and of rows."""
+        """Build the arguments from what is said of clusters and of rows."""
         return addresses((self.of_clusters[0], self.of_clusters[1], *self.of_rows))
 
     def answers(self) -> list[int | None]:

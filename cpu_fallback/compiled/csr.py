@@ -23,13 +23,13 @@ FEW_TASKS = 8
 """Few enough products for a core's cache and, where there are fewer, for threads to share them
 out; enough to outweigh the sharing."""
 MOST_VECTORS = 12
-"""Of clusters, for which rows need no room, whatever the vectors' width: see kernels/rows.c."""
+"""Maximum number of vectors of clusters whose scores stay in registers, as in kernels/rows.c."""
 ROWS_OF_A_TASK = 2048
-"""Whose non-zeros are looked at once, as in kernels/rows.c."""
+"""Number of rows whose non-zeros a task looks at, as in kernels/rows.c."""
 WAYS = 4
-"""Sums of one feature that are formed in turns, as in kernels/rows.c."""
+"""Number of sums of one feature that are formed in turns, as in kernels/rows.c."""
 EFFORT = 4
-"""Of a column beside its non-zeros, in non-zeros."""
+"""Fixed cost of a column, as a number of non-zeros."""
 MOVE_BANDS, FEW_MOVES, FEW_SUMS = 8, 128, 1 << 20
 """Bands of features of rows that move, where there are as many rows, and sums in runs, as to
 outweigh going through the rows once for each."""
@@ -49,7 +49,7 @@ def nearest(
     *of_rows: Any,
     which: NDArray[np.int64] | None = None,
 ) -> Assignment:
-    """Of all rows or of some, see :class:`~cpu_fallback.compiled.assign_args.AssignArgs`."""
+    """Find the nearest clusters; see :class:`~cpu_fallback.compiled.assign_args.AssignArgs`."""
     k, dtype, width = sums.k, sums.dtype, sums.runs.shape[1]
     n = rows.shape[0] if which is None else len(which)
     asked = AssignArgs.of(n, width, dtype, q, size, *of_rows)

@@ -24,7 +24,8 @@ NUMBERS_IN_CACHE = 1 << 15
 ROWS_AT_ONCE, MOST_ROWS = 6, 192
 """As in kernels/rows.c; all clusters go by as many times as many rows as the cache keeps."""
 PARTS = 4
-"""Of rows that are summed apart: two threads read more than one, and many add up more."""
+"""Maximum number of parts whose rows are summed apart: two threads read more than one, and more
+parts leave more to add up."""
 SUMS_APART = 1 << 22
 """Numbers in the sums of all parts together."""
 

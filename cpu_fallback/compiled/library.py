@@ -39,8 +39,8 @@ PARAMETERS = {
     "sum_features": (2, 11),
     "turn": (4, 6),
 }
-"""Of each function that there is for each kind of number and width of vectors: how many integers,
-and then how many pointers."""
+"""Number of integers, then of pointers, that each function takes of which there is one for each
+kind of number and width of vectors."""
 PLAIN_PARAMETERS = {
     "count_features": (4, 3),
     "count_rare": (2, 4),
@@ -93,7 +93,7 @@ def _widest() -> int:
 
 
 def vector_bytes(k: int, dtype: Any) -> int:
-    """Of the vectors in which k numbers are computed: the machine's widest, or half as wide."""
+    """Return the size of the vectors for k numbers: the machine's widest, or half as wide."""
     room = k * np.dtype(dtype).itemsize
     return min(_widest(), next((width for width in NARROW_BYTES if room <= width), LINE_BYTES))
 

@@ -24,13 +24,13 @@ from gpu_kmeans.backends.protocol import IntArray
 __all__ = ["Layout", "Sums", "nonzeros", "rare_at_most"]
 
 RARE = 4
-"""A feature is rare when at most one row for this many clusters has it,"""
+"""Number of clusters for each of which a rare feature is in at most one row;"""
 FEWEST_CLUSTERS = 64
-"""and where there are fewer clusters, no feature is: a run is then a line or two of the cache."""
+"""minimum number of clusters with which features can be rare: a run of fewer is a line or two."""
 PLAIN = 1 << 18
-"""So few sums stay in the order of the features, as there is no place to be looked up then."""
+"""Maximum number of sums that stay in the features' order, in which no place is looked up."""
 SMALL = 1 << 20
-"""Of so few sums there is a run for each feature, whether it has any or not."""
+"""Maximum number of sums at which each feature has a run, whether it has any non-zeros or not."""
 
 
 class _SumsOfC(ctypes.Structure):
@@ -201,7 +201,7 @@ class Sums:
 
     @property
     def length(self) -> NDArray[np.int32]:
-        """Of each feature's list."""
+        """Length of each feature's list."""
         return self.spans[:, 1]
 
     @property
@@ -243,7 +243,7 @@ class Sums:
 
     @cached_property
     def filled(self) -> int:
-        """Of a run, the numbers in whole vectors; more may stand between it and the next."""
+        """Count of numbers in a run's whole vectors; more may stand between it and the next."""
         return self._vectors * (vector_bytes(self.k, self.dtype) // self.dtype.itemsize)
 
     @cached_property

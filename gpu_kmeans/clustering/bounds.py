@@ -47,19 +47,19 @@ __all__ = [
 ]
 
 GROUPS, SINGLES = 3, 2
-"""Of clusters that changed, and of those the clusters that are met by themselves; also in the CPU's
-kernels, which keep twice the ones and the others in a vector of eight numbers."""
+"""Number of groups of changed clusters, and of changed clusters that are met by themselves; also in
+the CPU's kernels, which keep twice the ones and the others in a vector of eight numbers."""
 SEGMENTS = 64
-"""Of the range of costs, in each of which a line is below what clusters of a group cost."""
+"""Number of segments of the range of costs, in each of which a line bounds a group from below."""
 SMALL, MATTERS = 16, 0.005
-"""Of so much weight at most one is in a cluster that is met by itself, as its rows are added up
-anew; and its costs went down by more than this share of what a second cluster costs more."""
+"""Share, as 1 / SMALL, of the weight that a cluster met by itself may hold, as its rows are added
+up anew; and the least share of the gap to a second cluster by which its costs went down."""
 FEW = 16
-"""Of so many rows at most one may have moved. Of more, hardly a row would be left out."""
+"""Number of rows of which at most one may have moved: with more, hardly a row would be left out."""
 WORTH_IT = 0.75
-"""Share of the rows that may have to be looked at again. Beyond, all are as quickly assigned."""
+"""Largest share of the rows that is looked at again: beyond it, all are as quickly assigned."""
 FEWEST_CLUSTERS = 64
-"""Fewer are as quickly looked at as the bounds."""
+"""Minimum number of clusters: fewer are as quickly looked at as their bounds."""
 
 
 def may_pay(backend: Backend, matrix: Matrix, k: int) -> bool:

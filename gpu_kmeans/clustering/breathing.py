@@ -38,27 +38,27 @@ from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 __all__ = ["breathe"]
 
 POOL = 2
-"""One cluster in this many, those that hold most inertia, is looked at for splitting."""
+"""Number of clusters for one that is looked at for splitting: those that hold most inertia."""
 FEWEST_LOOKED_AT = 8
 SPLIT_PASSES = 2
-"""Passes of single-row moves within a cluster that is split."""
+"""Number of passes of single-row moves within a cluster that is split."""
 KNOWN = 0.9
 """Share of a cluster's rows that must have stayed for what is known of it to hold."""
 MARGIN = 0.9
-"""A pair may gain so much of what it costs: moves that follow bring more than was foreseen."""
+"""Share of its cost that a pair must gain: moves that follow bring more than was foreseen."""
 WORTH_IT = 1e-5
-"""Of the inertia: exchanges that promise less do not pay."""
+"""Smallest share of the inertia that an exchange must promise."""
 PASSES_OF_PAYING = 2
 EXPLORED = 12
-"""Breaths in which the exchange itself costs, or that promised a gain and did not keep it."""
+"""Maximum number of breaths in which the exchange costs, or that gained less than promised."""
 SHARE = 10
-"""One cluster in this many is exchanged in the first that costs,"""
+"""Number of clusters for one that is exchanged in the first breath that costs,"""
 RISK = 1e-3
 """or half as often as many as cost less than this share of the inertia."""
 TRIES = 3
-"""Breaths of single clusters, drawn, that may fail one after the other."""
+"""Maximum number of breaths of single clusters, drawn, that fail one after the other."""
 PASSES = 5
-"""Passes of single-row moves before the first breath, and at most after one that costs."""
+"""Maximum number of passes of moves before the first breath, and after one that costs."""
 
 
 def breathe(
@@ -142,10 +142,10 @@ class _Splits:
         self.rows = rows
         self.rng = rng
         self.side = np.full(len(rows.squared_norms), -1, np.int8)
-        """Of each row in its cluster's split; -1 where it is not known."""
+        """Half of each row in its cluster's split; -1 where it is not known."""
         self.gain = np.zeros(k)
         self.sizes = np.zeros((2, k), np.intp)
-        """Of both halves of each cluster when it was split."""
+        """Number of rows in both halves of each cluster when it was split."""
 
     def forget(self, rows: Any) -> None:
         """These are in other clusters now, or are to be split otherwise."""

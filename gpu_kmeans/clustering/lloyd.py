@@ -30,7 +30,7 @@ from gpu_kmeans.forking import product
 __all__ = ["Report", "Rows", "StageResult", "library_kmeans", "lloyd"]
 
 SOON = 2
-"""Where so many times as many rows moved as sums can follow, they are formed for the next moves."""
+"""Largest multiple of the rows that sums can follow at which they are formed to follow the next."""
 
 Report = Callable[[str, float, int], bool]
 """Told the stage, the inertia of the labels and the number of rows that moved; true means stop."""
@@ -181,7 +181,7 @@ class _Means:
     def _weight(
         self, moved: NDArray[np.intp], before: NDArray[np.int32], labels: NDArray[np.int32]
     ) -> NDArray[np.float64]:
-        """Of the clusters, once rows have moved."""
+        """Return the weight of each cluster once rows have moved."""
         k = len(self.clusters.weight)
         if self.rows.weight is None:
             come, go = (np.bincount(of[moved], minlength=k) for of in (labels, before))

@@ -42,7 +42,7 @@ def every_name(members: list[Any]) -> list[str]:
 
 
 def directors(members: list[Any]) -> list[str]:
-    """Of a crew: the names of its directors; of members without a ``"job"``, every name."""
+    """Return the names of a crew's directors; of members without a ``"job"``, every name."""
     names = every_name(members)
     jobs = [member.get("job") if type(member) is dict else None for member in members]
     if not any(jobs):
