@@ -38,7 +38,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
+from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem, shown
 from gpu_kmeans.features.texts import check_texts
 from gpu_kmeans.forking import product
 from gpu_kmeans.model import UNCLUSTERED, Model
@@ -465,8 +465,8 @@ def top_terms(
 
 def check_rank(rank: object) -> None:
     """Raise ``InvalidParam`` unless ``rank`` is one of the three."""
-    if rank not in RANKS:
-        raise InvalidParam(f"rank must be one of {', '.join(RANKS)}, got {rank!r}")
+    if not isinstance(rank, str) or rank not in RANKS:
+        raise InvalidParam(f"rank must be one of {', '.join(RANKS)}, got {shown(rank)}")
 
 
 def _first(scores: NDArray[np.floating[Any]], count: int) -> NDArray[np.intp]:

@@ -68,6 +68,15 @@ class ArrayOfAnotherLibrary:
         return np.asarray(self._values, dtype)
 
 
+class LabelledArray(ArrayOfAnotherLibrary):
+    """What xarray offers: an array that is also a table, with a line for each of its entries."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        row, column = np.indices(self._values.shape)
+        lines = {"row": row.ravel(), "column": column.ravel(), "value": self._values.ravel()}
+        return pa.table(lines).__arrow_c_stream__(requested_schema)
+
+
 class SparseOfAnotherLibrary:
     def tocsr(self) -> Any:
         return sparse.csr_matrix(NUMBERS)
@@ -94,6 +103,7 @@ DENSE = {
     "nothing masked": np.ma.masked_array(NUMBERS, mask=False),
     "memoryview": memoryview(NUMBERS),
     "another library": ArrayOfAnotherLibrary(NUMBERS),
+    "labelled array": LabelledArray(NUMBERS),
     "frame": frame(),
     "frame of many dtypes": frame(a="Int64", b=bool, c="float32"),
     "frame of Arrow's": frame(a="int64[pyarrow]", b="float[pyarrow]"),
@@ -292,6 +302,27 @@ class Unreadable:
         raise RuntimeError("Can't call numpy() on a tensor that requires grad")
 
 
+class Image:
+    """What Pillow offers."""
+
+    def __init__(self) -> None:
+        self.__array_interface__ = np.zeros((4, 5, 3)).__array_interface__
+
+
+def archive() -> Any:
+    """An open archive of arrays."""
+    file = io.BytesIO()
+    np.savez(file, X=NUMBERS)
+    file.seek(0)
+    return np.load(file)
+
+
+def views(texts: pa.Array) -> pa.Table:
+    """Categories whose texts are views, as polars has them."""
+    codes = pa.array(range(len(texts)), pa.uint32())
+    return pa.table({"c": pa.DictionaryArray.from_arrays(codes, texts)})
+
+
 class Hostile:
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -318,6 +349,8 @@ NONE = {
     "unreadable": (Unreadable(), InputError, "requires grad"),
     "dictionary": ({"a": [1]}, InputError, r"pandas.DataFrame\(X\)"),
     "dictionaries": ([{"a": 1}], InputError, r"pandas.DataFrame\(X\)"),
+    "archive": (archive(), InputError, r"one of the arrays in it, as X\[name\]"),
+    "Pillow's image": (Image(), InputError, r"numpy.asarray\(X\)"),
     "set": ({1, 2}, InputError, r"list\(X\)"),
     "generator": ((i for i in range(3)), InputError, r"list\(X\)"),
     "function": (len, InputError, "not rows of numbers"),
@@ -351,6 +384,8 @@ NONE = {
     "Arrow text": (pa.table({"a": [1], "b": ["x"]}), NotNumeric, "'x' stands at row 0, column 'b'"),
     "StringDType": (np.array([["a"]], np.dtypes.StringDType()), NotNumeric, "not text: 'a'"),
     "text categories": (pd.DataFrame({"c": pd.Categorical(["a"])}), NotNumeric, "column 'c'"),
+    "views": (views(pa.array(["a"], pa.string_view())), NotNumeric, "'a' stands .* column 'c'"),
+    "list categories": (views(pa.array([[1]])), NotNumeric, "not lists: .* column 'c'"),
     "dates": (pd.DataFrame({"d": DATES}), NotNumeric, "not dates .* column 'd'"),
     "zoned dates": (pd.DataFrame({"d": DATES.tz_localize("UTC")}), NotNumeric, "not dates"),
     "date objects": ([[datetime.date(2020, 1, 1)]], NotNumeric, "not dates"),

@@ -191,3 +191,33 @@ def test_well_scaled_rows_are_fitted_once_and_in_their_own_precision(backend, ki
     KMeans(5, random_state=0, backend=Watched()).fit(as_kind(rows, kind))
     assert asked
     assert all(dtype == np.float32 for dtype, n in asked if n > 100)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(("dtype", "size"), [("f4", 1e-41), ("f8", 1e-200), ("f8", 1e-318)])
+def test_the_smallest_numbers_are_clustered_as_large_ones(backend, kind, algorithm, dtype, size):
+    rows = np.rint(blobs(0) * 100)
+    model = KMeans(3, random_state=0, algorithm=algorithm, backend=backend)
+    expected = model.fit(as_kind(rows, kind)).labels_
+    small = as_kind((rows * size).astype(dtype), kind)
+    assert (model.fit(small).labels_ == expected).all()
+    assert (model.predict(small) == expected).all()
+
+
+def test_weights_of_any_size_mean_the_same(backend):
+    rows, weight = blobs(0), np.random.default_rng(0).random(900)
+    model = KMeans(3, random_state=0, backend=backend)
+    expected = model.fit(rows, sample_weight=weight).labels_
+    for size in (1e-310, 1e300):
+        labels = model.fit(rows, sample_weight=weight * size).labels_
+        assert len(set(zip(labels, expected, strict=True))) == 3  # whatever they are called
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_new_rows_may_be_far_larger_than_those_of_the_fit(backend, kind, dtype):
+    model = KMeans(3, random_state=0, backend=backend)
+    model.fit(as_kind((blobs(0) * 1e-30).astype(dtype), kind))
+    new = (blobs(1) * 1e10).astype(dtype)
+    assert_nearest(model, new, model.predict(as_kind(new, kind)))

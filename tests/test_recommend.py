@@ -299,7 +299,7 @@ def test_clusters_outside_1_to_k_are_refused(clusters: Any) -> None:
         RECOMMENDER.recommend("alien", clusters=clusters)
 
 
-@pytest.mark.parametrize("rank", ["best", "", None, 1, ["blend"]])
+@pytest.mark.parametrize("rank", ["best", "", None, 1, ["blend"], np.array(["blend", "best"])])
 def test_an_unknown_ranking_is_refused(rank: Any) -> None:
     with pytest.raises(InvalidParam, match="blend, relevance, popularity"):
         RECOMMENDER.recommend("alien", rank=rank)

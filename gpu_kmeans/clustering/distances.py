@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Assignment, Backend, Matrix
 from gpu_kmeans.clustering.scaling import (
+    COMFORT,
     drowns,
     is_mostly_full,
     is_sparse,
@@ -136,10 +137,10 @@ def _by_products(
     if len(distinct) < len(centers):
         # Equal ones would be each other's next best, and leave all their rows open.
         labels, unsettled, _ = _by_products(backend, matrix, centers[distinct])
-        return distinct[labels], unsettled, clusters.squared_norms / scale**2
+        return distinct[labels], unsettled, clusters.squared_norms / scale / scale
     assignment = backend.assign(around, clusters, second=True)
     unsettled = _unsettled(assignment, backend.squared_norms(around), _rounding_of(around))
-    return assignment.nearest, unsettled, clusters.squared_norms / scale**2
+    return assignment.nearest, unsettled, clusters.squared_norms / scale / scale
 
 
 def _rounding_of(matrix: Matrix) -> float:
@@ -225,7 +226,9 @@ def _together(
         mean = _mean_of(centers)[0] if middle is np.mean else middle(centers, axis=0)
         offset = mean.astype(centers.dtype)
         matrix, centers = matrix - backend.matrix(offset[None, :]), centers - offset
-    scale = power_of_two(largest_value(centers))
+    scale = power_of_two(largest_value(centers), dtype=matrix.dtype)
+    if scale > 1:  # of rows far larger than the centroids, no value may overflow
+        scale = min(scale, max(1.0, power_of_two(largest_value(matrix) / COMFORT)))
     if scale != 1:
         matrix = matrix * matrix.dtype.type(scale)
         centers = centers * centers.dtype.type(scale)

@@ -236,7 +236,7 @@ class KMeans(Estimator):
         best_inertia = max(best.inertia, 0.0)
         centers = scaled.from_scaled(best.centers, best.weight, best_inertia, rows.dtype)
         labels = nearest(backend, rows, centers)  # as `predict` gives them
-        squared = squared_distances(backend, rows, centers, labels) * scaled.scale**2
+        squared = squared_distances(backend, rows, centers, labels) * scaled.scale * scaled.scale
         return _Result(best, centers, labels, scaled.rows.weighted(squared))
 
     def _plan(self, n: int, n_features: int) -> _Plan:

@@ -120,7 +120,7 @@ def scale_rows(
         else:
             offset = backend.centroids(_as_one(backend, matrix))[0]
         matrix = matrix - backend.matrix(offset[None, :])
-    scale = power_of_two(largest_value(matrix))
+    scale = power_of_two(largest_value(matrix), dtype=matrix.dtype)
     if scale != 1:
         matrix = matrix * matrix.dtype.type(scale)
     weight_scale = 1.0 if weight is None else power_of_two(float(weight.max()), comfort=1)
@@ -168,11 +168,15 @@ def largest_value(matrix: Matrix) -> float:
     return float(max(values.max(), -values.min())) if values.size else 0.0
 
 
-def power_of_two(largest: float, comfort: float = COMFORT) -> float:
-    """Factor that makes ``largest`` about 1; 1 where it is within comfort."""
+def power_of_two(largest: float, comfort: float = COMFORT, dtype: Any = np.float64) -> float:
+    """Factor, within the range of ``dtype``, that makes ``largest`` about 1; 1 within comfort.
+
+    Numbers so small that their reciprocals overflow are made as large as the factor can.
+    """
     if largest == 0 or 1 / comfort <= largest <= comfort:
         return 1.0
-    return 2.0 ** -math.frexp(largest)[1]
+    exponent: int = min(-math.frexp(largest)[1], np.finfo(dtype).maxexp - 2)
+    return 2.0**exponent
 
 
 def _as_one(backend: Backend, matrix: Matrix) -> Any:

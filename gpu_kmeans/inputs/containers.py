@@ -66,7 +66,9 @@ def read(rows: Any, check_names: CheckNames | None = None) -> Container:
     if _has(rows, "tocsr"):
         return Container(as_csr(_in_scipy(rows)), None)
     _refuse_what_is_none(rows)
-    if _has(rows, "__arrow_c_stream__") or _has(rows, "__dataframe__"):
+    # A labelled array offers itself as a table of its entries, too, one a line: not its rows.
+    is_array = _has(rows, "__array__") and not _has(rows, "columns")
+    if not is_array and (_has(rows, "__arrow_c_stream__") or _has(rows, "__dataframe__")):
         return _read_by_arrow(rows, check_names)
     if isinstance(rows, memoryview | bytearray) or _has(rows, "__array__"):
         return Container(_read_array(_as_array(rows)), None)
@@ -297,6 +299,8 @@ def _way_out(rows: Any) -> str:
         return "Reshape your data: [[x]] is one row of one feature"
     if _has(rows, "to_dataframe"):
         return "X.to_dataframe() makes a data frame of it"
+    if isinstance(rows, Mapping) and _has(rows, "close"):  # archives of arrays: .npz, HDF5
+        return "pass one of the arrays in it, as X[name]"
     if isinstance(rows, Mapping):
         return "pandas.DataFrame(X) makes columns of its entries"
     if isinstance(rows, Set | Iterator):
@@ -304,6 +308,10 @@ def _way_out(rows: Any) -> str:
     for name in ("compute", "collect", "to_memory", "toPandas", "to_pandas", "to_numpy"):
         if _has(rows, name):
             return f"bring it to memory first, as X.{name}() does"
+    if _has(rows, "__array_interface__"):
+        return "numpy.asarray(X) makes an array of it"
+    if _has(rows, "__dlpack__"):
+        return "numpy.from_dlpack(X) makes an array of it"
     return "pass a NumPy array, a sparse matrix of SciPy, a data frame or an Arrow table"
 
 

@@ -139,7 +139,11 @@ def _arrow_column(column: pa.ChunkedArray, columns: Columns, at: int) -> NDArray
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return to_numbers(column.to_numpy(), place)
     if pa.types.is_dictionary(kind):
-        return _arrow_column(column.cast(kind.value_type), columns, at)
+        try:
+            decoded = column.cast(kind.value_type)
+        except pa.ArrowNotImplementedError:  # of texts that are views, or of lists
+            return to_numbers(np.fromiter(column.to_pylist(), object, len(column)), place)
+        return _arrow_column(decoded, columns, at)
     if pa.types.is_run_end_encoded(kind):
         chunks = [pc.run_end_decode(chunk) for chunk in column.chunks]
         return _arrow_column(pa.chunked_array(chunks, kind.value_type), columns, at)
