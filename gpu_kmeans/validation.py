@@ -92,7 +92,8 @@ def check_named_rows(
 ) -> tuple[Any, NDArray[Any] | None]:
     """Return ``rows`` as CSR or a 2-d array, and the names of their columns.
 
-    Float32 and float64 stay what they are, other numbers become float64. Sparse matrices of
+    Float32 and float64 stay what they are, other numbers become float64, and so does float32 whose
+    squares would overflow. Sparse matrices of
     any format, and data frames with sparse columns, become CSR, never dense: of sorted indices,
     without repeats, held to its shape. Names are those of a data frame or an Arrow table, where
     all of them are text, else None; ``check_names`` may refuse them before the values are read.
@@ -122,13 +123,11 @@ def check_named_rows(
         )
     columns = Columns(names)
     if isinstance(out, np.ndarray):
-        _check_finite(out, out, columns)
-        return out, _feature_names(names)
+        return _check_finite(out, out, columns), _feature_names(names)
     values = to_numbers(out.data, lambda at: columns.place(*_place_in_csr(out, at)))
     if values is not out.data:
         out = type(out)((values, out.indices, out.indptr), shape=out.shape)
-    _check_finite(out, values, columns)
-    return out, _feature_names(names)
+    return _check_finite(out, values, columns), _feature_names(names)
 
 
 def _on_device(rows: Any) -> bool:
@@ -157,8 +156,7 @@ def _check_device_rows(rows: Any) -> Any:
         raise NonFinite(
             "Input X contains NaN or infinity: drop or fill such rows first (no NaN, no inf)"
         )
-    _check_squares(largest, rows)
-    return rows
+    return _with_finite_squares(rows, largest)
 
 
 def _check_device_csr(rows: Any) -> None:
@@ -171,11 +169,12 @@ def _check_device_csr(rows: Any) -> None:
         raise InputError(f"the sparse rows are malformed: an index is not in [0, {width})")
 
 
-def _check_finite(rows: Any, values: NDArray[Any], columns: Columns) -> None:
+def _check_finite(rows: Any, values: NDArray[Any], columns: Columns) -> Any:
+    """Return the rows, all of whose values and their squares are finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all():
-            _check_squares(max(values.max(), -values.min()) if values.size else 0.0, rows)
-            return
+            largest = max(values.max(), -values.min()) if values.size else 0.0
+            return _with_finite_squares(rows, float(largest))
     bad = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
     if hasattr(rows, "indptr"):
         row, column = _place_in_csr(rows, bad)
@@ -192,13 +191,21 @@ def _place_in_csr(rows: Any, at: int) -> tuple[int, int]:
     return int(np.searchsorted(rows.indptr, at, side="right")) - 1, int(rows.indices[at])
 
 
-def _check_squares(largest: Any, rows: Any) -> None:
-    limit = np.finfo(rows.dtype).max ** 0.5 / max(rows.shape) ** 0.5
+def _with_finite_squares(rows: Any, largest: float) -> Any:
+    """Return the rows, float32 in float64 where their sums of squares would overflow float32."""
+    if largest <= _largest_of(rows.dtype, rows.shape):
+        return rows
+    limit = _largest_of(np.float64, rows.shape)
     if largest > limit:
         raise OutOfRange(
-            f"input holds values beyond {limit:.1e}, whose squares overflow {rows.dtype}: scale "
-            "the data"
+            f"input holds values beyond {limit:.1e}, whose squares overflow float64: scale the data"
         )
+    return rows.astype(np.float64)
+
+
+def _largest_of(dtype: Any, shape: tuple[int, ...]) -> float:
+    """Largest value of which as many squares as rows or columns can be added up in the dtype."""
+    return float((float(np.finfo(dtype).max) / max(shape)) ** 0.5)
 
 
 def check_weight(weight: Any, n: int) -> NDArray[np.float64] | None:

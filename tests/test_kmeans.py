@@ -817,7 +817,7 @@ def test_rows_on_a_gpu_are_not_moved_to_the_cpu_quietly():
         (np.zeros((0, 3)), errors.InputError, "2 dimensions"),
         (np.array([["a"]]), errors.NotNumeric, "real numbers"),
         (np.array([[1j]]), errors.NotNumeric, "real numbers"),
-        (np.array([[1e30]], dtype=np.float32), errors.OutOfRange, "squares overflow"),
+        (np.array([[1e300]]), errors.OutOfRange, "squares overflow"),
     ],
 )
 def test_rows_on_a_gpu_are_checked_there(rows, error, said):
@@ -837,6 +837,7 @@ def test_sparse_rows_on_a_gpu_are_held_to_what_csr_is(indptr, indices):
 
 
 def test_numbers_on_a_gpu_are_float32_or_float64():
+    assert _check_device_rows(np.array([[1e30]], dtype=np.float32)).dtype == np.float64
     assert _check_device_rows(np.eye(2, dtype=np.float32)).dtype == np.float32
     assert _check_device_rows(np.eye(2, dtype=np.int64)).dtype == np.float64
     assert _check_device_rows(sparse.csc_array(np.eye(2))).format == "csr"

@@ -221,3 +221,18 @@ def test_new_rows_may_be_far_larger_than_those_of_the_fit(backend, kind, dtype):
     model.fit(as_kind((blobs(0) * 1e-30).astype(dtype), kind))
     new = (blobs(1) * 1e10).astype(dtype)
     assert_nearest(model, new, model.predict(as_kind(new, kind)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_largest_numbers_are_clustered_as_small_ones(backend, kind, algorithm):
+    small = blobs(3).astype(np.float32)
+    large = small * np.float32(2.0**120)
+    by_size = [
+        KMeans(3, random_state=0, algorithm=algorithm, backend=backend).fit(as_kind(rows, kind))
+        for rows in (small, large)
+    ]
+    pairs = set(zip(by_size[0].labels_, by_size[1].labels_, strict=True))
+    assert len(pairs) == 3  # the same groups, perhaps by other numbers
+    assert by_size[1].inertia_ == pytest.approx(by_size[0].inertia_ * 2.0**240, rel=1e-5)
+    assert (by_size[1].predict(as_kind(large, kind)) == by_size[1].labels_).all()
