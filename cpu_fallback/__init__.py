@@ -24,8 +24,8 @@ from gpu_kmeans.backends.protocol import (
     Matrix,
     NamesRead,
     TokenRules,
+    Weighting,
 )
-from gpu_kmeans.features.weighting import Weighting
 
 __all__ = ["CpuBackend"]
 

@@ -28,9 +28,9 @@ from gpu_kmeans.backends.protocol import (
     Matrix,
     NamesRead,
     TokenRules,
+    Weighting,
 )
 from gpu_kmeans.cuda.error_translation import telling
-from gpu_kmeans.features.weighting import Weighting
 
 __all__ = ["GpuBackend"]
 
