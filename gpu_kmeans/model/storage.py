@@ -20,15 +20,15 @@ import errno
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from numpy.typing import NDArray
 
+from gpu_kmeans import files
 from gpu_kmeans.errors import (
     FileProblem,
     GpuKMeansError,
@@ -72,7 +72,7 @@ def save_model(model: Model, path: str | PathLike[str], overwrite: bool) -> None
         contents = _encode(model)
         with _written_aside(target, contents) as aside:
             _put_in_place(aside, target, overwrite)
-            _flush_folder(target.parent)
+            files.flush(target.parent)
     except OSError as error:
         raise FileProblem(
             f"cannot write the model {path}: {error.strerror or error}; "
@@ -148,79 +148,29 @@ def _seal(body: dict[str, Any]) -> bytes:
 
 @contextmanager
 def _written_aside(target: Path, contents: Mapping[str, bytes]) -> Iterator[Path]:
-    """Write the files into a hidden sibling of ``target``; nothing of that name stays after.
-
-    The random name is drawn here and not by :mod:`tempfile`, whose directories are
-    private: a model gets the permissions that the user's umask gives.
-    """
-    aside = target.parent / f".gpu-kmeans-{os.urandom(8).hex()}"
+    """Write the files into a hidden sibling of ``target``; nothing of that name stays after."""
+    aside = files.hidden_sibling(target)
     try:
         aside.mkdir()
         for name, data in contents.items():
-            with open(aside / name, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        _flush_folder(aside)
+            files.write_flushed(aside / name, data)
+        files.flush(aside)
         yield aside
     finally:
-        _remove(aside)
+        files.remove_folder(aside, _FILES)
 
 
 def _put_in_place(aside: Path, target: Path, overwrite: bool) -> None:
-    """Rename ``aside`` to ``target``; an older model there ends up under ``aside``."""
-    if not (overwrite and target.exists()):
+    """Rename ``aside`` to ``target``; an older model there ends up under ``aside``, or removed."""
+    if not overwrite:
         os.rename(aside, target)
-    elif not _exchange(aside, target):
-        _replace_in_two_steps(aside, target)
-
-
-def _replace_in_two_steps(aside: Path, target: Path) -> None:
+        return
     old = aside.with_name(aside.name + "-old")
     try:
-        os.rename(target, old)
-        os.rename(aside, target)
+        files.put_in_place(aside, target, old)
     finally:
-        if old.exists() and not target.exists():
-            os.rename(old, target)
-        _remove(old)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; false where that cannot be done."""
-    if sys.platform != "linux":
-        return False
-    import ctypes
-
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None:
-        return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    if renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.ENOSYS, errno.EINVAL):
-        return False
-    raise OSError(code, os.strerror(code))
-
-
-def _remove(folder: Path) -> None:
-    """Delete a model directory: the files that are ours, and never a tree."""
-    with suppress(FileNotFoundError):
-        for name in _FILES:
-            (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power cut (directories cannot be opened on nt)."""
-    if os.name == "nt":  # pragma: no cover
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        if old.exists():
+            files.remove_folder(old, _FILES)
 
 
 # -- reading ----------------------------------------------------------------------------

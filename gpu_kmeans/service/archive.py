@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpu_kmeans.errors import ModelCorrupt
-from gpu_kmeans.service.store import flush
+from gpu_kmeans.files import flush
 
 __all__ = ["FILES", "pack", "size", "unpack"]
 
