@@ -41,6 +41,7 @@ __all__ = [
     "Progress",
     "TokenRules",
     "Weighting",
+    "is_sparse",
 ]
 
 Frame: TypeAlias = Any
@@ -51,6 +52,11 @@ Matrix: TypeAlias = Any
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
+
+
+def is_sparse(matrix: Matrix) -> bool:
+    """Whether rows are CSR, on any backend."""
+    return hasattr(matrix, "indptr")
 
 
 @dataclass(frozen=True, slots=True)

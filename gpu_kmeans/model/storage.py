@@ -50,11 +50,12 @@ from gpu_kmeans.tables.paths import check_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["ARRAYS", "FILES", "ITEMS", "MANIFEST", "load_model", "save_model"]
 
 _FORMAT = "gpu-kmeans model"
-_MANIFEST, _ARRAYS, _ITEMS = "manifest.json", "arrays.safetensors", "items.parquet"
-_FILES = frozenset({_MANIFEST, _ARRAYS, _ITEMS})
+MANIFEST, ARRAYS, ITEMS = "manifest.json", "arrays.safetensors", "items.parquet"
+FILES = (MANIFEST, ARRAYS, ITEMS)
+"""Names of the files of a model directory, in the order that archives have them."""
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _UNSEALED = "0" * 64
 
@@ -92,7 +93,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise FileProblem(
             f"{target} exists already: choose another name, or allow it to be overwritten"
         )
-    if target.is_symlink() or not target.is_dir() or not set(os.listdir(target)) <= _FILES:
+    if target.is_symlink() or not target.is_dir() or not set(os.listdir(target)) <= set(FILES):
         raise FileProblem(
             f"{target} is not a model directory and is left as it is: choose another name"
         )
@@ -111,8 +112,8 @@ def _encode(model: Model) -> dict[str, bytes]:
 
     table = pa.BufferOutputStream()
     pq.write_table(model.items.replace_schema_metadata(None), table)
-    contents = {_ARRAYS: save(arrays), _ITEMS: table.getvalue().to_pybytes()}
-    contents[_MANIFEST] = _seal(
+    contents = {ARRAYS: save(arrays), ITEMS: table.getvalue().to_pybytes()}
+    contents[MANIFEST] = _seal(
         {
             "format": _FORMAT,
             "schema_version": SCHEMA_VERSION,
@@ -157,7 +158,7 @@ def _written_aside(target: Path, contents: Mapping[str, bytes]) -> Iterator[Path
         files.flush(aside)
         yield aside
     finally:
-        files.remove_folder(aside, _FILES)
+        files.remove_folder(aside, FILES)
 
 
 def _put_in_place(aside: Path, target: Path, overwrite: bool) -> None:
@@ -170,7 +171,7 @@ def _put_in_place(aside: Path, target: Path, overwrite: bool) -> None:
         files.put_in_place(aside, target, old)
     finally:
         if old.exists():
-            files.remove_folder(old, _FILES)
+            files.remove_folder(old, FILES)
 
 
 # -- reading ----------------------------------------------------------------------------
@@ -180,13 +181,13 @@ def load_model(kind: type[_AModel], path: str | PathLike[str]) -> _AModel:
     """Read a model directory as a ``kind``; the errors are those of :meth:`Model.load`."""
     folder = check_path("path", path)
     names = _list_folder(folder)
-    if _MANIFEST not in names:
-        _corrupt(folder, f"{_MANIFEST} is missing")
+    if MANIFEST not in names:
+        _corrupt(folder, f"{MANIFEST} is missing")
     manifest = _read_manifest(folder)
-    if names != _FILES:
-        odd = ", ".join(sorted(names ^ _FILES))
+    if names != set(FILES):
+        odd = ", ".join(sorted(names.symmetric_difference(FILES)))
         _corrupt(folder, f"a file is missing or does not belong there ({odd})")
-    contents = {name: _read_checked(folder, name, manifest) for name in (_ARRAYS, _ITEMS)}
+    contents = {name: _read_checked(folder, name, manifest) for name in (ARRAYS, ITEMS)}
     return _decode(kind, folder, manifest, contents)
 
 
@@ -230,16 +231,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest; the schema comes first, since a newer one may differ in all else."""
     import orjson
 
-    text = _read_regular(folder, _MANIFEST, _MAX_MANIFEST_BYTES)
+    text = _read_regular(folder, MANIFEST, _MAX_MANIFEST_BYTES)
     try:
         manifest = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        _corrupt(folder, f"{_MANIFEST} is not JSON ({error})")
+        _corrupt(folder, f"{MANIFEST} is not JSON ({error})")
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        _corrupt(folder, f"{_MANIFEST} is not the manifest of a model")
+        _corrupt(folder, f"{MANIFEST} is not the manifest of a model")
     version = manifest.get("schema_version")
     if type(version) is not int or version < 1:
-        _corrupt(folder, f"{_MANIFEST} has no schema version")
+        _corrupt(folder, f"{MANIFEST} has no schema version")
     if version > SCHEMA_VERSION:
         raise UnsupportedSchema(
             f"{folder} has schema version {version}, and this version of gpu-kmeans reads up to "
@@ -247,9 +248,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
     seal = manifest.get("sha256")
     if not isinstance(seal, str) or len(seal) != len(_UNSEALED) or not seal.isascii():
-        _corrupt(folder, f"{_MANIFEST} has no checksum of itself")
+        _corrupt(folder, f"{MANIFEST} has no checksum of itself")
     if hashlib.sha256(text.replace(seal.encode(), _UNSEALED.encode(), 1)).hexdigest() != seal:
-        _corrupt(folder, f"{_MANIFEST} does not have the checksum that it states")
+        _corrupt(folder, f"{MANIFEST} does not have the checksum that it states")
     return manifest
 
 
@@ -257,16 +258,16 @@ def _read_checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes
     """Read one file and hold it to the size and checksum of the manifest."""
     try:
         size, checksum = manifest["files"][name]["bytes"], manifest["files"][name]["sha256"]
-        extra = set(manifest["files"]) - _FILES
+        extra = set(manifest["files"]).difference(FILES)
     except (KeyError, TypeError):
-        _corrupt(folder, f"{_MANIFEST} does not describe {name}")
+        _corrupt(folder, f"{MANIFEST} does not describe {name}")
     if extra or type(size) is not int or size < 0:
-        _corrupt(folder, f"{_MANIFEST} describes other files than a model has")
+        _corrupt(folder, f"{MANIFEST} describes other files than a model has")
     data = _read_regular(folder, name, size)
     if len(data) != size:
         _corrupt(folder, f"{name} has {len(data)} bytes instead of {size}")
     if hashlib.sha256(data).hexdigest() != checksum:
-        _corrupt(folder, f"{name} does not have the checksum that {_MANIFEST} states")
+        _corrupt(folder, f"{name} does not have the checksum that {MANIFEST} states")
     return data
 
 
@@ -277,7 +278,7 @@ def _decode_arrays(folder: Path, data: bytes) -> dict[str, NDArray[Any]]:
     try:
         return load(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        _corrupt(folder, f"{_ARRAYS} cannot be read ({error})")
+        _corrupt(folder, f"{ARRAYS} cannot be read ({error})")
 
 
 def _decode_items(folder: Path, data: bytes) -> pa.Table:
@@ -287,7 +288,7 @@ def _decode_items(folder: Path, data: bytes) -> pa.Table:
     try:
         return pq.ParquetFile(pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError, ValueError) as error:
-        _corrupt(folder, f"{_ITEMS} cannot be read ({error})")
+        _corrupt(folder, f"{ITEMS} cannot be read ({error})")
 
 
 def _decode(
@@ -297,8 +298,8 @@ def _decode(
     contents: Mapping[str, bytes],
 ) -> _AModel:
     """Build the model from files that are those of the manifest, checking each value."""
-    arrays = _decode_arrays(folder, contents[_ARRAYS])
-    items = _decode_items(folder, contents[_ITEMS])
+    arrays = _decode_arrays(folder, contents[ARRAYS])
+    items = _decode_items(folder, contents[ITEMS])
     flaw = flaw_in_arrays(arrays, items.num_rows) or flaw_in_items(items)
     if flaw:
         _corrupt(folder, flaw)
@@ -317,8 +318,8 @@ def _decode(
             info=ModelInfo.from_dict(manifest["info"]),
         )
     except (KeyError, TypeError, ValueError, GpuKMeansError) as error:
-        _corrupt(folder, f"{_MANIFEST} or the vocabulary cannot be used ({error})")
+        _corrupt(folder, f"{MANIFEST} or the vocabulary cannot be used ({error})")
     described = (manifest.get("metrics"), manifest.get("arrays"))
     if described != (model.metrics(), describe(arrays)):
-        _corrupt(folder, f"{_MANIFEST} describes other arrays than it stands with")
+        _corrupt(folder, f"{MANIFEST} describes other arrays than it stands with")
     return model
