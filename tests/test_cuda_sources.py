@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.util
 import inspect
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,7 @@ MACROS = {
 VERBS = [name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if name[0] != "_"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_the_sources_compile_without_a_warning(
@@ -67,6 +70,7 @@ def test_both_backends_have_the_signature_of_the_protocol(verb: str) -> None:
         assert inspect.signature(getattr(backend, verb)) == inspect.signature(declared)
 
 
+@cache
 def methods_of(path: Path, name: str) -> dict[str, ast.FunctionDef]:
     """The methods of a class by name, read and not imported."""
     tree = ast.parse(path.read_text("utf-8"))
@@ -74,6 +78,7 @@ def methods_of(path: Path, name: str) -> dict[str, ast.FunctionDef]:
     return {n.name: n for n in found.body if isinstance(n, ast.FunctionDef)}
 
 
+@cache
 def functions_of(path: Path) -> dict[str, ast.FunctionDef]:
     tree = ast.parse(path.read_text("utf-8"))
     return {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef) if n.name[0] != "_"}
@@ -81,6 +86,7 @@ def functions_of(path: Path) -> dict[str, ast.FunctionDef]:
 
 def arguments_of(function: ast.FunctionDef, of_its_own: set[str]) -> str:
     """What a function takes and returns, but for types of the backend's own."""
+    function = copy.deepcopy(function)
     arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     for argument in arguments:
         if argument.arg in of_its_own:

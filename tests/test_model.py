@@ -320,6 +320,7 @@ def test_a_file_truncated_at_any_byte_is_refused(
         Model.load(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_bit_anywhere_is_found(
     tmp_path: Path, intact: dict[str, bytes], name: str

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
+from conftest import SLOW
 from test_imports import ROOT, SOURCES, imports_of
 
 MODULES = {
@@ -81,3 +82,19 @@ def test_imports_that_may_close_a_circle_do(back: tuple[str, str]) -> None:
     assert back in IMPORTS
     rest = IMPORTS - (set(BACK) - {back})
     assert circle(rest) or circle(rest, room_of), "it need not be excused"
+
+
+# -- tests -----------------------------------------------------------------------------------
+
+
+def test_modules_that_are_slow_exist() -> None:
+    names = [path.name for path in (ROOT / "tests").glob("test_*.py")]
+    assert [start for start in SLOW if not any(name.startswith(start) for name in names)] == []
+
+
+def test_quick_tests_are_those_that_are_not_slow(request: pytest.FixtureRequest) -> None:
+    assert "quick: $(DEV)" in (makefile := (ROOT / "Makefile").read_text("utf-8"))
+    assert '\t$(BIN)/python -m pytest -m "not slow"\n' in makefile
+    for item in request.session.items:
+        slow = item.get_closest_marker("slow") is not None
+        assert slow or not item.path.name.startswith(SLOW)
