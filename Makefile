@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # a demo must not start while `test` installs into the same environment
-.PHONY: help demo serve test lint bench gpu-check clean
+.PHONY: help demo serve quick test lint bench gpu-check clean
 
 BIN := .venv/bin
 # What was installed, as stamps: written last, so an interrupted installation is done again.
@@ -33,6 +33,9 @@ demo: $(BASE) ## Cluster the bundled sample and recommend from it
 
 serve: $(SERVE) ## Fit the bundled sample and serve it with its page (DATA=gpu-kmeans-data PORT=8000)
 	$(BIN)/gpu-kmeans serve --sample --data "$(DATA)" --port $(PORT)
+
+quick: $(DEV) ## Run the tests that take less than a minute together
+	$(BIN)/python -m pytest -m "not slow"
 
 test: lint ## Lint, type-check and test
 	$(BIN)/python -m pytest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.measure import spread
-from bench.records import Record, key
-from bench.report import machine_of, table, title_of
+from bench.records import Record, key, machine_of
+from bench.report import table, title_of
 
 __all__ = ["compare"]
 

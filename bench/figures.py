@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from bench.contestants import CONTESTANTS
 from bench.growth import MEASURES, SERIES, Line, fitted, points
 from bench.measure import spread
-from bench.records import Record
+from bench.records import Record, machine_of
 from gpu_kmeans.plots import save
 from gpu_kmeans.plots.card import (
     BLUE,
@@ -81,8 +81,6 @@ def draw(records: list[Record], folder: Path) -> dict[str, list[str]]:
 
 def _about(record: Record) -> str:
     """The subtitle: the rows, and the machine."""
-    from bench.report import machine_of
-
     about = record["corpus"]
     kind = f"{about['nonzeros']:,} non-zeros" if about["sparse"] else "dense"
     shape = f"{about['rows']:,} x {about['features']:,}, {kind}"
@@ -197,8 +195,6 @@ def convergence(records: list[Record]) -> Figure:
 
 def growth(series: str, lines: dict[tuple[str, str], Line], record: Record) -> Figure:
     """Time and memory along a series, on logarithmic axes, each with its fitted slope."""
-    from bench.report import machine_of
-
     shown = [measure for measure in MEASURES if any(about[1] == measure for about in lines)]
     legend, size = 2.65, 2.3
     height = HEADER + len(shown) * (size + 1.0) + 0.3

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["SCHEMA", "Record", "append", "key", "read"]
+__all__ = ["SCHEMA", "Record", "append", "key", "machine_of", "read"]
 
 SCHEMA = 1
 Record: TypeAlias = dict[str, Any]
@@ -43,3 +43,11 @@ def read(files: Iterable[Path]) -> list[Record]:
 def key(record: Record) -> tuple[str, str, str]:
     """What a record is about: question, case and contestant."""
     return record["question"], record["case"], record["contestant"]
+
+
+def machine_of(record: Record) -> str:
+    """Name the machine and the threads in a few words."""
+    machine = record["machine"]
+    cores = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    return f"{machine['processor']}, {cores}{gpu}"

@@ -18,7 +18,7 @@ from bench.questions import DIFFERENCE
 from bench.records import Record
 from bench.targets import FACTORS
 
-__all__ = ["describe", "machine_of", "table", "title_of", "write_report"]
+__all__ = ["describe", "table", "title_of", "write_report"]
 
 DIFFERENT = 1e-4
 """Relative difference of inertias from which a table says that they differ."""
@@ -79,14 +79,6 @@ def describe(record: Record) -> str:
     return (
         f"{about['name']}: {about['rows']:,} x {about['features']:,}, {kind}, k = {record['k']:,}"
     )
-
-
-def machine_of(record: Record) -> str:
-    """Name the machine and the threads in a few words."""
-    machine = record["machine"]
-    cores = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
-    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
-    return f"{machine['processor']}, {cores}{gpu}"
 
 
 def title_of(record: Record) -> str:

@@ -50,6 +50,7 @@ __all__ = [
     "move",
     "project",
     "squared_norms",
+    "to_host",
     "update_bounds",
 ]
 
@@ -69,6 +70,11 @@ def matrix(rows: Any) -> Matrix:
     if type(rows).__module__.partition(".")[0] in {"cupy", "cupyx"}:
         raise InvalidParam("the rows are on a GPU: use backend='gpu', or bring them by rows.get()")
     return own_rows(rows)
+
+
+def to_host(value: Any) -> Any:
+    """SciPy CSR or NumPy of the same content: an array of sums, anything else as it is."""
+    return value.dense() if hasattr(value, "dense") else value
 
 
 def squared_norms(rows: Matrix) -> NDArray[np.float64]:

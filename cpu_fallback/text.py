@@ -20,9 +20,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cpu_fallback import compiled
-from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules, Weighting
 from gpu_kmeans.features.texts import as_strings
-from gpu_kmeans.features.weighting import Weighting, check_counts, local_weights, saturation
+from gpu_kmeans.features.weighting import check_counts, local_weights, saturation
 
 __all__ = ["count_terms", "tfidf_transform"]
 

@@ -14,6 +14,13 @@ from gpu_kmeans.backends.select import resolve, why_not_gpu
 pytest.register_assert_rewrite("serving")
 
 ROOT = Path(__file__).resolve().parents[1]
+SLOW = (
+    *("test_any_input", "test_bench", "test_cli", "test_compiled", "test_containers"),
+    *("test_cuda_lists", "test_cuda_rows", "test_cuda_text", "test_discs", "test_drop_in"),
+    *("test_forking", "test_kmeans"),
+    *("test_plots", "test_project", "test_ranges", "test_readme", "test_service", "test_sklearn"),
+)
+"""Modules, or starts of the names of several, whose tests `make quick` leaves out."""
 
 # On a GPU the first example of a test may import RAPIDS or compile a kernel.
 settings.register_profile("any device", deadline=None)
@@ -26,6 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("cpu", "gpu"),
         help="run the contract suite on this backend alone; fails where it cannot run",
     )
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are taken by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -288,6 +288,7 @@ def test_a_constant_column_is_fine_with_a_warning(load, write):
     assert "'vote_count' has one value on every row" in catalogue.report.warnings[0]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32))
 def test_every_float32_is_read_as_python_reads_it(load, tmp_path_factory, value):

@@ -701,7 +701,7 @@ def interrupted(moment: str, *arguments: object, by: str = "SIGINT") -> tuple[in
         "gpu_kmeans.clustering.kmeans:hartigan",
         "os:fsync",
         "gpu_kmeans.cli.staging:_aside+",
-        "gpu_kmeans.model.storage:_remove+",
+        "gpu_kmeans.files:remove_folder+",
     ],
 )
 def test_an_interrupt_at_any_moment_of_a_fit_leaves_nothing(tmp_path: Path, moment: str) -> None:

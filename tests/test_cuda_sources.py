@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
+import copy
+import importlib.util
 import inspect
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cpu_fallback import CpuBackend
 from gpu_kmeans.backends.protocol import Backend
+from gpu_kmeans.cuda import GpuBackend
+from gpu_kmeans.errors import BackendUnavailable
 
 ROOT = Path(__file__).resolve().parents[1]
-CUDA = ROOT / "gpu_kmeans" / "cuda"
+CPU, CUDA = ROOT / "cpu_fallback", ROOT / "gpu_kmeans" / "cuda"
 SOURCES = sorted((CUDA / "kernels").glob("*.cu"))
 INDICES = ("int", "long long")
 MACROS = {
@@ -30,6 +35,7 @@ MACROS = {
 VERBS = [name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if name[0] != "_"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_the_sources_compile_without_a_warning(
@@ -57,36 +63,94 @@ def test_every_kernel_source_is_tested_here() -> None:
     assert [source.name for source in SOURCES] == ["lists.cu", "rows.cu", "weigh.cu"]
 
 
-def verbs_of(path: Path, name: str) -> dict[str, ast.FunctionDef]:
+@pytest.mark.parametrize("verb", VERBS)
+def test_both_backends_have_the_signature_of_the_protocol(verb: str) -> None:
+    declared = getattr(Backend, verb)
+    for backend in (CpuBackend, GpuBackend):
+        assert inspect.signature(getattr(backend, verb)) == inspect.signature(declared)
+
+
+@cache
+def methods_of(path: Path, name: str) -> dict[str, ast.FunctionDef]:
     """The methods of a class by name, read and not imported."""
     tree = ast.parse(path.read_text("utf-8"))
     (found,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name]
     return {n.name: n for n in found.body if isinstance(n, ast.FunctionDef)}
 
 
-CPU_VERBS = verbs_of(ROOT / "cpu_fallback" / "__init__.py", "CpuBackend")
-GPU_VERBS = verbs_of(CUDA / "__init__.py", "GpuBackend")
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_both_backends_have_the_signature_of_the_protocol(verb: str) -> None:
-    cpu, gpu = CPU_VERBS[verb], GPU_VERBS[verb]
-    assert ast.unparse(cpu.args) == ast.unparse(gpu.args)
-    assert ast.unparse(cpu.returns or cpu) == ast.unparse(gpu.returns or gpu)
-    assert ast.get_docstring(cpu) == ast.get_docstring(gpu)
-    assert inspect.signature(getattr(CpuBackend, verb)) == inspect.signature(getattr(Backend, verb))
-
-
+@cache
 def functions_of(path: Path) -> dict[str, ast.FunctionDef]:
     tree = ast.parse(path.read_text("utf-8"))
     return {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef) if n.name[0] != "_"}
 
 
+def arguments_of(function: ast.FunctionDef, of_its_own: set[str]) -> str:
+    """What a function takes and returns, but for types of the backend's own."""
+    function = copy.deepcopy(function)
+    arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    for argument in arguments:
+        if argument.arg in of_its_own:
+            argument.annotation = None
+    function.args.args = [argument for argument in function.args.args if argument.arg != "self"]
+    returned = ast.unparse(function.returns) if function.returns else ""
+    return ast.unparse(function.args) + ("" if "return" in of_its_own else f" -> {returned}")
+
+
+def own_types(function: ast.FunctionDef) -> set[str]:
+    """Arguments, and the return, that the protocol leaves to the backend: rows and frames."""
+    types = {argument.arg: argument.annotation for argument in function.args.args}
+    types["return"] = function.returns
+    return {
+        name
+        for name, annotation in types.items()
+        if annotation is not None
+        and {"Frame", "Matrix"} & {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
+    }
+
+
+@pytest.mark.parametrize(
+    ("folder", "verb"),
+    [
+        pytest.param(folder, verb, id=f"{folder.name}-{verb}")
+        for folder in (CPU, CUDA)
+        for verb in VERBS
+        if verb != "to_host" and (folder, verb) != (CPU, "names_in_lists")  # methods
+    ],
+)
+def test_each_verb_is_a_function_with_the_arguments_of_the_protocol(
+    folder: Path, verb: str
+) -> None:
+    declared = methods_of(ROOT / "gpu_kmeans" / "backends" / "protocol.py", "Backend")[verb]
+    (function,) = [
+        functions[verb]
+        for functions in map(functions_of, sorted(folder.glob("*.py")))
+        if verb in functions
+    ]
+    own = own_types(declared)
+    assert arguments_of(function, own) == arguments_of(declared, own)
+
+
 @pytest.mark.parametrize("module", ["frames.py", "text.py", "rows.py", "dense.py"])
 def test_the_modules_mirror_each_other(module: str) -> None:
-    cpu, gpu = functions_of(ROOT / "cpu_fallback" / module), functions_of(CUDA / module)
+    cpu, gpu = functions_of(CPU / module), functions_of(CUDA / module)
     for name, function in cpu.items():
         assert [a.arg for a in function.args.args] == [a.arg for a in gpu[name].args.args], name
+
+
+def test_a_verb_is_done_by_the_function_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("cpu_fallback.rows.assign", lambda *given, **named: asked.append(named))
+    CpuBackend().assign("rows", "clusters", second=True)
+    assert asked == [{"second": True}]
+
+
+def test_a_verb_of_the_gpu_says_what_does_not_load() -> None:
+    backend = object.__new__(GpuBackend)  # without a pool of memory
+    if importlib.util.find_spec("cupy"):
+        pytest.skip("CuPy is installed")
+    with pytest.raises(BackendUnavailable, match=r"do not load.*use backend='cpu'"):
+        backend.matrix([[1.0]])
+    assert backend.matrix.__name__ == "matrix"
 
 
 def test_only_the_gpu_package_imports_gpu_libraries() -> None:

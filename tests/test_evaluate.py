@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from shapes import inertia_of
 from sklearn.metrics import silhouette_samples, silhouette_score
 from toy import ITEMS, TERMS, toy_info, toy_model, toy_rows
 
@@ -40,13 +41,6 @@ def with_rows(rows: NDArray[Any], labels: list[int], k: int = 3) -> Model:
 
 
 # -- inertia ----------------------------------------------------------------------------
-
-
-def inertia_of(rows: NDArray[Any], labels: NDArray[Any]) -> float:
-    return sum(
-        float(((rows[labels == k] - rows[labels == k].mean(axis=0)) ** 2).sum())
-        for k in set(labels.tolist())
-    )
 
 
 def test_inertia_is_the_squared_distance_to_the_means_of_the_labels() -> None:

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 from toy import ITEMS, TERMS, toy_info, toy_model, toy_rows
 
+import gpu_kmeans.files
 import gpu_kmeans.model.storage
 from gpu_kmeans.errors import FileProblem, InvalidParam, ModelCorrupt, UnsupportedSchema
 from gpu_kmeans.model import SCHEMA_VERSION, Model, Postings
@@ -219,7 +220,7 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, name: str) ->
 def replacing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of replacing a model: names exchanged in one step, and where that is not had."""
     if request.param == "two steps":
-        monkeypatch.setattr(gpu_kmeans.model.storage, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(gpu_kmeans.files, "exchange", lambda one, other: False)
     elif sys.platform != "linux":
         pytest.skip("renameat2 is Linux's")
     return str(request.param)
@@ -319,6 +320,7 @@ def test_a_file_truncated_at_any_byte_is_refused(
         Model.load(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_flipped_bit_anywhere_is_found(
     tmp_path: Path, intact: dict[str, bytes], name: str

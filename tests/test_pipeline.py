@@ -152,7 +152,7 @@ def test_more_clusters_than_usable_rows_are_refused_with_both_numbers(two_themes
         {"n_clusters": True},
         {"seed": -1},
         {"max_iter": 0},
-        {"algorithm": "elkan"},
+        {"algorithm": "centroids"},
         {"backend": "tpu"},
     ],
     ids=str,

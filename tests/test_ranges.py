@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
+from shapes import KINDS, as_kind
 
 from gpu_kmeans import KMeans
 from gpu_kmeans.clustering.kmeans import FewerClustersWarning
@@ -18,12 +18,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
 )
 
-KINDS = ("dense", "sparse")
 ALGORITHMS = ("hartigan", "lloyd")
-
-
-def as_kind(rows, kind):
-    return sparse.csr_array(rows) if kind == "sparse" else rows
 
 
 def squared_distances(rows, centers):

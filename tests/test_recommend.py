@@ -420,7 +420,7 @@ def test_top_terms_are_what_sorting_finds(weights: list[float], count: int) -> N
 
 @pytest.mark.parametrize("texts", ["ship on mars", b"ship on mars", "", np.str_("ship")])
 def test_one_text_is_no_sequence_of_texts(texts: Any) -> None:
-    with pytest.raises(InvalidParam, match=r"got a single one: put it in a list"):
+    with pytest.raises(InvalidParam, match=r"put a single one in a list"):
         RECOMMENDER.predict(texts)
 
 

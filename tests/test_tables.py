@@ -46,6 +46,7 @@ def by_grammar(content: bytes, width: int) -> tuple[int, int] | None:
     return len(re.findall(row, whole)), ends[-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=800, deadline=None)
 @given(content=scribbles.filter(len), width=st.integers(1, 3))
 @example(content=b"x" * 63 + b"\n" + b"x" * 63 + b"\n", width=1)

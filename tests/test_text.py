@@ -136,6 +136,7 @@ def assert_terms_are_found(
         assert dict(zip((terms[column] for column in columns), numbers, strict=True)) == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neighbours", ["{0}{0}", "_{0}\u5b57"])
 def test_every_code_point_is_read_the_same_in_a_corpus_and_in_a_query(
     backend: Any, neighbours: str

@@ -75,6 +75,7 @@ alike = st.one_of(
 hard_text = st.one_of(any_text, st.lists(alike, max_size=12).map(" ".join))
 
 
+@pytest.mark.slow
 @needs_library
 @settings(max_examples=400)
 @given(
@@ -173,6 +174,7 @@ def many_texts() -> list[str]:
     return [" ".join(rng.choice(words, length).tolist()) for length in [*lengths, 0, 20_000, 1]]
 
 
+@pytest.mark.slow
 @needs_library
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_neither_threads_nor_chunks_nor_hashes_show(

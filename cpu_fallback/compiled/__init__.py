@@ -51,7 +51,7 @@ from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
 from cpu_fallback.compiled.sums import Sums, nonzeros
 from cpu_fallback.compiled.words import count_words, weigh_words
-from gpu_kmeans.backends.protocol import Matrix
+from gpu_kmeans.backends.protocol import Matrix, is_sparse
 
 __all__ = [
     "Sums",
@@ -79,6 +79,6 @@ def is_there() -> bool:
 
 def can_take(rows: Matrix) -> bool:
     """Whether there is a library, and it is made for such rows."""
-    of_indices = (rows.indices, rows.indptr) if hasattr(rows, "indptr") else ()
+    of_indices = (rows.indices, rows.indptr) if is_sparse(rows) else ()
     plain = all(each.dtype == np.int32 and each.flags.c_contiguous for each in of_indices)
     return plain and is_there()

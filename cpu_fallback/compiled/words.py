@@ -18,9 +18,8 @@ from scipy import sparse
 from cpu_fallback import threads
 from cpu_fallback.compiled.library import addresses, plain_function
 from cpu_fallback.word_chars import N_BLOCKS, word_table
-from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules, Weighting
 from gpu_kmeans.features.texts import column_numbers
-from gpu_kmeans.features.weighting import Weighting
 
 __all__ = ["count_words", "weigh_words"]
 

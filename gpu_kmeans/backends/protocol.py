@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.errors import InvalidParam
-from gpu_kmeans.features.weighting import Weighting
+from gpu_kmeans.backends.text_rules import TokenRules, Weighting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +40,8 @@ __all__ = [
     "NamesRead",
     "Progress",
     "TokenRules",
+    "Weighting",
+    "is_sparse",
 ]
 
 Frame: TypeAlias = Any
@@ -53,31 +54,9 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRules:
-    """What a token is; defined once in :mod:`gpu_kmeans.features.tfidf` and handed to backends as
-    data.
-
-    A text is lower-cased (Unicode default case conversion), then every longest run of
-    at least ``min_length`` letters, numbers and underscores is a token; stop words are
-    dropped, and n-grams are runs of neighbouring tokens that are left, joined by a space.
-    """
-
-    stop_words: frozenset[str] = frozenset()
-    ngram_range: tuple[int, int] = (1, 1)
-    min_length: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse what kernels could not read."""
-        numbers: tuple[Any, ...] = (*self.ngram_range, self.min_length)
-        valid = len(numbers) == 3 and all(isinstance(n, int) and 0 < n < 2**31 for n in numbers)
-        if not valid or numbers[0] > numbers[1]:
-            raise InvalidParam(
-                f"token rules need an ngram_range of two rising integers from 1 and a min_length "
-                f"from 1, got {self.ngram_range!r:.60} and {self.min_length!r:.60}"
-            )
-        if not all(isinstance(word, str) for word in self.stop_words):
-            raise InvalidParam("stop words must be text alone")
+def is_sparse(matrix: Matrix) -> bool:
+    """Whether rows are CSR, on any backend."""
+    return hasattr(matrix, "indptr")
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,8 +166,10 @@ def demo(options: argparse.Namespace) -> Answer:
 
 def _check_model_place(place: Path, overwrite: bool) -> None:
     """Find out before the long work whether the model can be put there."""
+    from gpu_kmeans.model.storage import MANIFEST
+
     staging.check_free(place, overwrite=overwrite)
-    if place.exists() and any(place.iterdir()) and not (place / "manifest.json").exists():
+    if place.exists() and any(place.iterdir()) and not (place / MANIFEST).exists():
         raise FileProblem(f"{place} is a folder without a model in it: give another name")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from gpu_kmeans import files
 from gpu_kmeans.cli import signals
 from gpu_kmeans.errors import FileProblem
 
@@ -37,9 +36,6 @@ def folder_at(path: Path) -> Iterator[Path]:
 
     When the block fails or is interrupted, nothing of it is left and ``path`` is as before.
     """
-    # What a model's own directory is put in place with.
-    from gpu_kmeans.model.storage import _exchange, _flush_folder
-
     parent = path.absolute().parent
     with _temporary(parent) as aside:
         new, old = aside / "new", aside / "old"
@@ -50,21 +46,9 @@ def folder_at(path: Path) -> Iterator[Path]:
             raise FileProblem(str(problem).replace(str(new), str(path))) from None
         signals.check()
         with signals.held():
-            if not (path.exists() and _exchange(new, path)):
-                _replace(path, new, old)
-            _flush_folder(parent)
+            files.put_in_place(new, path, old)
+            files.flush(parent)
             signals.commit()
-
-
-def _replace(path: Path, new: Path, old: Path) -> None:
-    if path.exists():
-        path.rename(old)
-    try:
-        new.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
 
 
 @contextmanager
@@ -109,12 +93,12 @@ def _temporary(parent: Path) -> Iterator[Path]:
     finally:
         if aside is not None:
             with signals.held():
-                shutil.rmtree(aside, ignore_errors=True)
+                files.remove(aside)
 
 
 def _aside(parent: Path) -> Path:
     try:
-        return Path(tempfile.mkdtemp(prefix=".gpu-kmeans-", dir=parent))
+        return files.scratch_folder(parent)
     except OSError as problem:
         raise FileProblem(
             f"cannot write in {parent}: {problem.strerror}; choose another place"

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from gpu_kmeans.backends.protocol import Assignment, Backend, Clusters, Drift, Matrix
+from gpu_kmeans.backends.protocol import Assignment, Backend, Clusters, Drift, Matrix, is_sparse
 
 __all__ = [
     "GROUPS",
@@ -64,7 +64,7 @@ FEWEST_CLUSTERS = 64
 
 def may_pay(backend: Backend, matrix: Matrix, k: int) -> bool:
     """Whether bounds can save anything for k clusters: of sparse rows alone."""
-    return backend.updates_bounds and k >= FEWEST_CLUSTERS and hasattr(matrix, "indptr")
+    return backend.updates_bounds and k >= FEWEST_CLUSTERS and is_sparse(matrix)
 
 
 def few_move(moved: int, n: int) -> bool:

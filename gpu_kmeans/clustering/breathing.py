@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Backend
+from gpu_kmeans.backends.protocol import Backend, is_sparse
 from gpu_kmeans.clustering.hartigan import NOISE, hartigan
 from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 
@@ -173,7 +173,7 @@ class _Splits:
         backend, weight = self.backend, self.rows.weight
         matrix, norms = self.rows.matrix[members], self.rows.squared_norms[members]
         weight = None if weight is None else weight[members]
-        if self.rows.wide and not hasattr(matrix, "indptr"):
+        if self.rows.wide and not is_sparse(matrix):
             # Around their own mean, beside which their distances may be small.
             alone = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1)
             matrix = matrix - backend.matrix(backend.centroids(alone))

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Backend, Matrix
+from gpu_kmeans.backends.protocol import Backend, Matrix, is_sparse
 from gpu_kmeans.clustering.lloyd import Rows
 from gpu_kmeans.forking import product
 
@@ -149,11 +149,6 @@ def drowns(large: float, small: float, dtype: Any, ratio: float = DOMINANT) -> b
     """Whether differences as ``small`` lose their digits among numbers as ``large``."""
     digits = float(np.finfo(np.float32).eps) / float(np.finfo(dtype).eps)
     return large > ratio * digits * small
-
-
-def is_sparse(matrix: Matrix) -> bool:
-    """Whether the rows are CSR, on either backend."""
-    return hasattr(matrix, "indptr")
 
 
 def is_mostly_full(matrix: Matrix) -> bool:

@@ -24,7 +24,7 @@ import numpy as np
 from cupyx.scipy import sparse
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix
+from gpu_kmeans.backends.protocol import Assignment, Clusters, Drift, IntArray, Matrix, is_sparse
 from gpu_kmeans.clustering.bounds import update_bounds_by_products
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.device_memory import each_block
@@ -65,7 +65,7 @@ MOST_NON_ZEROS = 2**31 - 1
 
 def matrix(rows: Any) -> Matrix:
     """CSR with sorted, unrepeated column indices, or a C-contiguous array; float32 or float64."""
-    if not hasattr(rows, "indptr"):
+    if not is_sparse(rows):
         return cp.ascontiguousarray(cp.asarray(rows))
     if rows.nnz > MOST_NON_ZEROS:
         raise UnsupportedOnBackend(
@@ -87,7 +87,7 @@ def to_host(value: Any) -> Any:
 def squared_norms(rows: Matrix) -> NDArray[np.float64]:
     n = rows.shape[0]
     out = cp.empty(n)
-    if _is_csr(rows):
+    if is_sparse(rows):
         _per_row(rows, "square_rows", n)(_i(n), rows.indptr, rows.data, out)
         return _host(out)
 
@@ -102,7 +102,7 @@ def project(rows: Matrix, directions: NDArray[Any]) -> Matrix:
     dtype = np.result_type(rows.dtype, directions.dtype)
     columns = _device(directions, dtype)
     wide = rows if rows.dtype == dtype else rows.astype(dtype)
-    if not _is_csr(rows):
+    if not is_sparse(rows):
         return wide @ columns
     (n, _), k = rows.shape, columns.shape[1]
     out = cp.empty((n, k), dtype=dtype)
@@ -124,7 +124,7 @@ def cluster_sums(
     exact: bool = False,  # they are always formed anew: in fixed point they are not kept
 ) -> Clusters:
     totals = np.bincount(labels, weights=weight, minlength=k).astype(np.float64)
-    if _is_csr(rows):
+    if is_sparse(rows):
         return _sparse_cluster_sums(rows, labels, weight, totals, into)
     n, n_features = rows.shape
     w = np.ones(n) if weight is None else weight
@@ -195,7 +195,7 @@ def assign(
     if labels is not None:
         w = cp.ones(n, dtype=dtype) if weight is None else _device(weight, dtype)
         given += [_device(labels, np.int32), w, _device(squared_norms, dtype)]
-    choose = _assign_sparse if _is_csr(rows) else _assign_dense
+    choose = _assign_sparse if is_sparse(rows) else _assign_dense
     nearest = cp.empty(n, dtype=np.int32)
     cost = cp.empty(n, dtype=dtype)
     # Of the next best cluster the cost, or with labels the product with the row's own sum.
@@ -287,7 +287,7 @@ def move(
     k = len(clusters.weight)
     w = np.ones(len(which)) if weight is None else weight[which]
     clusters.weight += np.bincount(target, w, k) - np.bincount(source, w, k)
-    if _is_csr(rows):
+    if is_sparse(rows):
         step = max(1, MOVED_NON_ZEROS * rows.shape[0] // max(1, rows.nnz))
         for start in range(0, len(which), step):
             part = slice(start, start + step)
@@ -359,7 +359,7 @@ def distances(
     n, n_features = rows.shape
     means, device_labels = _device(centroids, rows.dtype), _device(labels, np.int32)
     out = cp.empty(n)
-    if _is_csr(rows):
+    if is_sparse(rows):
         _per_row(rows, "products_with_own", n)(
             *(_i(n), _i(n_features), *_parts(rows), means, device_labels, out)
         )
@@ -445,7 +445,7 @@ def _per_row(rows: Matrix, name: str, n: int, tiles: int = 1) -> Callable[..., N
 
 
 def _kernel(values: Matrix, name: str) -> Any:
-    index = values.indices.dtype if _is_csr(values) else np.dtype(np.int32)
+    index = values.indices.dtype if is_sparse(values) else np.dtype(np.int32)
     return kernels.load("rows.cu", REAL=C_NAMES[values.dtype.name], INDEX=C_NAMES[index.name])[name]
 
 
@@ -464,7 +464,3 @@ def _i(number: int) -> np.int32:
 
 def _host(array: Any) -> NDArray[np.float64]:
     return np.asarray(to_host(array), dtype=np.float64)
-
-
-def _is_csr(rows: Matrix) -> bool:
-    return hasattr(rows, "indptr")

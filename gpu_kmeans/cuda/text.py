@@ -24,12 +24,12 @@ from cuml.feature_extraction.text import TfidfVectorizer
 from cupyx.scipy import sparse
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules
+from gpu_kmeans.backends.protocol import FloatArray, Matrix, TokenRules, Weighting
 from gpu_kmeans.cuda import kernels
 from gpu_kmeans.cuda.cudf_unicode import PLAIN, is_plain, words_of
 from gpu_kmeans.cuda.device_memory import each_block
 from gpu_kmeans.features.texts import as_strings, column_numbers
-from gpu_kmeans.features.weighting import K1, Weighting, check_counts, local_weights, saturation
+from gpu_kmeans.features.weighting import K1, check_counts, local_weights, saturation
 
 __all__ = ["count_terms", "tfidf_transform"]
 

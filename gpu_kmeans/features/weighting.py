@@ -28,14 +28,13 @@ The norm is that of the row's ``local * global``; a row whose weights are all 0 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.errors import InputError, InvalidParam, shown
+from gpu_kmeans.backends.text_rules import NORMS, SCHEMES, Weighting
+from gpu_kmeans.errors import InputError, InvalidParam
 
 __all__ = [
     "MAX_COUNT",
@@ -44,7 +43,6 @@ __all__ = [
     "Weighting",
     "check_counts",
     "check_idf",
-    "check_norm",
     "global_weights",
     "local_weights",
     "mean_length",
@@ -52,57 +50,12 @@ __all__ = [
     "saturation",
 ]
 
-SCHEMES = ("tfidf", "bm25", "log-entropy")
-"""Names of the ways to weigh counts."""
-NORMS = (None, "l1", "l2")
-"""Norms that a row can be divided by."""
 K1 = 1.2
 """Count at which a term of BM25 has half of its largest weight, in a text of average length."""
 B = 0.75
 """Fraction of a text's length that counts in BM25: 0 for none, 1 for all."""
 MAX_COUNT = 2**31 - 1
 """Largest count of a term in a text: kernels hold it in 32 bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weighting:
-    """How counts become weights, beside the weight of each term: what crosses to a backend.
-
-    Attributes
-    ----------
-    scheme : "tfidf", "bm25" or "log-entropy"
-    sublinear : bool
-        ``1 + ln(tf)`` for ``tf``; for ``"tfidf"`` alone.
-    norm : "l2", "l1" or None
-    average_length : float
-        Mean length of a text of the fit; read by ``"bm25"`` alone.
-    dtype : "float32" or "float64"
-        Of the rows; weights are computed in float64.
-    """
-
-    scheme: str = "tfidf"
-    sublinear: bool = False
-    norm: str | None = "l2"
-    average_length: float = 1.0
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        """Refuse what no backend could read."""
-        scheme: Any = self.scheme
-        average: Any = self.average_length
-        if not isinstance(scheme, str) or scheme not in SCHEMES:
-            names = ", ".join(map(repr, SCHEMES))
-            raise InvalidParam(f"weighting must be one of {names}, got {shown(self.scheme)}")
-        check_norm(self.norm)
-        if self.sublinear and self.scheme != "tfidf":
-            raise InvalidParam(
-                f"sublinear_tf=True belongs to weighting='tfidf': {self.scheme!r} has its own way "
-                "to weigh counts"
-            )
-        if not isinstance(average, Real) or not 0 < float(average) < np.inf:
-            raise InvalidParam(f"average_length must be positive, got {shown(average)}")
-        if self.dtype not in ("float32", "float64"):
-            raise InvalidParam(f"dtype must be float32 or float64, got {shown(self.dtype)}")
 
 
 def local_weights(
@@ -183,12 +136,6 @@ def global_weights(
     with np.errstate(divide="ignore"):
         idf: NDArray[np.float64] = np.log((n_texts + float(smooth)) / (frequency + float(smooth)))
     return idf + 1.0
-
-
-def check_norm(norm: Any) -> None:
-    """Refuse a norm that is none of :data:`NORMS`."""
-    if not (norm is None or isinstance(norm, str)) or norm not in NORMS:
-        raise InvalidParam(f"norm must be 'l2', 'l1' or None, got {shown(norm)}")
 
 
 def check_idf(

@@ -20,15 +20,15 @@ import errno
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from numpy.typing import NDArray
 
+from gpu_kmeans import files
 from gpu_kmeans.errors import (
     FileProblem,
     GpuKMeansError,
@@ -50,11 +50,12 @@ from gpu_kmeans.tables.paths import check_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["ARRAYS", "FILES", "ITEMS", "MANIFEST", "load_model", "save_model"]
 
 _FORMAT = "gpu-kmeans model"
-_MANIFEST, _ARRAYS, _ITEMS = "manifest.json", "arrays.safetensors", "items.parquet"
-_FILES = frozenset({_MANIFEST, _ARRAYS, _ITEMS})
+MANIFEST, ARRAYS, ITEMS = "manifest.json", "arrays.safetensors", "items.parquet"
+FILES = (MANIFEST, ARRAYS, ITEMS)
+"""Names of the files of a model directory, in the order that archives have them."""
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _UNSEALED = "0" * 64
 
@@ -72,7 +73,7 @@ def save_model(model: Model, path: str | PathLike[str], overwrite: bool) -> None
         contents = _encode(model)
         with _written_aside(target, contents) as aside:
             _put_in_place(aside, target, overwrite)
-            _flush_folder(target.parent)
+            files.flush(target.parent)
     except OSError as error:
         raise FileProblem(
             f"cannot write the model {path}: {error.strerror or error}; "
@@ -92,7 +93,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise FileProblem(
             f"{target} exists already: choose another name, or allow it to be overwritten"
         )
-    if target.is_symlink() or not target.is_dir() or not set(os.listdir(target)) <= _FILES:
+    if target.is_symlink() or not target.is_dir() or not set(os.listdir(target)) <= set(FILES):
         raise FileProblem(
             f"{target} is not a model directory and is left as it is: choose another name"
         )
@@ -111,8 +112,8 @@ def _encode(model: Model) -> dict[str, bytes]:
 
     table = pa.BufferOutputStream()
     pq.write_table(model.items.replace_schema_metadata(None), table)
-    contents = {_ARRAYS: save(arrays), _ITEMS: table.getvalue().to_pybytes()}
-    contents[_MANIFEST] = _seal(
+    contents = {ARRAYS: save(arrays), ITEMS: table.getvalue().to_pybytes()}
+    contents[MANIFEST] = _seal(
         {
             "format": _FORMAT,
             "schema_version": SCHEMA_VERSION,
@@ -148,79 +149,29 @@ def _seal(body: dict[str, Any]) -> bytes:
 
 @contextmanager
 def _written_aside(target: Path, contents: Mapping[str, bytes]) -> Iterator[Path]:
-    """Write the files into a hidden sibling of ``target``; nothing of that name stays after.
-
-    The random name is drawn here and not by :mod:`tempfile`, whose directories are
-    private: a model gets the permissions that the user's umask gives.
-    """
-    aside = target.parent / f".gpu-kmeans-{os.urandom(8).hex()}"
+    """Write the files into a hidden sibling of ``target``; nothing of that name stays after."""
+    aside = files.hidden_sibling(target)
     try:
         aside.mkdir()
         for name, data in contents.items():
-            with open(aside / name, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        _flush_folder(aside)
+            files.write_flushed(aside / name, data)
+        files.flush(aside)
         yield aside
     finally:
-        _remove(aside)
+        files.remove_folder(aside, FILES)
 
 
 def _put_in_place(aside: Path, target: Path, overwrite: bool) -> None:
-    """Rename ``aside`` to ``target``; an older model there ends up under ``aside``."""
-    if not (overwrite and target.exists()):
+    """Rename ``aside`` to ``target``; an older model there ends up under ``aside``, or removed."""
+    if not overwrite:
         os.rename(aside, target)
-    elif not _exchange(aside, target):
-        _replace_in_two_steps(aside, target)
-
-
-def _replace_in_two_steps(aside: Path, target: Path) -> None:
+        return
     old = aside.with_name(aside.name + "-old")
     try:
-        os.rename(target, old)
-        os.rename(aside, target)
+        files.put_in_place(aside, target, old)
     finally:
-        if old.exists() and not target.exists():
-            os.rename(old, target)
-        _remove(old)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; false where that cannot be done."""
-    if sys.platform != "linux":
-        return False
-    import ctypes
-
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None:
-        return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    if renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.ENOSYS, errno.EINVAL):
-        return False
-    raise OSError(code, os.strerror(code))
-
-
-def _remove(folder: Path) -> None:
-    """Delete a model directory: the files that are ours, and never a tree."""
-    with suppress(FileNotFoundError):
-        for name in _FILES:
-            (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power cut (directories cannot be opened on nt)."""
-    if os.name == "nt":  # pragma: no cover
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        if old.exists():
+            files.remove_folder(old, FILES)
 
 
 # -- reading ----------------------------------------------------------------------------
@@ -230,13 +181,13 @@ def load_model(kind: type[_AModel], path: str | PathLike[str]) -> _AModel:
     """Read a model directory as a ``kind``; the errors are those of :meth:`Model.load`."""
     folder = check_path("path", path)
     names = _list_folder(folder)
-    if _MANIFEST not in names:
-        _corrupt(folder, f"{_MANIFEST} is missing")
+    if MANIFEST not in names:
+        _corrupt(folder, f"{MANIFEST} is missing")
     manifest = _read_manifest(folder)
-    if names != _FILES:
-        odd = ", ".join(sorted(names ^ _FILES))
+    if names != set(FILES):
+        odd = ", ".join(sorted(names.symmetric_difference(FILES)))
         _corrupt(folder, f"a file is missing or does not belong there ({odd})")
-    contents = {name: _read_checked(folder, name, manifest) for name in (_ARRAYS, _ITEMS)}
+    contents = {name: _read_checked(folder, name, manifest) for name in (ARRAYS, ITEMS)}
     return _decode(kind, folder, manifest, contents)
 
 
@@ -280,16 +231,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest; the schema comes first, since a newer one may differ in all else."""
     import orjson
 
-    text = _read_regular(folder, _MANIFEST, _MAX_MANIFEST_BYTES)
+    text = _read_regular(folder, MANIFEST, _MAX_MANIFEST_BYTES)
     try:
         manifest = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        _corrupt(folder, f"{_MANIFEST} is not JSON ({error})")
+        _corrupt(folder, f"{MANIFEST} is not JSON ({error})")
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        _corrupt(folder, f"{_MANIFEST} is not the manifest of a model")
+        _corrupt(folder, f"{MANIFEST} is not the manifest of a model")
     version = manifest.get("schema_version")
     if type(version) is not int or version < 1:
-        _corrupt(folder, f"{_MANIFEST} has no schema version")
+        _corrupt(folder, f"{MANIFEST} has no schema version")
     if version > SCHEMA_VERSION:
         raise UnsupportedSchema(
             f"{folder} has schema version {version}, and this version of gpu-kmeans reads up to "
@@ -297,9 +248,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
     seal = manifest.get("sha256")
     if not isinstance(seal, str) or len(seal) != len(_UNSEALED) or not seal.isascii():
-        _corrupt(folder, f"{_MANIFEST} has no checksum of itself")
+        _corrupt(folder, f"{MANIFEST} has no checksum of itself")
     if hashlib.sha256(text.replace(seal.encode(), _UNSEALED.encode(), 1)).hexdigest() != seal:
-        _corrupt(folder, f"{_MANIFEST} does not have the checksum that it states")
+        _corrupt(folder, f"{MANIFEST} does not have the checksum that it states")
     return manifest
 
 
@@ -307,16 +258,16 @@ def _read_checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes
     """Read one file and hold it to the size and checksum of the manifest."""
     try:
         size, checksum = manifest["files"][name]["bytes"], manifest["files"][name]["sha256"]
-        extra = set(manifest["files"]) - _FILES
+        extra = set(manifest["files"]).difference(FILES)
     except (KeyError, TypeError):
-        _corrupt(folder, f"{_MANIFEST} does not describe {name}")
+        _corrupt(folder, f"{MANIFEST} does not describe {name}")
     if extra or type(size) is not int or size < 0:
-        _corrupt(folder, f"{_MANIFEST} describes other files than a model has")
+        _corrupt(folder, f"{MANIFEST} describes other files than a model has")
     data = _read_regular(folder, name, size)
     if len(data) != size:
         _corrupt(folder, f"{name} has {len(data)} bytes instead of {size}")
     if hashlib.sha256(data).hexdigest() != checksum:
-        _corrupt(folder, f"{name} does not have the checksum that {_MANIFEST} states")
+        _corrupt(folder, f"{name} does not have the checksum that {MANIFEST} states")
     return data
 
 
@@ -327,7 +278,7 @@ def _decode_arrays(folder: Path, data: bytes) -> dict[str, NDArray[Any]]:
     try:
         return load(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        _corrupt(folder, f"{_ARRAYS} cannot be read ({error})")
+        _corrupt(folder, f"{ARRAYS} cannot be read ({error})")
 
 
 def _decode_items(folder: Path, data: bytes) -> pa.Table:
@@ -337,7 +288,7 @@ def _decode_items(folder: Path, data: bytes) -> pa.Table:
     try:
         return pq.ParquetFile(pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError, ValueError) as error:
-        _corrupt(folder, f"{_ITEMS} cannot be read ({error})")
+        _corrupt(folder, f"{ITEMS} cannot be read ({error})")
 
 
 def _decode(
@@ -347,8 +298,8 @@ def _decode(
     contents: Mapping[str, bytes],
 ) -> _AModel:
     """Build the model from files that are those of the manifest, checking each value."""
-    arrays = _decode_arrays(folder, contents[_ARRAYS])
-    items = _decode_items(folder, contents[_ITEMS])
+    arrays = _decode_arrays(folder, contents[ARRAYS])
+    items = _decode_items(folder, contents[ITEMS])
     flaw = flaw_in_arrays(arrays, items.num_rows) or flaw_in_items(items)
     if flaw:
         _corrupt(folder, flaw)
@@ -367,8 +318,8 @@ def _decode(
             info=ModelInfo.from_dict(manifest["info"]),
         )
     except (KeyError, TypeError, ValueError, GpuKMeansError) as error:
-        _corrupt(folder, f"{_MANIFEST} or the vocabulary cannot be used ({error})")
+        _corrupt(folder, f"{MANIFEST} or the vocabulary cannot be used ({error})")
     described = (manifest.get("metrics"), manifest.get("arrays"))
     if described != (model.metrics(), describe(arrays)):
-        _corrupt(folder, f"{_MANIFEST} describes other arrays than it stands with")
+        _corrupt(folder, f"{MANIFEST} describes other arrays than it stands with")
     return model

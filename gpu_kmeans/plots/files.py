@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -12,6 +11,7 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from gpu_kmeans.errors import FileProblem, InvalidParam, shown
+from gpu_kmeans.files import write_over
 from gpu_kmeans.forking import SharedSetting
 from gpu_kmeans.inputs.cells import a
 
@@ -46,14 +46,8 @@ def save(figure: Figure, path: str | PathLike[str]) -> None:
     if kind is None:
         raise InvalidParam(f"{target}: a figure is saved as .png or .svg, not {target.suffix!r}")
     content = _rendered(figure, kind)
-    aside = target.with_name(f".{secrets.token_hex(8)}.partial")
     try:
-        try:
-            with aside.open("xb") as file:
-                file.write(content)
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_over(target, content)
     except OSError as problem:
         raise FileProblem(
             f"{target}: cannot write the figure ({problem.strerror}); "

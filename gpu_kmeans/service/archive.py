@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpu_kmeans.errors import ModelCorrupt
-from gpu_kmeans.service.store import flush
+from gpu_kmeans.files import flush
+from gpu_kmeans.model.storage import FILES
 
-__all__ = ["FILES", "pack", "size", "unpack"]
+__all__ = ["pack", "size", "unpack"]
 
-FILES = ("manifest.json", "arrays.safetensors", "items.parquet")
 BLOCK = 512
 RECORD = 20 * BLOCK
 """What tar fills its archives up to."""

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gpu_kmeans.files import remove
 from gpu_kmeans.service.audit import write_audit
 from gpu_kmeans.service.problems import Problem, of_exception
 from gpu_kmeans.service.registry import Row, revision
 from gpu_kmeans.service.settings import Settings
-from gpu_kmeans.service.store import Store, remove
+from gpu_kmeans.service.store import Store
 from gpu_kmeans.service.work import WorkLimits, run_worker
 
 __all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gpu_kmeans.errors import ModelCorrupt
+from gpu_kmeans.model.storage import ARRAYS, ITEMS
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.schemas import MAX_NGRAM
 from gpu_kmeans.service.unpacked import ID_CHARACTERS, allowance, unpacked_bytes
@@ -116,7 +117,7 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
     ModelCorrupt
         Its arrays are not described, so that nothing can be said of them.
     """
-    shapes = _shapes(folder / "arrays.safetensors")
+    shapes = _shapes(folder / ARRAYS)
     try:
         k, n_terms = shapes["centroids"]
         (n_items,), (nnz,) = shapes["labels"], shapes["postings_rows"]
@@ -124,7 +125,7 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
         raise ModelCorrupt(f"its arrays are not a model's: {AGAIN}") from None
     memory = _memory(n_items, k, n_terms, nnz, 0)
     check_memory(memory, most, f" of {k} clusters of {n_terms} terms")
-    items = folder / "items.parquet"
+    items = folder / ITEMS
     bound = allowance(items, most - memory, max_expansion)
     if unpacked_bytes(items, bound) > bound:
         raise Problem(

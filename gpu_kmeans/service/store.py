@@ -23,9 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +34,7 @@ from typing import BinaryIO, TypeVar
 import orjson
 
 from gpu_kmeans.errors import FileProblem
+from gpu_kmeans.files import flush, remove
 from gpu_kmeans.service.registry import Registry, Row
 from gpu_kmeans.service.registry_check import DATASET_FILE, FOLDER, check_registry
 
@@ -43,11 +42,9 @@ __all__ = [
     "FOLDERS",
     "REGISTRY",
     "Store",
-    "flush",
     "held",
     "label_names",
     "open_registry",
-    "remove",
     "stored_files",
     "write_label",
 ]
@@ -289,24 +286,6 @@ def _no_room(folder: Path, error: OSError) -> FileProblem:
         f"cannot keep data in {folder}: {error.strerror or error}; choose another --data, or make "
         "this one writable and free some space"
     )
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder; what cannot be deleted now goes at the next start."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
-
-
-def flush(path: Path) -> None:
-    """Make a file's content, or a folder's names, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

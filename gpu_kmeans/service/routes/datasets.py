@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_kmeans.files import flush, remove
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.dependencies import (
     NamePath,
@@ -26,7 +27,6 @@ from gpu_kmeans.service.jobs import link_parts
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row, now, revision
 from gpu_kmeans.service.request_body import media_type, read_parts
-from gpu_kmeans.service.store import flush, remove
 from gpu_kmeans.service.unpacked import TableLimits
 from gpu_kmeans.service.work import WorkLimits, run_worker
 

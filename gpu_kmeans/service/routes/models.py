@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from gpu_kmeans.files import remove
 from gpu_kmeans.service import archive, schemas
 from gpu_kmeans.service.dependencies import (
     Chosen,
@@ -30,7 +31,6 @@ from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.request_body import media_type
 from gpu_kmeans.service.routes.datasets import receive
-from gpu_kmeans.service.store import remove
 from gpu_kmeans.service.work import WorkLimits, run_worker
 
 __all__ = ["router"]
