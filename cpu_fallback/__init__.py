@@ -42,10 +42,11 @@ class CpuBackend:
         columns: Sequence[str],
         optional: Sequence[str],
         encoding: str | None = None,
+        delimiter: str | None = None,
     ) -> Frame:
         from cpu_fallback import frames
 
-        return frames.read_table(path, columns, optional, encoding)
+        return frames.read_table(path, columns, optional, encoding, delimiter)
 
     def join(self, left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
         from cpu_fallback import frames

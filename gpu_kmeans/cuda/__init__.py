@@ -55,10 +55,11 @@ class GpuBackend:
         columns: Sequence[str],
         optional: Sequence[str],
         encoding: str | None = None,
+        delimiter: str | None = None,
     ) -> Frame:
         from gpu_kmeans.cuda import frames
 
-        return frames.read_table(path, columns, optional, encoding)
+        return frames.read_table(path, columns, optional, encoding, delimiter)
 
     def join(self, left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
         from gpu_kmeans.cuda import frames
