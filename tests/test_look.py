@@ -137,6 +137,15 @@ def test_of_several_columns_of_texts_none_is_taken_in_silence(tmp_path):
     assert "--text" in seen.problems[0]
 
 
+def test_a_few_short_texts_are_texts(tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_text(
+        "text,label\nthe delivery was late,neg\ngreat quality shoes,pos\ngreat quality shoes,pos\n"
+    )
+    assert [each.role for each in look(path).columns] == ["text", "category"]
+    assert load_catalogue(path, backend="cpu").report.proposed == {"text": "text"}
+
+
 def test_titles_beside_much_longer_texts_are_no_texts(tmp_path):
     films = {
         "label": [f"A long name of a film {n}" for n in range(N)],

@@ -145,14 +145,15 @@ def _look(column: str, present: pa.ChunkedArray, distinct: int, rows: int) -> Lo
         return "id" if is_id else "number"
     if _all(present, _DATE):
         return "date"
-    if distinct <= min(MOST_CATEGORIES, max(2, len(present) // LEAST_REPEATS)) and not unique:
+    if distinct <= min(MOST_CATEGORIES, len(present) // LEAST_REPEATS):
         return "category"
     if _all(present, _ADDRESS):
         return "other"
     if _mean_words(present) >= LEAST_WORDS:
         return "text"
-    is_id = unique and _all(present, _TOKEN) and _names_rows(column, present)
-    return "id" if is_id else "title"
+    if unique and _all(present, _TOKEN) and _names_rows(column, present):
+        return "id"
+    return "category" if distinct <= 2 and not unique else "title"
 
 
 def _all(cells: pa.ChunkedArray, pattern: str) -> bool:
