@@ -1,4 +1,4 @@
-"""Tables with pandas: CSV and Parquet read strictly, and a checked join.
+"""Tables with pandas: files read strictly, and a checked join.
 
 ``pandas.read_csv`` repairs what it cannot read: it renames repeated columns, takes a first
 column for an index when rows are one cell too long, and turns the title ``None`` into a
@@ -11,7 +11,6 @@ the strict one reads, or refuses, the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,10 @@ import pandas as pd
 import pyarrow as pa
 
 from gpu_kmeans.backends.protocol import JoinCounts
-from gpu_kmeans.tables.encodings import in_utf8
 from gpu_kmeans.tables.fast_csv import Block, Irregular, read_regular
-from gpu_kmeans.tables.files import holds_parquet, opened
+from gpu_kmeans.tables.host import read_host
 from gpu_kmeans.tables.joins import check_shared, duplicate
-from gpu_kmeans.tables.parquet import read_parquet
-from gpu_kmeans.tables.strict_csv import read_csv
+from gpu_kmeans.tables.table_file import TableFile, open_table
 
 __all__ = ["join", "read_table", "to_arrow"]
 
@@ -33,49 +30,55 @@ BLOCK_BYTES = 1 << 20
 
 
 def read_table(
-    path: Path, columns: Sequence[str], optional: Sequence[str], encoding: str | None = None
+    path: Path,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> pd.DataFrame:
-    """Read a CSV or Parquet file, strictly.
+    """Read a file of a table, strictly.
 
     Parameters
     ----------
     path : Path
-        Parquet is known by its content, CSV by its suffix (``.csv``, or none).
+        See :mod:`gpu_kmeans.tables.table_file` for what is read.
     columns, optional : sequence of str
         Columns that must be there, and columns kept when they are. Others are dropped while
         reading, so that memory holds the wanted cells and one block of rows.
     encoding : str or None
-        Encoding of a CSV file; None means UTF-8. Parquet files state their own.
+        Encoding of a file of texts; None means the one whose mark it has, or UTF-8.
+    delimiter : str or None
+        The sign between two cells of a CSV file; None looks for it.
 
     Returns
     -------
     DataFrame
-        Rows in the file's order. CSV columns hold text exactly as written, an empty cell
-        being ``""``; Parquet columns keep their Arrow types, text as ``str``.
+        Rows in the file's order. Columns hold text exactly as written, an empty cell being
+        ``""``; those of Parquet keep their Arrow types, text as ``str``.
 
     Raises
     ------
     FileProblem, UnsupportedFileType
-        The path cannot be read, or its content is neither CSV nor Parquet.
-    InvalidEncoding, CsvMalformed, InvalidHeader, MissingColumn, EmptyDataset
+        The path cannot be read, or its content is no table.
+    InvalidEncoding, UncertainFormat, CsvMalformed, MalformedJson, InvalidHeader, MissingColumn,
+    EmptyDataset
         The content is not a table with these columns.
     """
     path = Path(path)
-    with opened(path) as file:
-        if holds_parquet(file, path, encoding):
-            table = read_parquet(file, path.name, columns, optional)
-        else:
-            text = in_utf8(file, path.name, encoding)
-            table = _read_csv(text, path.name, columns, optional)
+    with open_table(path, encoding, delimiter) as source:
+        table = _read(source, columns, optional)
     frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_type, ignore_metadata=True)
     return frame
 
 
-def _read_csv(
-    file: BufferedReader, name: str, columns: Sequence[str], optional: Sequence[str]
-) -> pa.Table:
-    parts = read_regular(file, columns, optional, BLOCK_BYTES, np, _parse)
-    return pa.concat_tables(parts) if parts else read_csv(file, name, columns, optional)
+def _read(source: TableFile, columns: Sequence[str], optional: Sequence[str]) -> pa.Table:
+    if source.format == "csv":
+        parts = read_regular(
+            source.file, columns, optional, BLOCK_BYTES, np, _parse, source.delimiter
+        )
+        if parts:
+            return pa.concat_tables(parts)
+    return read_host(source, columns, optional)
 
 
 def _parse(block: Block) -> pa.Table:
@@ -87,7 +90,9 @@ def _parse(block: Block) -> pa.Table:
             pa.BufferReader(block.content),
             # One block: a row must not lie across two.
             arrow.ReadOptions(column_names=block.header, block_size=len(block.content)),
-            arrow.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            arrow.ParseOptions(
+                delimiter=block.delimiter, newlines_in_values=True, ignore_empty_lines=False
+            ),
             arrow.ConvertOptions(
                 column_types=text, include_columns=block.wanted, strings_can_be_null=False
             ),

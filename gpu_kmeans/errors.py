@@ -8,7 +8,9 @@
     │   ├── MissingColumn           a named column is not in the table
     │   ├── InvalidHeader           a blank or repeated column name
     │   ├── CsvMalformed            a row that does not fit the header, an open quote, NUL
-    │   ├── InvalidEncoding         not UTF-8
+    │   ├── MalformedJson           a row of JSON lines that is no JSON object
+    │   ├── InvalidEncoding         not UTF-8, nor the encoding that was named
+    │   ├── UncertainFormat         a delimiter or sheet that looking does not tell
     │   ├── UnsupportedFileType     compressed, a spreadsheet, or an unknown suffix
     │   ├── FileProblem             missing, a directory, unreadable, unwritable, in the way
     │   ├── DuplicateId             one id on two rows
@@ -59,6 +61,7 @@ __all__ = [
     "InvalidJsonCell",
     "InvalidParam",
     "InvalidQuery",
+    "MalformedJson",
     "MissingColumn",
     "ModelCorrupt",
     "ModelError",
@@ -67,6 +70,7 @@ __all__ = [
     "NotNumeric",
     "OutOfDeviceMemory",
     "OutOfRange",
+    "UncertainFormat",
     "UnknownItem",
     "UnsupportedFileType",
     "UnsupportedOnBackend",
@@ -116,8 +120,21 @@ class CsvMalformed(InputError):
     status = 400
 
 
+class MalformedJson(InputError):
+    """A row of a file of JSON lines is no JSON object."""
+
+    code = "json_malformed"
+    status = 400
+
+
+class UncertainFormat(InputError):
+    """Looking at a file does not tell how to read it; the message has the option that does."""
+
+    code = "uncertain_format"
+
+
 class InvalidEncoding(InputError):
-    """The file is not UTF-8."""
+    """The file is not UTF-8, nor in the encoding that was named."""
 
     code = "invalid_encoding"
     status = 400

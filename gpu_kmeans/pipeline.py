@@ -17,7 +17,8 @@ from gpu_kmeans.backends.doctor import versions
 from gpu_kmeans.backends.protocol import Callback
 from gpu_kmeans.backends.select import BackendSpec, choose
 from gpu_kmeans.clustering.kmeans import ALGORITHMS, FewerClustersWarning, KMeans
-from gpu_kmeans.data.catalogue import DEFAULTS, load_catalogue
+from gpu_kmeans.data.catalogue import load_catalogue
+from gpu_kmeans.data.roles import DEFAULTS
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam
 from gpu_kmeans.features.tfidf import TfidfVectorizer
 from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings
@@ -35,6 +36,7 @@ def fit(
     backend: BackendSpec = "auto",
     columns: Mapping[str, Any] | None = None,
     encoding: str | None = None,
+    delimiter: str | None = None,
     stop_words: Any = "english",
     ngram_range: tuple[int, int] = (1, 1),
     min_df: int | float = 1,
@@ -51,7 +53,8 @@ def fit(
     Parameters
     ----------
     movies, credits : path
-        CSV or Parquet; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
+        CSV, JSON lines, Parquet or Excel; see
+        :func:`gpu_kmeans.data.catalogue.load_catalogue`.
     n_clusters : int
         At most the number of rows with at least one known term.
     seed : int
@@ -60,8 +63,8 @@ def fit(
         ``"auto"`` takes the GPU when it can run; which one it was, and why, is kept.
     columns : mapping, optional
         Column arguments of ``load_catalogue``, such as ``{"text": "plot"}``.
-    encoding : str, optional
-        Encoding of CSV files; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
+    encoding, delimiter : str, optional
+        Of CSV files; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
     stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf
         See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
     algorithm, max_iter
@@ -94,7 +97,9 @@ def fit(
     stages = _Stages(on_stage)
     stages.begin("read")
     device, reason = choose(backend)
-    catalogue = load_catalogue(movies, credits, encoding=encoding, backend=device, **columns)
+    catalogue = load_catalogue(
+        movies, credits, encoding=encoding, delimiter=delimiter, backend=device, **columns
+    )
 
     stages.begin("vectorise")
     vectorizer = TfidfVectorizer(
@@ -109,7 +114,7 @@ def fit(
     try:
         rows = vectorizer.fit_transform(catalogue.texts)
     except EmptyVocabulary as problem:
-        column = columns.get("text", DEFAULTS["text"])
+        column = columns.get("text", catalogue.report.proposed.get("text", DEFAULTS["text"]))
         raise EmptyVocabulary(f"{Path(movies).name}, column {column!r}: {problem}") from problem
     host_rows = device.to_host(rows)
     known = np.diff(host_rows.indptr) > 0

@@ -126,6 +126,7 @@ def test_a_regular_csv_is_read_by_cudf_as_text_and_nothing_else(gpu, tmp_path):
         "dtype": str,
         "na_filter": False,
         "compression": None,
+        "sep": ",",
     }
 
 

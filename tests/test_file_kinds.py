@@ -65,14 +65,14 @@ def database(folder: Path) -> bytes:
 
 
 KINDS = {
-    "gzip": (gzip.compress(TABLE), "gzip", "unpack it"),
+    "gzip twice": (gzip.compress(gzip.compress(TABLE)), "gzip-compressed twice", "unpack it"),
+    "a packed zip": (gzip.compress(zipped("films.csv")), "a zip archive", "unpack it"),
     "bzip2": (bz2.compress(TABLE), "bzip2", "unpack it"),
     "xz": (lzma.compress(TABLE), "xz", "unpack it"),
     "zstd": (pa.compress(TABLE, "zstd", asbytes=True), "zstd", "unpack it"),
     "zip": (zipped("films.csv"), "a zip archive", "unpack it"),
     "half a zip": (zipped("films.csv")[:40], "a damaged zip archive", "check the file"),
     "an empty zip": (zipped(), "a zip archive", "unpack it"),
-    "xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), ".xlsx", "save the sheet as CSV"),
     "docx": (zipped("[Content_Types].xml", "word/document.xml"), ".docx", "copy its texts"),
     "ods": (zipped("mimetype", "content.xml"), "OpenDocument", "save the sheet as CSV"),
     "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(20), ".xls", "export it as CSV"),
@@ -80,9 +80,8 @@ KINDS = {
     "npz": (numpy_file(archive=True), ".npz", "gpu_kmeans.KMeans, as np.load"),
     "sparse npz": (sparse_file(), ".npz", "scipy.sparse.load_npz"),
     "h5ad": (b"\x89HDF\r\n\x1a\n" + bytes(20), "HDF5", "adata.X"),
-    "JSON rows": (json.dumps([{"id": 1}]).encode(), "JSON", "write its rows as CSV"),
-    "JSON lines": (b'{"id": 1}\n{"id": 2}\n', "JSON", "write its rows as CSV"),
-    "JSON with a mark": (b'\xef\xbb\xbf { "id": 1}', "JSON", "write its rows as CSV"),
+    "JSON rows": (json.dumps([{"id": 1}]).encode(), "JSON", "write its rows as JSON lines"),
+    "JSON with a mark": (b'\xef\xbb\xbf [ { "id": 1}]', "JSON", "write its rows as JSON lines"),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3", "PDF", "copy its texts into a CSV"),
     "pickle": (pickle.dumps({"id": 1}), "a pickle", "load it and write the table"),
     "feather": (feather(), "Arrow", "load it and write the table"),

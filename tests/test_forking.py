@@ -320,7 +320,7 @@ def test_every_lock_of_a_module_is_free_in_a_forked_process(tmp_path: Path) -> N
     names = played(tmp_path, LOCKS)
     assert names["child"] == names["grandchild"] == ["gpu_kmeans.errors.planted"]
     assert names["parent"] == names["all"]  # as they were
-    for module in ("cpu_fallback.dense", "gpu_kmeans.tables.strict_csv"):
+    for module in ("cpu_fallback.dense", "gpu_kmeans.tables.cell_limit"):
         assert any(name.startswith(module) for name in names["all"])
 
 
@@ -328,7 +328,7 @@ SETTINGS = """
 import csv
 import faiss
 from cpu_fallback.dense import _tuned_for
-from gpu_kmeans.tables.strict_csv import NO_LIMIT, _cell_limit
+from gpu_kmeans.tables.cell_limit import NO_LIMIT, _cell_limit
 
 def settings():
     return [csv.field_size_limit(), faiss.cvar.distance_compute_blas_threshold]

@@ -95,7 +95,10 @@ TABLES = {
     "a missing column that was named": Table(
         HEADER + ROW, 422, "missing_column", ("'plot'", "'overview'"), query="?text=plot"
     ),
-    "semicolons": Table("id;title;overview\n1;A;x\n", 422, "missing_column", ("semicolons",)),
+    "semicolons": Table("id;title;plot\n1;A;x\n", 422, "missing_column", ("'title', 'plot'",)),
+    "two delimiters": Table(
+        "id,overview;title\n1,x;A\n", 422, "uncertain_format", ("commas", "semicolons")
+    ),
     "a column twice": Table("id,overview,id\n1,x,1\n", 422, "invalid_header", ("'id'", "1 and 3")),
     "a blank header": Table("\nid,overview\n1,x\n", 422, "invalid_header", ("row 1",)),
     "a long row": Table(HEADER + ROW + "2,B,x,y\n", 400, "csv_malformed", ("row 3", "4 cells")),
@@ -105,7 +108,7 @@ TABLES = {
     "NUL": Table(HEADER + ROW + "2,B\0,x\n", 400, "csv_malformed", ("row 3", "NUL")),
     "an id twice": Table(HEADER + ROW + ROW, 422, "duplicate_id", ("rows 2 and 3", "'1'")),
     "no id": Table(HEADER + ",A,x\n", 422, "invalid_input", ("row 2", "'id'")),
-    "UTF-16": Table((HEADER + ROW).encode("utf-16"), 400, "invalid_encoding", ("UTF-16",)),
+    "UTF-16": Table((HEADER + ROW).encode("utf-16-le"), 400, "invalid_encoding", ("UTF-16",)),
     "Latin-1": Table(
         (HEADER + "1,Amélie,x\n").encode("latin-1"), 400, "invalid_encoding", ("line 2",)
     ),
@@ -113,6 +116,7 @@ TABLES = {
         (HEADER + "1,A,é").encode()[:-1], 400, "invalid_encoding", ("line 2",)
     ),
     "gzip": Table(gzip.compress(HEADER.encode()), 415, "unsupported_file_type", ("items.csv",)),
+    "JSON lines": Table('{"id": 1}\n', 415, "unsupported_file_type", ("JSON lines", "send CSV")),
     "a spreadsheet": Table(zipped(), 415, "unsupported_file_type", ("items.csv",)),
     "CSV called Parquet": Table(HEADER + ROW, 415, "unsupported_file_type", kind=PARQUET),
     "half a Parquet file": Table(
@@ -218,6 +222,16 @@ def test_a_table_is_refused_with_its_place(sent: dict[str, Any], name: str) -> N
     detail = refused(sent[name], table.status, table.code)
     for words in table.said:
         assert words in detail
+
+
+def test_a_table_of_another_delimiter_and_encoding_is_taken(service: Server) -> None:
+    content = "sep=;\r\nid;title;overview\r\n7;Amélie;a, b\r\n".encode("utf-16")
+    reply = service.http.put(
+        "/v1/datasets/semicolons/items", content=content, headers={"content-type": CSV}
+    )
+    assert reply.status_code == 201, reply.text
+    assert (reply.json()["rows"], reply.json()["columns"]["text"]) == (1, "overview")
+    assert service.http.delete("/v1/datasets/semicolons").status_code == 204
 
 
 def test_credits_need_items(service: Server) -> None:

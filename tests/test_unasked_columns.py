@@ -235,7 +235,10 @@ def test_a_large_file_of_two_bytes_a_letter_is_read_whole(load, films):
     ("content", "said"),
     [
         (TEXT.encode("windows-1252"), "encoding='windows-1252', on the command line --encoding"),
-        (TEXT.encode("utf-16"), "encoding='utf-16', on the command line --encoding utf-16"),
+        (
+            TEXT.encode("utf-16-le"),
+            "encoding='utf-16-le', on the command line --encoding utf-16-le",
+        ),
     ],
 )
 def test_the_refusal_of_another_encoding_says_how_it_is_named(load, films, content, said):

@@ -249,10 +249,13 @@ class Backend(Protocol):
         columns: Sequence[str],
         optional: Sequence[str],
         encoding: str | None = None,
+        delimiter: str | None = None,
     ) -> Frame:
-        """Read CSV or Parquet strictly; keep ``columns`` and those of ``optional`` present.
+        """Read a file of a table strictly; keep ``columns`` and those of ``optional`` present.
 
-        CSV columns come as text, exactly as written; a CSV is in ``encoding``, or in UTF-8.
+        Which files are tables, :mod:`gpu_kmeans.tables.table_file` says. Columns come as text,
+        exactly as written, except those of Parquet, which keep their types. A CSV is in
+        ``encoding`` and separated by ``delimiter``, where these are not None.
         Rows keep the file's order.
         Raises the errors of :class:`~gpu_kmeans.errors.InputError` that concern files.
         """

@@ -10,10 +10,19 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from gpu_kmeans.cli import figures, layout, progress, show, signals, staging, summary
+from gpu_kmeans.cli import (
+    figures,
+    layout,
+    progress,
+    show,
+    signals,
+    staging,
+    standard_input,
+    summary,
+)
 from gpu_kmeans.cli.layout import count, facts, heading
 from gpu_kmeans.cli.output import Answer
-from gpu_kmeans.cli.parser import COLUMNS
+from gpu_kmeans.data.roles import ROLES
 from gpu_kmeans.errors import FileProblem, InvalidQuery
 
 __all__ = ["run"]
@@ -28,15 +37,19 @@ def fit(options: argparse.Namespace) -> Answer:
     from gpu_kmeans import pipeline
 
     _check_model_place(options.model, options.overwrite)
-    with progress.shown("starting") as shown:
+    with (
+        standard_input.as_file(options.movies) as movies,
+        progress.shown("starting") as shown,
+    ):
         model = pipeline.fit(
-            options.movies,
+            movies,
             options.credits,
             n_clusters=options.clusters,
             seed=options.seed,
             backend=options.backend,
             columns=_columns(options),
             encoding=options.encoding,
+            delimiter=options.delimiter,
             stop_words=None if options.stop_words == "none" else options.stop_words,
             ngram_range=tuple(options.ngrams),
             min_df=options.min_df,
@@ -68,6 +81,14 @@ def _fit_text(data: dict[str, Any]) -> str:
         + "\n"
         + layout.commands("Next", [f'gpu-kmeans recommend {quote(place)} "a few keywords"']),
     )
+
+
+def look(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.data.look import look
+
+    with standard_input.as_file(options.file) as path:
+        seen = look(path, encoding=options.encoding, delimiter=options.delimiter)
+    return Answer(seen.to_dict(), lambda: show.table_look(seen))
 
 
 def recommend(options: argparse.Namespace) -> Answer:
@@ -175,12 +196,13 @@ def _check_model_place(place: Path, overwrite: bool) -> None:
 
 def _columns(options: argparse.Namespace) -> dict[str, str | None]:
     """Return the column arguments that were given; an empty name leaves a column out."""
-    given = {name: getattr(options, f"column_{name}") for name in COLUMNS}
+    given = {name: getattr(options, f"column_{name}") for name in ROLES}
     return {name: value or None for name, value in given.items() if value is not None}
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "demo": demo,
+    "look": look,
     "fit": fit,
     "recommend": recommend,
     "evaluate": evaluate,

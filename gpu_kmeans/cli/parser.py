@@ -10,36 +10,10 @@ from typing import Any, NoReturn
 
 from gpu_kmeans import __version__
 from gpu_kmeans.cli import layout
+from gpu_kmeans.data.roles import ROLES
 from gpu_kmeans.errors import InvalidParam
 
-__all__ = ["COLUMNS", "build"]
-
-COLUMNS = {
-    "id": "a name of each row, unique",
-    "title": "shown to people",
-    "text": "what is clustered",
-    "popularity": "number; ranks recommendations",
-    "rating": "number, e.g. a mean vote",
-    "votes": "number of votes",
-    "keywords": "JSON list of names",
-    "genres": "JSON list of names",
-    "date": "text",
-    "credits_id": "the id in the credits file",
-    "cast": "JSON list, in the credits file",
-    "crew": "JSON list, in the credits file",
-}
-"""Column arguments of ``load_catalogue``, each an option of ``fit``."""
-
-_DEFAULT_COLUMNS = {
-    "text": "overview",
-    "rating": "vote_average",
-    "votes": "vote_count",
-    "date": "release_date",
-    "credits_id": "movie_id",
-}
-
-_ALWAYS = ("id", "text", "credits_id")
-"""Columns that cannot be left out."""
+__all__ = ["build"]
 
 # Python's int() and float() alone would also take "1_0", other scripts' digits and "nan".
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -113,6 +87,7 @@ def build() -> argparse.ArgumentParser:
         return made
 
     _demo(command("demo", "the whole job on a small bundled catalogue, in seconds"))
+    _look(command("look", "a table's format, columns and their proposed roles, before any fit"))
     _fit(command("fit", "cluster the texts of a catalogue and keep the model"))
     _recommend(command("recommend", "items of a model for a few keywords, with the reasons"))
     _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
@@ -139,16 +114,21 @@ def _demo(parser: Any) -> None:
     _backend_option(parser)
 
 
+def _look(parser: Any) -> None:
+    parser.add_argument("file", type=_file, metavar="FILE", help="a table; - for standard input")
+    _format_options(parser)
+
+
 def _fit(parser: Any) -> None:
     parser.add_argument(
-        "movies", type=_file, metavar="MOVIES", help="CSV or Parquet, one item a row"
+        "movies", type=_file, metavar="MOVIES", help="a table, one item a row; - for standard input"
     )
     parser.add_argument(
         "credits",
         type=_file,
         nargs="?",
         metavar="CREDITS",
-        help="CSV or Parquet with cast and crew",
+        help="a table with cast and crew",
     )
 
     output = parser.add_argument_group("output")
@@ -215,24 +195,20 @@ def _fit(parser: Any) -> None:
         "--sublinear-tf", action="store_true", help="count a term's repeats as 1 + log(count)"
     )
 
-    parser.add_argument(
-        "--encoding",
-        metavar="NAME",
-        help="of CSV files, such as windows-1252 or utf-16 (utf-8)",
-    )
+    _format_options(parser)
 
     columns = parser.add_argument_group(
         "columns",
         "Names of the columns to read; '' for one that is not to be used.\n"
         "The ids and the text are always used.",
     )
-    for name, meaning in COLUMNS.items():
+    for name, role in ROLES.items():
         columns.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"column_{name}",
-            type=_column(meaning) if name in _ALWAYS else str,
+            type=_column(role.meaning) if role.required else str,
             metavar="NAME",
-            help=f"{meaning} ({_DEFAULT_COLUMNS.get(name, name)})",
+            help=f"{role.meaning} ({role.column})",
         )
 
 
@@ -324,6 +300,19 @@ def _key(parser: Any) -> None:
 def _folder_of_data(parser: Any) -> None:
     parser.add_argument("--data", type=_folder, metavar="FOLDER", help="folder of all data")
     parser.add_argument("--config", type=_file, metavar="FILE", help="TOML with settings")
+
+
+def _format_options(parser: Any) -> None:
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of CSV files, such as windows-1252 (by the file's mark, or utf-8)",
+    )
+    parser.add_argument(
+        "--delimiter",
+        metavar="SIGN",
+        help="between cells of CSV files: ',', ';', '|', tab, ... (found by looking)",
+    )
 
 
 def _backend_option(parser: Any) -> None:

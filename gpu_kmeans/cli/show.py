@@ -10,6 +10,7 @@ from gpu_kmeans.cli.layout import count, facts, heading, printable, table
 
 if TYPE_CHECKING:
     from gpu_kmeans.backends.doctor import Diagnosis
+    from gpu_kmeans.data.look import TableLook
     from gpu_kmeans.evaluate import Evaluation
     from gpu_kmeans.recommend import Recommendation
 
@@ -22,6 +23,7 @@ __all__ = [
     "paragraphs",
     "reach",
     "recommendation",
+    "table_look",
 ]
 
 
@@ -50,6 +52,46 @@ def fit(data: dict[str, Any]) -> str:
         *(("Warning", warning) for warning in data["warnings"]),
     ]
     return paragraphs(facts(lines), clusters(data["clusters"], data["n_clustered"]))
+
+
+def table_look(seen: TableLook) -> str:
+    """Show what a file of a table holds."""
+    kind = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet", "xlsx": "Excel"}[seen.format]
+    parts = [kind + (", packed with gzip" if seen.packed else "")]
+    if seen.delimiter:
+        sign = "tab" if seen.delimiter == "\t" else repr(seen.delimiter)
+        parts.append(f"cells separated by {sign}")
+    if seen.encoding:
+        parts.append(seen.encoding)
+    lines = [
+        ("Format", ", ".join(parts)),
+        ("Rows", f"{seen.n_rows:,}"),
+        ("Text", seen.text or "none that is certain: name it with --text"),
+        *(("Problem", problem) for problem in seen.problems),
+    ]
+    examples = list(zip(*seen.rows, strict=True))
+    columns = [
+        (
+            column.role,
+            f"{column.missing:,}",
+            f"{column.distinct:,}",
+            column.column[:30],
+            " | ".join(cell for cell in cells[:3] if cell),
+        )
+        for column, cells in zip(seen.columns, examples, strict=True)
+    ]
+    return paragraphs(
+        heading(seen.file),
+        facts(lines),
+        table(("role", "missing", "distinct", "column", "first cells"), columns, left=(0, 3, 4)),
+        "\n\n".join(_row(seen, row) for row in seen.rows),
+    )
+
+
+def _row(seen: TableLook, row: Sequence[str]) -> str:
+    """Show a row: its columns one under the other."""
+    names = [column.column[:20] for column in seen.columns]
+    return facts([pair for pair in zip(names, row, strict=True) if pair[1]] or [("", "")])
 
 
 def clusters(each: Iterable[dict[str, Any]], n_clustered: int) -> str:

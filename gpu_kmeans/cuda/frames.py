@@ -1,4 +1,4 @@
-"""Tables with cuDF: CSV and Parquet read strictly, and a checked join.
+"""Tables with cuDF: files read strictly, and a checked join.
 
 Which files are tables, and what is said of those that are not, :mod:`gpu_kmeans.tables`
 decides as it does for the CPU; cuDF reads what it is certain to read alike, and the host the
@@ -39,12 +39,11 @@ import pyarrow as pa
 
 from gpu_kmeans.backends.protocol import Frame, JoinCounts
 from gpu_kmeans.errors import OutOfDeviceMemory, UnsupportedOnBackend
-from gpu_kmeans.tables.encodings import in_utf8
 from gpu_kmeans.tables.fast_csv import Block, Irregular, read_regular
-from gpu_kmeans.tables.files import holds_parquet, opened
+from gpu_kmeans.tables.host import read_host
 from gpu_kmeans.tables.joins import check_shared, duplicate
 from gpu_kmeans.tables.parquet import parquet_schema, read_parquet
-from gpu_kmeans.tables.strict_csv import read_csv
+from gpu_kmeans.tables.table_file import open_table
 
 __all__ = ["join", "read_table", "to_arrow"]
 
@@ -55,9 +54,13 @@ BLOCK_BYTES = 1 << 25
 
 
 def read_table(
-    path: Path, columns: Sequence[str], optional: Sequence[str], encoding: str | None = None
+    path: Path,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> Frame:
-    """Read a CSV or Parquet file, strictly; see :func:`cpu_fallback.frames.read_table`.
+    """Read a file of a table, strictly; see :func:`cpu_fallback.frames.read_table`.
 
     Days of a Parquet file (``date32``) become timestamps of whole seconds, which are cuDF's
     shortest way to hold them, and a dictionary's entries the texts that they stand for.
@@ -72,15 +75,17 @@ def read_table(
         A Parquet column is of a type that cuDF cannot hold.
     """
     path = Path(path)
-    with opened(path) as file:
+    with open_table(path, encoding, delimiter) as source:
         try:
-            if holds_parquet(file, path, encoding):
-                return _read_parquet(file, path.name, columns, optional)
-            text = in_utf8(file, path.name, encoding)
-            parts = read_regular(text, columns, optional, BLOCK_BYTES, cp, _parse)
-            if parts:
-                return cudf.concat(parts, ignore_index=True)
-            return _on_device(read_csv(text, path.name, columns, optional), path.name)
+            if source.format == "parquet":
+                return _read_parquet(source.file, path.name, columns, optional)
+            if source.format == "csv":
+                parts = read_regular(
+                    source.file, columns, optional, BLOCK_BYTES, cp, _parse, source.delimiter
+                )
+                if parts:
+                    return cudf.concat(parts, ignore_index=True)
+            return _on_device(read_host(source, columns, optional), path.name)
         except MemoryError as error:  # CuPy's own, and the memory manager's std::bad_alloc
             raise OutOfDeviceMemory(
                 f"{path.name}: its columns do not fit into the GPU's memory: close what else "
@@ -132,6 +137,7 @@ def _parse(block: Block) -> Frame:
             dtype=str,
             na_filter=False,
             compression=None,
+            sep=block.delimiter,
         )
     except (RuntimeError, ValueError) as error:  # a broken device fails again, and says so
         raise Irregular from error

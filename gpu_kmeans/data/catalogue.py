@@ -18,7 +18,10 @@ from gpu_kmeans.backends.protocol import Backend, Frame, JoinCounts
 from gpu_kmeans.backends.select import BackendSpec, resolve
 from gpu_kmeans.data.columns import NAMES, Sheet, Words, as_integers
 from gpu_kmeans.data.json_lists import directors, every_name
-from gpu_kmeans.errors import InputError, InvalidParam
+from gpu_kmeans.data.proposals import text_columns
+from gpu_kmeans.data.roles import DEFAULTS, ROLES
+from gpu_kmeans.errors import InputError, InvalidParam, MissingColumn
+from gpu_kmeans.tables.delimiters import check_delimiter
 from gpu_kmeans.tables.encodings import check_encoding
 from gpu_kmeans.tables.paths import check_path
 
@@ -31,30 +34,18 @@ class _Usual(str):
     __slots__ = ()
 
 
-DEFAULTS: dict[str, str] = {
-    "id": "id",
-    "title": "title",
-    "text": "overview",
-    "popularity": "popularity",
-    "rating": "vote_average",
-    "votes": "vote_count",
-    "keywords": "keywords",
-    "genres": "genres",
-    "date": "release_date",
-    "credits_id": "movie_id",
-    "cast": "cast",
-    "crew": "crew",
-}
-"""Names of the columns in TMDB's files, by the names they get in a catalogue."""
-
 USUAL = {role: _Usual(name) for role, name in DEFAULTS.items()}
-"""The same as defaults of arguments, known from names that a caller gave."""
+"""Names of columns as defaults of arguments, known from names that a caller gave."""
 
-TEXTS = ("title", "text", "date")
-NUMBERS = ("popularity", "rating", "votes")
-LISTS = {"keywords": every_name, "genres": every_name, "cast": every_name, "crew": directors}
-REQUIRED = ("id", "text", "credits_id")
-CREDITS = ("credits_id", "cast", "crew")
+TEXTS = tuple(role for role, about in ROLES.items() if about.kind == "text")
+NUMBERS = tuple(role for role, about in ROLES.items() if about.kind == "number")
+LISTS = {
+    role: directors if role == "crew" else every_name
+    for role, about in ROLES.items()
+    if about.kind == "list"
+}
+REQUIRED = tuple(role for role, about in ROLES.items() if about.required)
+CREDITS = tuple(role for role, about in ROLES.items() if about.in_credits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +65,9 @@ class CatalogueReport:
     left_out : dict of str to str
         Why columns of the default's name are not used, by column of the catalogue: nobody asked
         for them, and what they hold is not what the catalogue keeps under that name.
+    proposed : dict of str to str
+        Columns that were taken for a role because of what they hold, by role: the text, where
+        no column has its usual name and exactly one holds texts.
     numbered : bool
         Whether there was no column of ids, so that rows are numbered from 1.
     ignored : int
@@ -90,6 +84,7 @@ class CatalogueReport:
     filled: dict[str, int]
     absent: tuple[str, ...]
     left_out: dict[str, str]
+    proposed: dict[str, str]
     numbered: bool
     ignored: int
     credits: JoinCounts | None
@@ -160,6 +155,7 @@ def load_catalogue(
     cast: str | None = USUAL["cast"],
     crew: str | None = USUAL["crew"],
     encoding: str | None = None,
+    delimiter: str | None = None,
     backend: BackendSpec = "auto",
 ) -> Catalogue:
     """Read a catalogue of texts, and credits that are joined to it by id.
@@ -167,21 +163,27 @@ def load_catalogue(
     Parameters
     ----------
     movies, credits : path
-        CSV (commas, a header) or Parquet. Rows of the first are the items; a row of the second
-        adds its cast and crew to the item of the same id, one to one. A catalogue whose texts
-        are all empty still loads.
+        CSV with a header, JSON lines (both also packed with gzip), Parquet or Excel, told by
+        their content; see :mod:`gpu_kmeans.tables.table_file`. Rows of the
+        first are the items; a row of the second adds its cast and crew to the item of the same
+        id, one to one. A catalogue whose texts are all empty still loads.
     id, title, text, popularity, rating, votes, keywords, genres, date : str or None
         Names of the columns in ``movies``. A column that is named here is wanted: it must be
         there, once, and hold what its role needs. One of the default's name that nobody asked
         for may be absent, or hold something else: it is left out of its role then, and counted
-        in the report. ``text`` is always wanted. Without a column of ids, rows are numbered
-        from 1 (but not where ``credits`` are given, which are joined by id). None leaves a
-        column out.
+        in the report. ``text`` is always wanted; where no column has its default's name and
+        exactly one holds texts, that one is taken, which the report says. Without a column of
+        ids, rows are numbered from 1 (but not where ``credits`` are given, which are joined by
+        id). None leaves a column out.
     credits_id, cast, crew : str or None
         Names of the columns in ``credits``, likewise; ``credits_id`` is always wanted. Of a
         crew whose members have a ``"job"``, the directors are kept.
     encoding : str or None
-        Encoding of CSV files, such as ``"windows-1252"`` or ``"utf-16"``; None means UTF-8.
+        Encoding of CSV and JSON lines, such as ``"windows-1252"``; None means the one whose
+        byte-order mark a file has, or UTF-8.
+    delimiter : str or None
+        The sign between two cells of CSV files, such as ``";"`` or ``"tab"``; None looks for
+        commas, semicolons, tabs and vertical bars in the first rows.
     backend : {"auto", "cpu", "gpu"} or Backend
 
     Returns
@@ -192,11 +194,12 @@ def load_catalogue(
     ------
     InputError
         A file, a column or a cell cannot be used: FileProblem, UnsupportedFileType,
-        InvalidEncoding, CsvMalformed, InvalidHeader, MissingColumn, EmptyDataset,
-        DuplicateId, NotNumeric, NonFinite, OutOfRange, InvalidJsonCell.
+        InvalidEncoding, UncertainFormat, CsvMalformed, MalformedJson, InvalidHeader,
+        MissingColumn, EmptyDataset, DuplicateId, NotNumeric, NonFinite, OutOfRange,
+        InvalidJsonCell.
     InvalidParam
-        ``movies`` or ``credits`` is no path, ``encoding`` no encoding of texts, a column's name
-        no text, or ``id``, ``text`` or ``credits_id`` is None.
+        ``movies`` or ``credits`` is no path, ``encoding`` no encoding of texts, ``delimiter`` no
+        single sign, a column's name no text, or ``id``, ``text`` or ``credits_id`` is None.
     BackendUnavailable
         The backend cannot run here.
     """
@@ -219,13 +222,21 @@ def load_catalogue(
     movies = check_path("movies", movies)
     credits = None if credits is None else check_path("credits", credits)
     encoding = check_encoding(encoding)
+    delimiter = check_delimiter(delimiter)
     device = resolve(backend)
     usual = {role for role, name in names.items() if type(name) is _Usual}
     free = usual - set(REQUIRED) | ({"id"} & usual if credits is None else set())
     of_items = {role: name for role, name in names.items() if role not in CREDITS}
     of_credits = {role: name for role, name in names.items() if role in CREDITS}
 
-    items = Sheet(device, movies, of_items, free, encoding)
+    proposed: dict[str, str] = {}
+    try:
+        items = Sheet(device, movies, of_items, free, encoding, delimiter)
+    except MissingColumn as error:
+        if "text" not in usual or not movies.is_file():
+            raise
+        proposed["text"] = _only_text(text_columns(device, movies, encoding, delimiter), error)
+        items = Sheet(device, movies, of_items | proposed, free, encoding, delimiter)
     if "id" in items.repeated:  # who has a column of ids wants it
         raise items.repeated["id"]
     words = items.words("text")
@@ -234,7 +245,7 @@ def load_catalogue(
     frame = _frame_of_ids(items, ids)
     counts, absent, ignored = None, items.absent, items.ignored
     if credits is not None and ids is not None:
-        extra = Sheet(device, credits, of_credits, free, encoding)
+        extra = Sheet(device, credits, of_credits, free, encoding, delimiter)
         lists, counts = _joined(device, items, ids, extra, usual)
         read = read.with_credits(lists)
         absent, ignored = absent + extra.absent, ignored + extra.ignored
@@ -251,12 +262,26 @@ def load_catalogue(
         filled={role: n for role, n in read.empty.items() if n},
         absent=absent,
         left_out=read.left_out,
+        proposed=proposed,
         numbered=ids is None,
         ignored=ignored,
         credits=counts,
         warnings=(),
     )
     return Catalogue(frame, replace(report, warnings=_warnings(report, items, read, words)), device)
+
+
+def _only_text(columns: list[str], error: MissingColumn) -> str:
+    """Return the one column that holds texts, or raise what is said where there is not one."""
+    if len(columns) == 1:
+        return columns[0]
+    if not columns:
+        raise error
+    listed = ", ".join(map(repr, columns[:10]))
+    raise MissingColumn(
+        f"{error}; these hold texts: {listed}: name the one to cluster (text={columns[0]!r}, on "
+        f"the command line --text {columns[0]!r})"
+    ) from error
 
 
 def _named(names: dict[str, str | None]) -> dict[str, str]:
@@ -347,6 +372,11 @@ def _warnings(report: CatalogueReport, items: Sheet, read: _Read, words: Words) 
         f"{reason}; nobody asked for this column, and it is left out"
         for reason in report.left_out.values()
     ]
+    if report.proposed:
+        said.append(
+            f"{items.path.name} has no column {DEFAULTS['text']!r}: {report.proposed['text']!r} "
+            "is clustered, the only column that holds texts"
+        )
     if report.numbered:
         said.append(f"{items.path.name} has no column {DEFAULTS['id']!r}: rows are numbered from 1")
     if words.names_nothing:

@@ -93,7 +93,9 @@ class Sheet:
     optional : collection of str
         Roles whose column the file may lack.
     encoding : str or None
-        Encoding of a CSV file; None means UTF-8.
+        Encoding of a file of texts; None means the one whose mark it has, or UTF-8.
+    delimiter : str or None
+        The sign between two cells of a CSV file; None looks for it.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Sheet:
         names: dict[str, str],
         optional: Collection[str],
         encoding: str | None,
+        delimiter: str | None,
     ) -> None:
         self.backend = backend
         self.path = path
@@ -111,9 +114,10 @@ class Sheet:
             [name for role, name in names.items() if role not in optional],
             [name for role, name in names.items() if role in optional],
             encoding,
+            delimiter,
         )
         found = set(self.frame.columns)
-        header = column_names(path, encoding)
+        header = column_names(path, encoding, delimiter)
         self.names = {role: name for role, name in names.items() if name in found}
         self.repeated = {
             role: repeated_name(header, path.name, name)

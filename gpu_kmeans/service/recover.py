@@ -277,11 +277,12 @@ def _digest(path: Path) -> str:
 
 def _read(folder: Path, name: str, done: Recovered) -> Row | None:
     """The row of a table without a label, if it can be read without being told its columns."""
-    from gpu_kmeans.data.catalogue import DEFAULTS, load_catalogue
+    from gpu_kmeans.data.catalogue import load_catalogue
+    from gpu_kmeans.data.roles import DEFAULTS
 
     path = folder / "datasets" / name
     try:
-        report = load_catalogue(path, backend="cpu").report
+        report = load_catalogue(path, text=DEFAULTS["text"], backend="cpu").report
     except GpuKMeansError as error:
         reason = f"it has no label, and is no table of items as it stands: {error}"
         done.left.append((f"datasets/{name}", reason))

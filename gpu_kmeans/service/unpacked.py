@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.errors import InputError
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.tables.table_file import TableFile, open_table
 
 __all__ = [
     "FREE_BYTES",
@@ -38,6 +41,7 @@ BATCH_ROWS = 1_024
 FEW_ROWS = 32
 """Rows at a time where their texts have to be made to be counted."""
 PARQUET_MAGIC = b"PAR1"
+_OTHERS = {"jsonl": "JSON lines", "xlsx": "an Excel workbook"}
 ENTRY_BYTES = 4
 """What an entry of a list takes beside its own bytes."""
 
@@ -60,7 +64,11 @@ def allowance(file: Path, most: int, max_expansion: int) -> int:
     return min(most, max(FREE_BYTES, max_expansion * file.stat().st_size))
 
 
-def check_table(file: Path, wanted: Collection[str], limits: TableLimits) -> None:
+def check_table(
+    file: Path,
+    wanted: Collection[str],
+    limits: TableLimits,
+) -> None:
     """Hold the wanted columns of a CSV or Parquet file to the limits; nothing else is checked.
 
     What cannot be read at all is left to the reader of tables, which says why.
@@ -68,14 +76,23 @@ def check_table(file: Path, wanted: Collection[str], limits: TableLimits) -> Non
     Raises
     ------
     Problem
-        413 ``too_many_rows`` or ``too_large``, 422 ``too_many_columns``.
+        413 ``too_many_rows`` or ``too_large``, 422 ``too_many_columns``, 415 for a format that
+        is no upload.
     """
     with file.open("rb") as opened:
         is_parquet = opened.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
     if is_parquet:
         _check_parquet(file, wanted, limits)
-    else:
-        _check_csv(file, limits)
+        return
+    with suppress(InputError), open_table(file) as source:
+        if source.format != "csv" or source.packed:
+            raise Problem(
+                415,
+                "unsupported_file_type",
+                f"{file.name} is {_OTHERS.get(source.format, 'packed with gzip')}; "
+                "send CSV or Parquet, uncompressed",
+            )
+        _check_csv(file, source, limits)
 
 
 def check_catalogue(catalogue: Any, names: Mapping[str, str | None], limits: TableLimits) -> None:
@@ -265,11 +282,13 @@ def _has_length(kind: Any) -> bool:
 # -- CSV ---------------------------------------------------------------------------------------
 
 
-def _check_csv(file: Path, limits: TableLimits) -> None:
+def _check_csv(file: Path, source: TableFile, limits: TableLimits) -> None:
     """Read it as bytes, of which each is a character of Latin-1; only if it may pass a limit."""
     size = file.stat().st_size
-    with file.open(encoding="latin-1", newline="") as lines:
-        rows = csv.reader(lines)
+    if source.encoding != "utf-8":  # a byte there may be three here
+        size *= 3
+    with TextIOWrapper(source.file, encoding="latin-1", newline="") as lines:
+        rows = csv.reader(lines, delimiter=source.delimiter)
         try:
             with _cells_of_any_length():
                 _check_columns(file.name, len(next(rows, [])), limits)

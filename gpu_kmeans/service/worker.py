@@ -107,7 +107,8 @@ def _paths(spec: dict[str, Any]) -> list[Path]:
 
 def check(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Read a catalogue as a fit would, once its size is known; say what it holds."""
-    from gpu_kmeans.data.catalogue import DEFAULTS, load_catalogue
+    from gpu_kmeans.data.catalogue import load_catalogue
+    from gpu_kmeans.data.roles import DEFAULTS
     from gpu_kmeans.service.unpacked import TableLimits, check_catalogue, check_table
 
     _hold_to(spec["memory"])
@@ -115,7 +116,9 @@ def check(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     names = {**DEFAULTS, **spec["columns"]}
     for path in _paths(spec):
         check_table(path, {name for name in names.values() if name}, limits)
-    catalogue = load_catalogue(*_paths(spec), **spec["columns"], backend="cpu")
+    # A text that is proposed has not been held to the limits: its column is named, or the usual.
+    columns = {"text": DEFAULTS["text"], **spec["columns"]}
+    catalogue = load_catalogue(*_paths(spec), **columns, backend="cpu")
     report = catalogue.report
     check_catalogue(catalogue, names, limits)
     absent = {*report.absent, *report.left_out}
@@ -150,6 +153,7 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Fit, judge and save a model; it is in ``model`` of the folder then."""
     from gpu_kmeans import pipeline
     from gpu_kmeans.backends.select import choose
+    from gpu_kmeans.data.roles import DEFAULTS
     from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.service.model_size import check_model
 
@@ -168,7 +172,7 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
 
     model = pipeline.fit(
         *_paths(spec),
-        columns=spec["columns"],
+        columns={"text": DEFAULTS["text"], **spec["columns"]},
         **{**spec["parameters"], "ngram_range": tuple(spec["parameters"]["ngram_range"])},
         callback=progress,
         on_stage=lambda stage: say("stage", stage=stage),

@@ -14,11 +14,13 @@ from typing import Any
 
 __all__ = ["whole_rows"]
 
-_QUOTE, _COMMA, _LF, _CR = b'",\n\r'
+_QUOTE, _LF, _CR = b'"\n\r'
 _ALL = 2**64 - 1
 
 
-def whole_rows(signs: Any, width: int, xp: ModuleType) -> tuple[int, int] | None:
+def whole_rows(
+    signs: Any, width: int, xp: ModuleType, delimiter: str = ","
+) -> tuple[int, int] | None:
     """Count the whole rows at the beginning of CSV bytes, if all of them are regular.
 
     Regular means: quotes only around whole cells, and doubled inside; outside quotes no
@@ -34,6 +36,8 @@ def whole_rows(signs: Any, width: int, xp: ModuleType) -> tuple[int, int] | None
         Cells of a row, as many as the header has.
     xp : module
         ``numpy`` or ``cupy``, that of ``signs``.
+    delimiter : str
+        The sign between two cells, of ASCII.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def whole_rows(signs: Any, width: int, xp: ModuleType) -> tuple[int, int] | None
     signs = signs[:end]
     if not int(signs.min()):
         return None
-    commas, returns = _bits(signs == _COMMA, xp), _bits(signs == _CR, xp)
+    commas, returns = _bits(signs == ord(delimiter), xp), _bits(signs == _CR, xp)
     quotes, lines, inside, ends = (words[: last + 1] for words in (quotes, lines, inside, ends))
     for words in (quotes, lines):
         words[-1:] &= xp.uint64(_ALL >> (64 - n_bits))

@@ -8,9 +8,17 @@ from io import BufferedReader, RawIOBase
 
 from gpu_kmeans.errors import InvalidEncoding, InvalidParam
 
-__all__ = ["check_encoding", "in_utf8"]
+__all__ = ["check_encoding", "in_utf8", "marked_encoding"]
 
 BLOCK_BYTES = 1 << 16
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by their byte-order marks."""
 
 
 def check_encoding(encoding: object) -> str | None:
@@ -35,6 +43,14 @@ def check_encoding(encoding: object) -> str | None:
             f"or 'utf-16', got {encoding!r:.60}"
         ) from error
     return codec.name
+
+
+def marked_encoding(head: bytes) -> str | None:
+    """Return the encoding whose byte-order mark some bytes begin with; None without a mark."""
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    return None
 
 
 def in_utf8(file: BufferedReader, name: str, encoding: str | None) -> BufferedReader:

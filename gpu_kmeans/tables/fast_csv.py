@@ -20,7 +20,9 @@ import pyarrow as pa
 
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.tables.csv_scan import whole_rows
-from gpu_kmeans.tables.files import UTF8_BOM, choose_columns
+from gpu_kmeans.tables.delimiters import COMMA, length_of_marks
+from gpu_kmeans.tables.files import choose_columns
+from gpu_kmeans.tables.kinds import UTF8_BOM
 
 __all__ = ["Block", "Irregular", "read_regular", "regular_blocks"]
 
@@ -45,12 +47,15 @@ class Block:
         Names of the columns to keep, in the order to keep them in.
     rows : int
         How many rows ``content`` holds, at least one.
+    delimiter : str
+        The sign between two cells.
     """
 
     content: bytes
     header: list[str]
     wanted: list[str]
     rows: int
+    delimiter: str = COMMA
 
 
 def read_regular(
@@ -60,12 +65,13 @@ def read_regular(
     size: int,
     xp: ModuleType,
     parse: Callable[[Block], _Part],
+    delimiter: str = COMMA,
 ) -> list[_Part]:
     """Read a regular CSV file in parts; nothing where the strict reader must decide.
 
     Parameters
     ----------
-    file, columns, optional, size, xp
+    file, columns, optional, size, xp, delimiter
         As for :func:`regular_blocks`.
     parse : callable
         Makes a part of the result from a block, or raises :class:`Irregular`.
@@ -79,7 +85,8 @@ def read_regular(
     if not file.seekable():  # the strict reader would not find its beginning again
         return []
     try:
-        parts = [parse(block) for block in regular_blocks(file, columns, optional, size, xp)]
+        blocks = regular_blocks(file, columns, optional, size, xp, delimiter)
+        parts = [parse(block) for block in blocks]
     except Irregular:
         parts = []
     if not parts:
@@ -93,6 +100,7 @@ def regular_blocks(
     optional: Sequence[str],
     size: int,
     xp: ModuleType,
+    delimiter: str = COMMA,
 ) -> Iterator[Block]:
     """Cut a CSV file into blocks of whole rows, each looked at before it is handed out.
 
@@ -107,6 +115,8 @@ def regular_blocks(
         closed bring the whole file into memory; a block has at most twice as many.
     xp : module
         ``numpy``, or ``cupy`` to look at the blocks on the device, one at a time.
+    delimiter : str
+        The sign between two cells, of ASCII.
 
     Raises
     ------
@@ -122,13 +132,14 @@ def regular_blocks(
         if not file.peek(1) and not content.endswith(b"\n"):
             content += b"\n"
         if not header:
-            header, start = _header(content)
+            header, start = _header(content, delimiter)
             wanted = _wanted(header, columns, optional)
             header = _unique(header, wanted)
             content = content[start:]
         rest = b""
         if content:
-            found = whole_rows(xp.asarray(np.frombuffer(content, dtype=np.uint8)), len(header), xp)
+            signs = xp.asarray(np.frombuffer(content, dtype=np.uint8))
+            found = whole_rows(signs, len(header), xp, delimiter)
             if found is None:
                 raise Irregular
             rows, end = found
@@ -136,16 +147,16 @@ def regular_blocks(
             # A reader would take it for the mark of a file that begins here.
             if content.startswith(UTF8_BOM) or not _is_utf8(content):
                 raise Irregular
-            yield Block(content, header, wanted, rows)
+            yield Block(content, header, wanted, rows, delimiter)
         if len(rest) > size:
             raise Irregular
     if rest:
         raise Irregular
 
 
-def _header(content: bytes) -> tuple[list[str], int]:
+def _header(content: bytes, delimiter: str) -> tuple[list[str], int]:
     """The first row's cells, and where the next row begins."""
-    start = len(UTF8_BOM) if content.startswith(UTF8_BOM) else 0
+    start = length_of_marks(content)
 
     def lines() -> Iterator[str]:
         nonlocal start
@@ -155,7 +166,7 @@ def _header(content: bytes) -> tuple[list[str], int]:
             yield line.decode("utf-8")
 
     try:
-        header = next(csv.reader(lines(), strict=True), [])
+        header = next(csv.reader(lines(), delimiter=delimiter, strict=True), [])
     except (csv.Error, UnicodeDecodeError) as error:
         raise Irregular from error
     if any("\0" in name for name in header):

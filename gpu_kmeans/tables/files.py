@@ -1,4 +1,4 @@
-"""What a file must be to be read as a table: its kind, its columns, and words where it is not."""
+"""Files opened for reading, the columns to read of them, and words where these are not there."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from io import BufferedReader
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 
 from gpu_kmeans.errors import (
     FileProblem,
-    InvalidEncoding,
     InvalidHeader,
     MissingColumn,
-    UnsupportedFileType,
 )
-from gpu_kmeans.tables.kinds import UTF8_BOM, foreign_kind
 
-__all__ = ["UTF8_BOM", "choose_columns", "holds_parquet", "opened", "repeated_name"]
-
-CSV_SUFFIXES = ("", ".csv")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-PARQUET_MAGIC = b"PAR1"
-WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+__all__ = ["choose_columns", "opened", "repeated_name"]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a file for reading its bytes; every ``OSError`` until it is closed is a FileProblem."""
+    """Open a file for reading its bytes; every ``OSError`` until it is closed is a FileProblem.
+
+    What cannot go back to its beginning, such as a pipe, is copied to a temporary file first.
+    """
     try:
         with path.open("rb") as file:
-            yield file
+            if file.seekable():
+                yield file
+            else:
+                with TemporaryFile() as copy:
+                    copyfileobj(file, copy)
+                    copy.seek(0)
+                    yield BufferedReader(copy.raw)
     except FileNotFoundError as error:
         raise FileProblem(f"{str(path)[:300]}: no such file; check the path") from error
     except IsADirectoryError as error:
@@ -40,44 +42,6 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     except OSError as error:
         reason = error.strerror or error
         raise FileProblem(f"{str(path)[:300]} cannot be read: {reason}; check the path") from error
-
-
-def holds_parquet(file: BufferedReader, path: Path, encoding: str | None = None) -> bool:
-    """Tell Parquet from CSV by the first bytes, and refuse everything else.
-
-    Parameters
-    ----------
-    encoding : str or None
-        The encoding of a CSV, where it was named.
-
-    Raises
-    ------
-    UnsupportedFileType, InvalidEncoding
-    """
-    head = file.peek(16)[:16]
-    suffix = path.suffix.lower()
-    if head.startswith(PARQUET_MAGIC):
-        return True
-    foreign = foreign_kind(file)
-    if foreign is not None:
-        kind, way_out = foreign
-        raise UnsupportedFileType(f"{path.name} is {kind}, not a CSV or Parquet file; {way_out}")
-    if suffix in PARQUET_SUFFIXES:
-        raise UnsupportedFileType(
-            f"{path.name} is named as Parquet and does not start like it; check the file"
-        )
-    if suffix not in CSV_SUFFIXES:
-        raise UnsupportedFileType(
-            f"{path.name}: files of type {suffix!r} are not read; give a .csv or .parquet file"
-        )
-    # Without its mark, UTF-16 shows as Latin letters with a NUL before or after each.
-    wide = head.startswith(WIDE_BOMS) or head[:4:2] == b"\0\0" or head[1:4:2] == b"\0\0"
-    if wide and encoding is None:
-        raise InvalidEncoding(
-            f"{path.name} is UTF-16 or UTF-32 text; name its encoding (encoding='utf-16', on the "
-            "command line --encoding utf-16), or save it as UTF-8"
-        )
-    return False
 
 
 def choose_columns(
@@ -131,9 +95,6 @@ def _listing(found: Sequence[str], most: int = 30) -> str:
 
 
 def _way_out(found: Sequence[str], missing: Sequence[str]) -> str:
-    for delimiter, plural in OTHER_DELIMITERS.items():
-        if len(found) == 1 and delimiter in found[0]:
-            return f" (the header is separated by {plural}; save the file with commas)"
     return f"{_alike(found, missing)}; rename the column or name the one to use"
 
 

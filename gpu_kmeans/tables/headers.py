@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpu_kmeans.tables.encodings import in_utf8
-from gpu_kmeans.tables.files import holds_parquet, opened
-from gpu_kmeans.tables.parquet import parquet_names
-from gpu_kmeans.tables.strict_csv import read_header
+from gpu_kmeans.tables.host import table_names
+from gpu_kmeans.tables.table_file import open_table
 
 __all__ = ["column_names", "nameless"]
 
 
-def column_names(path: Path, encoding: str | None) -> list[str]:
+def column_names(path: Path, encoding: str | None, delimiter: str | None = None) -> list[str]:
     """Return the names of all columns as they stand; none of what cannot be read twice, as a pipe.
 
     Raises
@@ -24,10 +22,8 @@ def column_names(path: Path, encoding: str | None) -> list[str]:
     """
     if not path.is_file():
         return []
-    with opened(path) as file:
-        if holds_parquet(file, path, encoding):
-            return parquet_names(file, path.name)
-        return read_header(in_utf8(file, path.name, encoding), path.name)
+    with open_table(path, encoding, delimiter) as table:
+        return table_names(table)
 
 
 def nameless(header: Sequence[str]) -> int:

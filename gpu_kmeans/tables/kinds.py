@@ -6,7 +6,7 @@ import re
 import zipfile
 from io import BufferedReader
 
-__all__ = ["UTF8_BOM", "foreign_kind"]
+__all__ = ["UTF8_BOM", "foreign_kind", "is_excel"]
 
 UTF8_BOM = b"\xef\xbb\xbf"
 _EXPORT = "export it as CSV or Parquet"
@@ -16,7 +16,7 @@ _REWRITE = "load it and write the table as CSV or Parquet"
 _ROWS = "these are rows of numbers: load them and give them to gpu_kmeans.KMeans"
 
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (rb"\x1f\x8b", "gzip-compressed", _UNPACK),
+    (rb"\x1f\x8b", "gzip-compressed twice", _UNPACK),
     (rb"BZh[1-9]", "bzip2-compressed", _UNPACK),
     (rb"\xfd7zXZ", "xz-compressed", _UNPACK),
     (rb"\(\xb5\x2f\xfd", "zstd-compressed", _UNPACK),
@@ -40,7 +40,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x7fELF|MZ\x90\0", "a program", "give a table of texts"),
     (rb"(?i:\s*<(!doctype|html))", "a web page (HTML)", "save the table itself, not its page"),
     (rb"\s*<\?xml", "an XML file", _EXPORT),
-    (rb'\s*(\{\s*["}]|\[\s*[\[{])', "JSON", "write its rows as CSV or Parquet"),
+    (rb"\s*\[\s*[\[{]", "JSON", "write its rows as JSON lines, one object a line, or as CSV"),
 )
 """Patterns of the first 16 bytes, what a file is that has them, and the way out."""
 
@@ -51,7 +51,6 @@ _ZIP_MEMBERS: tuple[tuple[str, str, str], ...] = (
         "an archive of NumPy arrays (.npz)",
         f"{_ROWS}, as np.load or scipy.sparse.load_npz gives them",
     ),
-    ("xl/", "an Excel workbook (.xlsx)", "save the sheet as CSV"),
     ("word/", "a Word document (.docx)", _COPY),
     ("ppt/", "a PowerPoint document (.pptx)", _COPY),
     ("content.xml", "an OpenDocument file (.ods, .odt)", "save the sheet as CSV"),
@@ -61,7 +60,7 @@ _ZIP_MEMBERS: tuple[tuple[str, str, str], ...] = (
 
 
 def foreign_kind(file: BufferedReader) -> tuple[str, str] | None:
-    """Say what a file is that is neither CSV nor Parquet, and what to do with it.
+    """Say what a file is that is no table that can be read, and what to do with it.
 
     Parameters
     ----------
@@ -80,17 +79,28 @@ def foreign_kind(file: BufferedReader) -> tuple[str, str] | None:
     return _archive(file) if head.startswith(_ZIP) else None
 
 
+def is_excel(file: BufferedReader) -> bool:
+    """Tell whether a file, at its beginning and left there, is an Excel workbook (.xlsx)."""
+    members = _members(file) if file.peek(4).startswith(_ZIP) else None
+    return any(name.startswith("xl/") for name in members or ())
+
+
+def _members(file: BufferedReader) -> list[str] | None:
+    """Names of the members of a zip archive; None where it is damaged."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
+        return None
+    finally:
+        file.seek(0)
+
+
 def _archive(file: BufferedReader) -> tuple[str, str]:
     """Say what kind of zip archive a file is, by the names of its members."""
-    names: list[str] = []
-    if file.seekable():
-        try:
-            with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
-            return "a damaged zip archive", "check the file"
-        finally:
-            file.seek(0)
+    names = _members(file)
+    if names is None:
+        return "a damaged zip archive", "check the file"
     for sign, kind, way_out in _ZIP_MEMBERS:
         if any(name.startswith(sign) or name.endswith(sign) for name in names):
             return kind, way_out

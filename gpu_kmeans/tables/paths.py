@@ -12,7 +12,7 @@ __all__ = ["check_path"]
 
 
 def check_path(name: str, value: Any) -> Path:
-    """Return the path that an argument gives.
+    """Return the path that an argument gives, ``~`` being the user's folder.
 
     Parameters
     ----------
@@ -39,7 +39,17 @@ def check_path(name: str, value: Any) -> Path:
         raise FileProblem(f"{name} is {path!r:.100}, which no file can be named: check the path")
     if "://" in path:
         raise FileProblem(f"{name} is {path!r:.100}, an address: download the file first")
-    return Path(path)
+    return _at_home(Path(path))
+
+
+def _at_home(path: Path) -> Path:
+    """Return a path that begins with ``~`` in that user's folder, unless it is there as it is."""
+    if not path.parts[0].startswith("~") or path.exists():
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:  # nobody of that name
+        return path
 
 
 def _is_encodable(path: str) -> bool:

@@ -16,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 
 from gpu_kmeans.errors import CsvMalformed, EmptyDataset, InvalidEncoding
-from gpu_kmeans.forking import SharedSetting
-from gpu_kmeans.tables.files import UTF8_BOM, choose_columns
+from gpu_kmeans.tables.cell_limit import cells_of_any_length
+from gpu_kmeans.tables.delimiters import COMMA, DELIMITERS, length_of_marks
+from gpu_kmeans.tables.files import choose_columns
 
-__all__ = ["read_csv", "read_header"]
+__all__ = ["read_csv", "read_header", "utf8_lines"]
 
 BATCH_ROWS = 20_000
 BLOCK_BYTES = 1 << 20
@@ -30,13 +31,14 @@ _CSV_FAULTS = {
     "new-line character": "holds a carriage return outside quotes",
     _NUL: _NUL,
 }
-NO_LIMIT = 2**31 - 1
-_cell_limit = SharedSetting[int](csv.field_size_limit, csv.field_size_limit)
-"""The csv module's limit on a cell's length, in characters."""
 
 
 def read_csv(
-    file: BufferedReader, name: str, columns: Sequence[str], optional: Sequence[str]
+    file: BufferedReader,
+    name: str,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    delimiter: str = COMMA,
 ) -> pa.Table:
     """Read a CSV file, strictly; memory holds the wanted cells and one batch of rows.
 
@@ -48,6 +50,8 @@ def read_csv(
         What messages call the file.
     columns, optional : sequence of str
         Columns that must be there, and columns kept when they are.
+    delimiter : str
+        The sign between two cells.
 
     Returns
     -------
@@ -60,12 +64,12 @@ def read_csv(
         The content is not a table with these columns.
     """
     row = 0
-    with _cell_limit.changed_to(NO_LIMIT):
-        lines = _lines(file, name)
+    with cells_of_any_length():
+        lines = utf8_lines(file, name)
         first = ""
         try:
             first = next(lines, "")
-            reader = csv.reader(chain([first], lines), strict=True)
+            reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
             header = next(reader, [])
             row = 1
             if not header and not any(reader):
@@ -84,13 +88,13 @@ def read_csv(
                         raise CsvMalformed(
                             f"{name}, row {row_left} holds nothing but spaces; remove the line"
                         )
-                    raise CsvMalformed(_misfit(name, row, len(cells), len(header)))
+                    raise CsvMalformed(_misfit(name, row, len(cells), len(header), delimiter))
                 rows.append(pick(cells))
                 if len(rows) == BATCH_ROWS:
                     batches.append(_batch(rows, wanted))
                     rows = []
         except csv.Error as error:
-            if row == 0 and first and "," not in first:  # quoted names between other delimiters
+            if row == 0 and first and delimiter not in first:  # quoted names between others
                 choose_columns([first.strip()], name, columns, optional)
             raise CsvMalformed(_fault(name, row + 1, str(error))) from error
     if rows or not batches:
@@ -100,28 +104,30 @@ def read_csv(
     return pa.Table.from_batches(batches)
 
 
-def read_header(file: BufferedReader, name: str) -> list[str]:
+def read_header(file: BufferedReader, name: str, delimiter: str = COMMA) -> list[str]:
     """Return the names of a CSV file's columns, as they stand; none of an empty file."""
-    with _cell_limit.changed_to(NO_LIMIT):
+    with cells_of_any_length():
         try:
-            return next(csv.reader(_lines(file, name), strict=True), [])
+            rows = csv.reader(utf8_lines(file, name), delimiter=delimiter, strict=True)
+            return next(rows, [])
         except csv.Error as error:
             raise CsvMalformed(_fault(name, 1, str(error))) from error
 
 
-def _lines(file: BufferedReader, name: str) -> Iterator[str]:
+def utf8_lines(file: BufferedReader, name: str) -> Iterator[str]:
     """Decode block by block, and give out lines that end with a line feed alone.
 
     A block ends with a line: no byte of a UTF-8 character looks like a line feed.
     """
     offset = lines = 0
     while block := file.read(BLOCK_BYTES) + file.readline():
-        content = block.removeprefix(UTF8_BOM) if offset == 0 else block
+        marks = length_of_marks(block) if offset == 0 else 0
+        content = block[marks:]
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
-            line = lines + content.count(b"\n", 0, error.start) + 1
-            at = offset + len(block) - len(content) + error.start
+            line = lines + block.count(b"\n", 0, marks + error.start) + 1
+            at = offset + marks + error.start
             raise InvalidEncoding(
                 f"{name}, line {line}: byte {at} of the file "
                 f"(0x{content[error.start]:02x}) is not UTF-8; name the encoding of the file "
@@ -133,7 +139,7 @@ def _lines(file: BufferedReader, name: str) -> Iterator[str]:
             yield from StringIO(before[: before.rfind("\n") + 1], newline="\n")
             raise csv.Error(_NUL)
         offset += len(block)
-        lines += content.count(b"\n")
+        lines += block.count(b"\n")
         yield from StringIO(text, newline="\n")
 
 
@@ -146,12 +152,12 @@ def _batch(rows: list[Any], names: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(cells, names=names)
 
 
-def _misfit(name: str, row: int, cells: int, width: int) -> str:
+def _misfit(name: str, row: int, cells: int, width: int, delimiter: str) -> str:
     if not cells:
         return f"{name}, row {row} is blank, and rows follow it; remove the blank line"
     return (
         f"{name}, row {row} has {cells} cells and the header has {width}; "
-        "quote cells that hold commas or line breaks"
+        f"quote cells that hold {DELIMITERS.get(delimiter, delimiter)} or line breaks"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpu_kmeans.data.roles import ROLES
 from gpu_kmeans.files import flush, remove
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.dependencies import (
@@ -43,7 +44,7 @@ UPLOAD: dict[str, Any] = {
     }
 }
 NEW: dict[int | str, Any] = {201: {"model": schemas.Dataset, "description": "new"}}
-CREDITS = ("credits_id", "cast", "crew")
+CREDITS = tuple(name for name, role in ROLES.items() if role.in_credits)
 TABLE_LIMITS = [each.name for each in fields(TableLimits)]
 
 IN_USE = (
