@@ -84,6 +84,16 @@ class CpuBackend:
 
         return verbs.project(rows, directions)
 
+    def transpose(self, rows: Matrix) -> Matrix:
+        from cpu_fallback import rows as verbs
+
+        return verbs.transpose(rows)
+
+    def inner_products(self, left: Matrix, right: Matrix) -> NDArray[np.float64]:
+        from cpu_fallback import rows as verbs
+
+        return verbs.inner_products(left, right)
+
     def dense_kmeans(
         self,
         rows: Matrix,

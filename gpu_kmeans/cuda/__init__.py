@@ -99,6 +99,16 @@ class GpuBackend:
 
         return verbs.project(rows, directions)
 
+    def transpose(self, rows: Matrix) -> Matrix:
+        from gpu_kmeans.cuda import rows as verbs
+
+        return verbs.transpose(rows)
+
+    def inner_products(self, left: Matrix, right: Matrix) -> NDArray[np.float64]:
+        from gpu_kmeans.cuda import rows as verbs
+
+        return verbs.inner_products(left, right)
+
     def dense_kmeans(
         self,
         rows: Matrix,
