@@ -196,7 +196,7 @@ import numpy as np
 from scipy import sparse
 from gpu_kmeans import RandomizedSVD
 rows = sparse.load_npz(sys.argv[1])
-for name, some in (("sparse", rows), ("dense", rows[:, :400].toarray())):
+for name, some in (("sparse", rows), ("dense", rows[:, :400].toarray().astype(float))):
     svd = RandomizedSVD(60, random_state=3, backend="cpu")
     np.save(f"{sys.argv[2]}-{name}.npy", svd.fit_transform(some))
 """
@@ -214,7 +214,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path):
         [np.load(tmp_path / f"{threads}-{kind}.npy") for kind in KINDS] for threads in "13"
     )
     assert np.array_equal(one[0], three[0])
-    np.testing.assert_allclose(one[1], three[1], atol=1e-4)  # BLAS multiplies dense rows
+    np.testing.assert_allclose(one[1], three[1], atol=1e-6)  # BLAS multiplies dense rows
 
 
 def test_the_seed_decides(backend):

@@ -43,7 +43,10 @@ def inner_products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float6
     height = max(LEAST_HEIGHT, -(-n // MOST_BLOCKS))
     sums = np.zeros((max(1, -(-n // height)), n_left, n_right))
     kernel = function("inner_products", n_right, left.dtype)
+    if left.shape != right.shape and np.may_share_memory(left, right):
+        right = right.copy()  # the kernel tells the same columns by where they begin
     given = addresses((left, right, sums))
     kernel(threads.count(), n, n_left, n_right, height, *given)
     total: NDArray[np.float64] = sums.sum(axis=0)
-    return total
+    # Of columns with themselves the kernel forms one half.
+    return total + np.triu(total, 1).T if given[0] == given[1] else total

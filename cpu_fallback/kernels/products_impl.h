@@ -81,6 +81,7 @@ LOOPS_AS_VECTORS static void NAMED(inner_block)(const void* about, int64_t block
     const INNER* all = about;
     const int64_t n_left = all->n_left, n_right = all->n_right, first = block * all->height;
     const int64_t rest = all->n - first, last = first + (rest < all->height ? rest : all->height);
+    const int is_same = all->left == all->right;
     double* sums = all->sums + block * n_left * n_right;
     int64_t row = first;
     for (; row + 4 <= last; row += 4) {
@@ -93,20 +94,21 @@ LOOPS_AS_VECTORS static void NAMED(inner_block)(const void* about, int64_t block
             const double a = left[i], b = left[n_left + i], c = left[2 * n_left + i],
                          d = left[3 * n_left + i];
             double* restrict sum = sums + i * n_right;
-            for (int64_t j = 0; j < n_right; ++j)
+            for (int64_t j = (is_same ? i : 0); j < n_right; ++j)
                 sum[j] += (a * one[j] + b * two[j]) + (c * three[j] + d * four[j]);
         }
     }
     for (; row < last; ++row)
         for (int64_t i = 0; i < n_left; ++i) {
             const double a = all->left[row * n_left + i];
-            for (int64_t j = 0; j < n_right; ++j)
+            for (int64_t j = (is_same ? i : 0); j < n_right; ++j)
                 sums[i * n_right + j] += a * all->right[row * n_right + j];
         }
 }
 
 /* The products of n_left with n_right columns of n numbers, in double, by blocks of `height` rows:
- * `sums` is (n_left, n_right) for each of them, zeros before. */
+ * `sums` is (n_left, n_right) for each of them, zeros before. Of columns with themselves, no product
+ * is formed twice: what is below the diagonal stays zero. */
 void NAMED(inner_products)(
     int64_t threads, int64_t n, int64_t n_left, int64_t n_right, int64_t height, const REAL* left,
     const REAL* right, double* sums)

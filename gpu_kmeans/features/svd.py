@@ -56,9 +56,9 @@ class RandomizedSVD(Estimator):
     n_components : int
         Numbers that a row becomes; at most the number of rows, and of features.
     n_iter : int
-        Times that directions go through the rows and back. More bring them closer to the singular
-        vectors: for texts, whose singular values fall slowly, 5 reach about as much explained
-        variance as 5 of scikit-learn's ``TruncatedSVD``.
+        Times that directions go through the rows and back before the last time. More bring them
+        closer to the singular vectors. For texts, whose singular values fall slowly, 4 explain as
+        much variance, within 1 %, as the 5 of scikit-learn's ``TruncatedSVD``.
     n_oversamples : int
         Directions beside ``n_components`` while these are looked for.
     normalize : bool
@@ -107,8 +107,8 @@ class RandomizedSVD(Estimator):
         self,
         n_components: int = 50,
         *,
-        n_iter: int = 5,
-        n_oversamples: int = 10,
+        n_iter: int = 4,
+        n_oversamples: int = 14,
         normalize: bool = False,
         random_state: Any = None,
         backend: BackendSpec = "auto",
@@ -153,8 +153,8 @@ class RandomizedSVD(Estimator):
         if is_centred:
             rows = _less(backend, rows, mean)
         width = min(count + int(self.n_oversamples), n, n_features)
-        values, vectors = _decompose(backend, rows, width, int(self.n_iter), rng)
-        components = _with_signs(vectors[:count])
+        values, vectors = _decompose(backend, rows, count, width, int(self.n_iter), rng)
+        components = _with_signs(vectors)
 
         total = backend.squared_norms(rows).sum() / n
         offset = np.zeros(count)
@@ -162,8 +162,8 @@ class RandomizedSVD(Estimator):
             total -= float(product(mean, mean))
             offset = product(components, mean)
         self.components_ = np.ascontiguousarray(components, rows.dtype)
-        self.singular_values_ = values[:count]
-        self.explained_variance_ = np.maximum(values[:count] ** 2 / n - offset**2, 0.0)
+        self.singular_values_ = values
+        self.explained_variance_ = np.maximum(values**2 / n - offset**2, 0.0)
         shares = self.explained_variance_ / total if total > 0 else np.zeros(count)
         self.explained_variance_ratio_ = shares
         self.mean_ = mean if is_centred else None
@@ -257,9 +257,16 @@ class RandomizedSVD(Estimator):
 
 
 def _decompose(
-    backend: Backend, rows: Matrix, width: int, n_iter: int, rng: np.random.Generator
+    backend: Backend,
+    rows: Matrix,
+    count: int,
+    width: int,
+    n_iter: int,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return singular values, falling, and right vectors, one a row: so many, the first accurate.
+    """Return the first ``count`` singular values, falling, and their right vectors, one a row.
+
+    ``width`` directions are looked along.
 
     There and back the rows multiply singular vectors by the squares of their values, so that
     columns need be made orthonormal only then: what is smaller than the largest by more than half
@@ -270,13 +277,14 @@ def _decompose(
     for _ in range(n_iter):
         scores = _product(backend, rows, directions)
         directions = _orthonormal(backend, _product(backend, columns, scores))
-    scores = _orthonormal(backend, _product(backend, rows, directions), exact=True)
+    scores = _product(backend, rows, directions)
+    scores = _orthonormal(backend, scores, exact=scores.dtype == np.float64)
     projected = _product(backend, columns, scores).astype(np.float64)
     basis = _orthonormal(backend, projected, exact=True)
     triangle = backend.inner_products(basis, projected)
     with no_fork():
         vectors, values, _ = np.linalg.svd(triangle)
-    return values, _product(backend, backend.matrix(basis), vectors).T
+    return values[:count], product(basis, vectors[:, :count]).T
 
 
 def _product(backend: Backend, rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
@@ -302,7 +310,7 @@ def _orthonormal(backend: Backend, columns: NDArray[Any], exact: bool = False) -
         if independence < DEPENDENT:
             return np.linalg.qr(columns.astype(np.float64))[0]
     change = vectors / np.sqrt(eigenvalues) / lengths[:, None]
-    out = _product(backend, backend.matrix(columns), change)
+    out: NDArray[Any] = product(columns, change.astype(columns.dtype))
     return _orthonormal(backend, out, exact) if exact and independence < INDEPENDENT else out
 
 
