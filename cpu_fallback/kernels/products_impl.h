@@ -84,20 +84,23 @@ LOOPS_AS_VECTORS static void NAMED(inner_block)(const void* about, int64_t block
     const int is_same = all->left == all->right;
     double* sums = all->sums + block * n_left * n_right;
     int64_t row = first;
-    for (; row + 4 <= last; row += 4) {
-        const REAL* left = all->left + row * n_left;
-        const REAL* restrict one = all->right + row * n_right;
-        const REAL* restrict two = one + n_right;
-        const REAL* restrict three = two + n_right;
-        const REAL* restrict four = three + n_right;
-        for (int64_t i = 0; i < n_left; ++i) {
-            const double a = left[i], b = left[n_left + i], c = left[2 * n_left + i],
-                         d = left[3 * n_left + i];
-            double* restrict sum = sums + i * n_right;
-            for (int64_t j = (is_same ? i : 0); j < n_right; ++j)
-                sum[j] += (a * one[j] + b * two[j]) + (c * three[j] + d * four[j]);
+    double wide[4 * INNER_BAND]; /* four rows of the right, turned into doubles once */
+    for (; row + 4 <= last; row += 4)
+        for (int64_t start = 0; start < n_right; start += INNER_BAND) {
+            const int64_t over = n_right - start, count = over < INNER_BAND ? over : INNER_BAND;
+            for (int64_t r = 0; r < 4; ++r)
+                for (int64_t j = 0; j < count; ++j)
+                    wide[r * INNER_BAND + j] = all->right[(row + r) * n_right + start + j];
+            const REAL* left = all->left + row * n_left;
+            for (int64_t i = 0; i < n_left; ++i) {
+                const double a = left[i], b = left[n_left + i], c = left[2 * n_left + i],
+                             d = left[3 * n_left + i];
+                double* restrict sum = sums + i * n_right + start;
+                for (int64_t j = is_same && i > start ? i - start : 0; j < count; ++j)
+                    sum[j] += (a * wide[j] + b * wide[INNER_BAND + j]) +
+                              (c * wide[2 * INNER_BAND + j] + d * wide[3 * INNER_BAND + j]);
+            }
         }
-    }
     for (; row < last; ++row)
         for (int64_t i = 0; i < n_left; ++i) {
             const double a = all->left[row * n_left + i];
