@@ -273,7 +273,7 @@ def _decompose(
     of the digits of the rows' dtype is lost.
     """
     columns = backend.transpose(rows)
-    directions: NDArray[Any] = rng.standard_normal((rows.shape[1], width))
+    directions: NDArray[Any] = rng.standard_normal((rows.shape[1], width), dtype=rows.dtype)
     for _ in range(n_iter):
         scores = _product(backend, rows, directions)
         directions = _orthonormal(backend, _product(backend, columns, scores))
