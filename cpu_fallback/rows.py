@@ -46,11 +46,13 @@ __all__ = [
     "cluster_sums",
     "clusters_from",
     "distances",
+    "inner_products",
     "matrix",
     "move",
     "project",
     "squared_norms",
     "to_host",
+    "transpose",
     "update_bounds",
 ]
 
@@ -99,6 +101,8 @@ def project(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
     rows, dtype = own_rows(rows), np.result_type(rows.dtype, directions.dtype)
     check_width("directions", len(directions), rows)
     directions = np.ascontiguousarray(directions, dtype=dtype)
+    if _is_csr(rows) and compiled.can_take(rows) and rows.dtype == dtype and directions.size:
+        return compiled.product_rows(rows, directions)
     out = np.empty((rows.shape[0], directions.shape[1]), dtype=dtype)
 
     def work(start: int) -> None:
@@ -109,6 +113,25 @@ def project(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
     step = max(256, SCORES_PER_CHUNK // directions.shape[1])
     _for_each_chunk(rows, step, work)
     return out
+
+
+def transpose(rows: Matrix) -> Matrix:
+    rows = own_rows(rows)
+    return own_rows(rows.T.tocsr() if _is_csr(rows) else rows.T)
+
+
+def inner_products(left: Matrix, right: Matrix) -> NDArray[np.float64]:
+    left, right = own_rows(left), own_rows(right)
+    if len(left) != len(right):
+        raise InvalidParam(f"columns of {len(left)} numbers cannot meet columns of {len(right)}")
+    if compiled.can_take(left) and left.dtype == right.dtype:
+        return compiled.inner_products(left, right)
+    total = np.zeros((left.shape[1], right.shape[1]))
+    step = max(1, ELEMENTS_PER_CHUNK // max(left.shape[1], right.shape[1]))
+    for start in range(0, len(left), step):
+        chunks = (one[start : start + step].astype(np.float64) for one in (left, right))
+        total += product(next(chunks).T, next(chunks))
+    return total
 
 
 def clusters_from(centroids: NDArray[Any], dtype: Any) -> Clusters:

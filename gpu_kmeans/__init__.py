@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gpu_kmeans.clustering.kmeans import KMeans
     from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
     from gpu_kmeans.errors import GpuKMeansError
+    from gpu_kmeans.features.svd import RandomizedSVD
     from gpu_kmeans.features.tfidf import TfidfVectorizer
     from gpu_kmeans.model import Model
     from gpu_kmeans.pipeline import fit
@@ -35,6 +36,7 @@ __all__ = [
     "GpuKMeansError",
     "KMeans",
     "Model",
+    "RandomizedSVD",
     "Recommendation",
     "Recommender",
     "TfidfVectorizer",
@@ -50,6 +52,7 @@ _HOME = {
     "GpuKMeansError": "errors",
     "KMeans": "clustering.kmeans",
     "Model": "model",
+    "RandomizedSVD": "features.svd",
     "Recommendation": "recommend",
     "Recommender": "recommend",
     "TfidfVectorizer": "features.tfidf",

@@ -1,4 +1,4 @@
-"""The whole flow on one screen: files -> catalogue -> TF-IDF -> clusters -> model."""
+"""The whole flow on one screen: files -> catalogue -> weighted terms -> clusters -> model."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gpu_kmeans.data.catalogue import load_catalogue
 from gpu_kmeans.data.roles import DEFAULTS
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam
 from gpu_kmeans.features.tfidf import TfidfVectorizer
+from gpu_kmeans.features.weighting import Weighting
 from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings
 from gpu_kmeans.validation import check_integer
 
@@ -43,6 +44,7 @@ def fit(
     max_df: int | float = 1.0,
     max_features: int | None = None,
     sublinear_tf: bool = False,
+    weighting: str = "tfidf",
     algorithm: Literal["hartigan", "lloyd"] = "hartigan",
     max_iter: int = 300,
     callback: Callback | None = None,
@@ -64,8 +66,8 @@ def fit(
     columns : mapping, optional
         Column arguments of ``load_catalogue``, such as ``{"text": "plot"}``.
     encoding, delimiter : str, optional
-        Of CSV files; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
-    stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf
+        What CSV files are in; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
+    stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
         See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
     algorithm, max_iter
         See :class:`gpu_kmeans.clustering.kmeans.KMeans`.
@@ -91,6 +93,7 @@ def fit(
     check_integer("max_iter", max_iter, 1)
     columns = _check_columns(columns)
     _check_algorithm(algorithm)
+    Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
     for name, told in (("callback", callback), ("on_stage", on_stage)):
         if told is not None and not callable(told):
             raise InvalidParam(f"{name} must be a function, got {type(told).__name__}")
@@ -109,6 +112,7 @@ def fit(
         max_df=max_df,
         max_features=max_features,
         sublinear_tf=sublinear_tf,
+        weighting=weighting,
         backend=device,
     )
     try:

@@ -145,6 +145,17 @@ def test_every_option_of_fit_reaches_the_model(capsys: Capture, tmp_path: Path) 
     assert vectorizer["sublinear_tf"] is True
 
 
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25", "log-entropy"])
+def test_a_fit_weighs_terms_as_it_is_told(capsys: Capture, tmp_path: Path, weighting: str) -> None:
+    place = tmp_path / "m"
+    result(capsys, "fit", MOVIES, "--model", place, "--weighting", weighting)
+    fitted = gpu_kmeans.Model.load(place)
+    texts = [text or "" for text in gpu_kmeans.load_catalogue(MOVIES, backend="cpu").texts]
+    alone = gpu_kmeans.TfidfVectorizer(weighting=weighting, backend="cpu").fit(texts)
+    assert fitted.vectorizer.weighting == weighting
+    np.testing.assert_array_equal(fitted.vectorizer.idf_, alone.idf_)
+
+
 # -- the other commands ---------------------------------------------------------------------
 
 

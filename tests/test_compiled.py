@@ -480,3 +480,24 @@ def test_work_is_done_once_each_and_its_error_stops_the_rest(monkeypatch, count)
         threads.each(fail_at_three, range(100_000))
     assert len(done) < 100_000 - 1
     threads.each(done.append, [])
+
+
+@needs_library
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 3, 4, 8, 9, 16, 17, 33, 64, 65, 130])
+def test_products_with_sparse_rows_are_scipys_to_the_last_bit(k: int, dtype: Any) -> None:
+    rng = np.random.default_rng(k)
+    rows = sparse.random_array((2500, 300), density=0.05, rng=rng).tocsr().astype(dtype)
+    directions = rng.standard_normal((300, k)).astype(dtype)
+    found = with_library("project", CpuBackend().matrix(rows), directions)
+    np.testing.assert_array_equal(found, rows @ directions)
+
+
+@needs_library
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 5, 513, 20_001])
+def test_inner_products_are_those_of_float64(n: int, dtype: Any) -> None:
+    left, right = values(n, 13, 1, dtype=dtype), values(n, 13, 2, dtype=dtype)
+    for other in (left, right):
+        exact = left.T.astype(np.float64) @ other.astype(np.float64)
+        np.testing.assert_allclose(with_library("inner_products", left, other), exact, rtol=1e-12)

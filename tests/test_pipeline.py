@@ -15,6 +15,8 @@ from gpu_kmeans import errors
 from gpu_kmeans.backends.protocol import Progress
 from gpu_kmeans.backends.select import choose
 from gpu_kmeans.clustering.kmeans import FewerClustersWarning, KMeans
+from gpu_kmeans.features.tfidf import TfidfVectorizer
+from gpu_kmeans.features.weighting import SCHEMES
 from gpu_kmeans.model import UNCLUSTERED
 from gpu_kmeans.pipeline import fit
 
@@ -136,6 +138,43 @@ def test_text_options_reach_the_vectorizer(tmp_path: Path) -> None:
     assert model.vectorizer.get_feature_names_out().tolist() == ["planet", "red", "the", "the red"]
 
 
+@pytest.mark.parametrize("weighting", SCHEMES)
+def test_queries_are_weighed_as_the_texts_of_the_fit_were(tmp_path: Path, weighting: str) -> None:
+    random = np.random.default_rng(1)
+    texts = [" ".join(random.choice(SPACE + COOKING, length)) for length in range(1, 25)]
+    model = fit(write(tmp_path / "m.csv", films(texts)), n_clusters=3, weighting=weighting)
+    model.save(tmp_path / "model")
+    loaded = gpu_kmeans.Model.load(tmp_path / "model")
+    rows = TfidfVectorizer(weighting=weighting, backend="cpu").fit_transform(texts).toarray()
+    dots = rows.astype(np.float64) @ rows.T
+    recommender = gpu_kmeans.Recommender(loaded)
+    for row, text in enumerate(texts):
+        columns, values = loaded.vectorizer.transform_query(text)
+        query = np.zeros(rows.shape[1], np.float32)
+        query[columns] = values
+        np.testing.assert_array_equal(query, rows[row])
+        answer = recommender.recommend(text, limit=24, rank="relevance", clusters=3)
+        cosines = {item.id - 100: item.parts["relevance"] for item in answer.items}
+        expected = {other: dots[row, other] for other in range(len(texts))}
+        assert cosines == pytest.approx(expected, abs=1e-6)
+        assert recommender.predict([text])[0][0] == model.labels[row]
+
+
+def test_terms_that_weigh_nothing_leave_a_model_that_can_be_kept_and_asked(tmp_path: Path) -> None:
+    texts = ["alien", "alien", "alien soup"]  # by log-entropy "alien" says nothing
+    model = fit(write(tmp_path / "m.csv", films(texts)), n_clusters=2, weighting="log-entropy")
+    model.save(tmp_path / "model")
+    recommender = gpu_kmeans.Recommender(gpu_kmeans.Model.load(tmp_path / "model"))
+    assert {item.id for item in recommender.recommend("alien", clusters=2).items} == {100, 101, 102}
+    assert recommender.recommend("soup alien").items[0].id == 102
+
+
+def test_a_weighting_is_checked_before_anything_is_read(tmp_path: Path) -> None:
+    for wrong in ({"weighting": "bm26"}, {"weighting": "bm25", "sublinear_tf": True}):
+        with pytest.raises(errors.InvalidParam, match="weighting"):
+            fit(tmp_path / "missing.csv", **wrong)
+
+
 def test_more_clusters_than_usable_rows_are_refused_with_both_numbers(two_themes: Path) -> None:
     stages: list[str] = []
     with pytest.raises(errors.InvalidParam, match=r"n_clusters=21 .* 20 items .*of 22 items, 2 "):
@@ -218,4 +257,4 @@ def test_tmdb_gives_the_known_matrix_and_a_low_inertia(tmdb: Path) -> None:
     model = fit(tmdb / "tmdb_5000_movies.csv", tmdb / "tmdb_5000_credits.csv")
     metrics = model.metrics()
     assert (metrics["n_items"], metrics["n_terms"], metrics["nnz"]) == (4803, 20978, 125_840)
-    assert metrics["inertia"] <= 4719
+    assert metrics["inertia"] <= 4718.5

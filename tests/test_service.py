@@ -280,7 +280,7 @@ def test_a_job_tells_what_it_does_until_it_ends(service: Server, two: str) -> No
     assert job["parameters"] == {
         **{"n_clusters": 5, "seed": 42, "algorithm": "hartigan", "max_iter": 300},
         **{"backend": "cpu", "stop_words": "english", "ngram_range": [1, 1], "min_df": 1},
-        **{"max_df": 1.0, "max_features": None, "sublinear_tf": False},
+        **{"max_df": 1.0, "max_features": None, "sublinear_tf": False, "weighting": "tfidf"},
     }
     with service.told(job) as events:
         told = [event for event in events if event.kind != "comment"]  # of a busy machine
@@ -410,6 +410,14 @@ def test_what_a_job_needs_cannot_be_deleted_under_it(service: Server) -> None:
     assert service.http.delete("/v1/datasets/needed").status_code == 204
     # Models outlive the dataset that they were fitted on.
     assert service.get("/v1/models/needed/recommend", q="love")["version"] == 1
+
+
+def test_a_job_weighs_terms_as_it_is_told(service: Server, two: str, tmp_path: Path) -> None:
+    job = service.ended(service.ask(two, model="weighed", n_clusters=3, weighting="bm25"))
+    assert (job["state"], job["parameters"]["weighting"]) == ("succeeded", "bm25")
+    with tarfile.open(fileobj=io.BytesIO(service.archive("weighed"))) as tar:
+        tar.extractall(tmp_path / "model", filter="data")
+    assert Model.load(tmp_path / "model").vectorizer.weighting == "bm25"
 
 
 def test_what_only_a_fit_can_find_wrong_fails_the_job_with_its_reason(service: Server) -> None:

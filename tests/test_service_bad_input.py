@@ -489,6 +489,8 @@ def test_what_is_not_json_is_a_bad_request(service: Server, path: str, content: 
         ({"max_df": 1.5}, "parameters.max_df"),
         ({"max_features": 0}, "parameters.max_features"),
         ({"sublinear_tf": 1}, "parameters.sublinear_tf"),
+        ({"weighting": "bm26"}, "parameters.weighting"),
+        ({"weighting": None}, "parameters.weighting"),
         ({"n_cluster": 3}, "parameters.n_cluster"),
         ([], "parameters"),
     ],

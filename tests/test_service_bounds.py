@@ -240,6 +240,8 @@ ABOUT = {"rows": 100, "words": {"different": 50_000, "texts": 90, "longest": 40}
         ({"min_df": 101}, "at least 101 of 100"),
         ({"max_df": 0.0, "min_df": 0.0}, "every term"),
         ({"max_df": 0.009, "min_df": 0.0}, "every term"),
+        ({"sublinear_tf": True, "weighting": "bm25"}, "sublinear_tf=true belongs to"),
+        ({"sublinear_tf": True, "weighting": "log-entropy"}, "log-entropy has its own way"),
         ({"ngram_range": [4, 4], "n_clusters": 2}, None),
     ],
 )

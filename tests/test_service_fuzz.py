@@ -152,7 +152,15 @@ PARAMETERS = st.dictionaries(
     st.sampled_from(
         [
             *("n_clusters", "seed", "algorithm", "max_iter", "backend", "stop_words"),
-            *("ngram_range", "min_df", "max_df", "max_features", "sublinear_tf", "other"),
+            *(
+                "ngram_range",
+                "min_df",
+                "max_df",
+                "max_features",
+                "sublinear_tf",
+                "weighting",
+                "other",
+            ),
         ]
     ),
     JSON | st.lists(st.integers(-1, 12), max_size=3),

@@ -176,6 +176,33 @@ def test_projection_and_norms(backend, kind):
     np.testing.assert_allclose(backend.squared_norms(matrix), (rows**2).sum(axis=1))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=30, deadline=None)
+@given(case=CASES)
+def test_columns_as_rows_give_products_from_the_other_side(backend, kind, dtype, case):
+    n, n_features, k, seed = case
+    rows, others = values(n, n_features, seed, dtype=dtype), values(n, k, seed + 1, dtype=dtype)
+    matrix = backend.matrix(as_kind(rows, kind))
+    columns = backend.transpose(matrix)
+    assert (columns.shape, columns.dtype) == ((n_features, n), dtype)
+    host = backend.to_host(columns)
+    assert hasattr(host, "indptr") == (kind == "sparse")
+    np.testing.assert_array_equal(host.toarray() if kind == "sparse" else host, rows.T)
+    found = backend.to_host(backend.project(columns, others))
+    exact = rows.T.astype(np.float64) @ others.astype(np.float64)
+    np.testing.assert_allclose(found, exact, atol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 3, 700, 3001])
+def test_inner_products_are_summed_in_float64(backend, dtype, n):
+    left, right = values(n, 9, 1, dtype=dtype), values(n, 21, 2, dtype=dtype)
+    found = backend.inner_products(left, backend.matrix(right))
+    exact = left.T.astype(np.float64) @ right.astype(np.float64)
+    np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-12)
+
+
 def test_sums_too_large_for_the_cache_are_the_same_sums(backend):
     rows = sparse.random_array((300, 90_000), density=1e-3, rng=np.random.default_rng(0)).tocsr()
     labels = labelled(300, 7, 0)

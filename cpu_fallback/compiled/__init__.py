@@ -49,6 +49,7 @@ from cpu_fallback.compiled.csr import (
 )
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
+from cpu_fallback.compiled.products import inner_products, product_rows
 from cpu_fallback.compiled.sums import Sums, nonzeros
 from cpu_fallback.compiled.words import count_words, weigh_words
 from gpu_kmeans.backends.protocol import Matrix, is_sparse
@@ -57,12 +58,14 @@ __all__ = [
     "Sums",
     "can_take",
     "count_words",
+    "inner_products",
     "is_there",
     "move",
     "multiply",
     "nearest",
     "nearest_dense",
     "nonzeros",
+    "product_rows",
     "shift",
     "square",
     "sum_dense",

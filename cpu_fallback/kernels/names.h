@@ -29,3 +29,5 @@
 #define SUMMING NAMED(summing)
 #define LOOSENING NAMED(loosening)
 #define CHANGES NAMED(changes)
+#define PRODUCTS NAMED(products)
+#define INNER NAMED(inner)

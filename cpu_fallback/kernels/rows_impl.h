@@ -10,3 +10,5 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #include "nearest_impl.h"
 #include "dense_impl.h"
 #include "bounds_impl.h"
+#include "products_impl.h"
+#undef PRODUCT_TILE

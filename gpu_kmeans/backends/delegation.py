@@ -47,6 +47,8 @@ class DelegatingBackend:
     matrix = delegated(Backend.matrix, "rows")
     squared_norms = delegated(Backend.squared_norms, "rows")
     project = delegated(Backend.project, "rows")
+    transpose = delegated(Backend.transpose, "rows")
+    inner_products = delegated(Backend.inner_products, "rows")
     dense_kmeans = delegated(Backend.dense_kmeans, "dense")
     clusters_from = delegated(Backend.clusters_from, "rows")
     cluster_sums = delegated(Backend.cluster_sums, "rows")

@@ -318,6 +318,18 @@ class Backend(Protocol):
         """``rows @ directions`` as a dense matrix (n, n_directions), in the wider dtype of both."""
         ...
 
+    def transpose(self, rows: Matrix) -> Matrix:
+        """Columns of the rows as rows, of the same kind, (n_features, n): a copy.
+
+        ``project(transpose(rows), dense)`` is then ``rows.T @ dense``; of sparse rows each number
+        is summed in their order, whatever the number of threads.
+        """
+        ...
+
+    def inner_products(self, left: Matrix, right: Matrix) -> NDArray[np.float64]:
+        """``left.T @ right`` of dense rows, host's or the backend's, summed in float64."""
+        ...
+
     def dense_kmeans(
         self,
         rows: Matrix,

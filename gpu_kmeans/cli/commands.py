@@ -56,6 +56,7 @@ def fit(options: argparse.Namespace) -> Answer:
             max_df=options.max_df,
             max_features=options.max_features,
             sublinear_tf=options.sublinear_tf,
+            weighting=options.weighting,
             algorithm=options.algorithm,
             max_iter=options.max_iter,
             callback=shown.callback,

@@ -192,7 +192,15 @@ def _fit(parser: Any) -> None:
         help="keep only the most frequent terms (all)",
     )
     text.add_argument(
-        "--sublinear-tf", action="store_true", help="count a term's repeats as 1 + log(count)"
+        "--weighting",
+        choices=("tfidf", "bm25", "log-entropy"),
+        default="tfidf",
+        help="what a term weighs in a text (tfidf)",
+    )
+    text.add_argument(
+        "--sublinear-tf",
+        action="store_true",
+        help="count a term's repeats as 1 + log(count); for tfidf alone",
     )
 
     _format_options(parser)

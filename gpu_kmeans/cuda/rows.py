@@ -37,11 +37,13 @@ __all__ = [
     "cluster_sums",
     "clusters_from",
     "distances",
+    "inner_products",
     "matrix",
     "move",
     "project",
     "squared_norms",
     "to_host",
+    "transpose",
     "update_bounds",
 ]
 
@@ -108,6 +110,22 @@ def project(rows: Matrix, directions: NDArray[Any]) -> Matrix:
     out = cp.empty((n, k), dtype=dtype)
     _per_row(wide, "products", n, -(-k // TILE))(_i(n), _i(k), *_parts(wide), columns, out)
     return out
+
+
+def transpose(rows: Matrix) -> Matrix:
+    return matrix(rows.T.tocsr() if is_sparse(rows) else rows.T)
+
+
+def inner_products(left: Matrix, right: Matrix) -> NDArray[np.float64]:
+    one, other = cp.asarray(left), cp.asarray(right)
+    total = cp.zeros((one.shape[1], other.shape[1]))
+
+    def work(start: int, stop: int) -> None:
+        wide = other[start:stop].astype(np.float64)
+        total[:] += one[start:stop].astype(np.float64).T @ wide
+
+    each_block(one.shape[0], 16 * (one.shape[1] + other.shape[1]), work)
+    return _host(total)
 
 
 def clusters_from(centroids: NDArray[Any], dtype: Any) -> Clusters:

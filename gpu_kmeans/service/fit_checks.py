@@ -37,6 +37,11 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
         422 ``invalid_param``, with both numbers.
     """
     rows, words = about["rows"], about.get("words")
+    if asked.sublinear_tf and asked.weighting != "tfidf":
+        raise _refusal(
+            f"sublinear_tf=true belongs to weighting=tfidf: {asked.weighting} has its own way to "
+            "weigh counts"
+        )
     _check_clusters(asked, rows, words)
     _check_frequencies(asked, rows)
     if words is not None:

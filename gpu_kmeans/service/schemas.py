@@ -127,7 +127,8 @@ class Parameters(_Given):
     min_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1
     max_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1.0
     max_features: Annotated[int, Field(ge=1)] | None = None
-    sublinear_tf: bool = False
+    sublinear_tf: bool = Field(False, description="for weighting tfidf alone")
+    weighting: Literal["tfidf", "bm25", "log-entropy"] = "tfidf"
 
     @field_validator("ngram_range")
     @classmethod
