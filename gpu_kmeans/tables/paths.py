@@ -44,7 +44,7 @@ def check_path(name: str, value: Any) -> Path:
 
 def _at_home(path: Path) -> Path:
     """Return a path that begins with ``~`` in that user's folder, unless it is there as it is."""
-    if not path.parts[0].startswith("~") or path.exists():
+    if not str(path).startswith("~") or path.exists():
         return path
     try:
         return path.expanduser()
