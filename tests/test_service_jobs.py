@@ -185,3 +185,15 @@ def test_a_fit_that_waited_is_not_of_data_that_came_meanwhile(store: Store, jobs
         ]
 
     play(jobs, scene)
+
+
+def test_a_job_that_ends_while_its_row_is_read_is_shown_as_it_ended(jobs: Jobs) -> None:
+    async def scene() -> None:
+        job = (await jobs.add(ABOUT, None))["id"]
+        await state_is(jobs, job, "running")
+        stale = jobs._row(job)
+        await jobs.cancel(job)
+        assert stale["state"] == "running"
+        assert jobs.view(stale)["state"] == "cancelled"
+
+    play(jobs, scene)

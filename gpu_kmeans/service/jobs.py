@@ -179,6 +179,8 @@ class Jobs:
     def view(self, row: Row, *, history: bool = True) -> Row:
         """A job as the API shows it."""
         live = self._live.get(row["id"])
+        if live is None and row["state"] == "running":
+            row = self._row(row["id"])  # it may have ended since the row was read
         view = job_view(row, history=history)
         if live is not None:
             view["stage"] = live.stage
