@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from shapes import KINDS, as_kind
 
 from gpu_kmeans import KMeans
+from gpu_kmeans.clustering.init import chosen
 from gpu_kmeans.clustering.kmeans import FewerClustersWarning
+from gpu_kmeans.clustering.scaling import scale_rows
 
 sklearn_cluster = pytest.importorskip("sklearn.cluster")
 
@@ -231,3 +233,18 @@ def test_the_largest_numbers_are_clustered_as_small_ones(backend, kind, algorith
     assert len(pairs) == 3  # the same groups, perhaps by other numbers
     assert by_size[1].inertia_ == pytest.approx(by_size[0].inertia_ * 2.0**240, rel=1e-5)
     assert (by_size[1].predict(as_kind(large, kind)) == by_size[1].labels_).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "moves", "start"),
+    [
+        (blobs(4), "dense", True, "sketch"),
+        (blobs(4), "dense", False, "k-means++"),
+        (lognormal(4, 2, 3000, 1), "dense", True, "k-means++"),
+        (lognormal(4, 2, 3000, 1), "sparse", True, "sketch"),
+    ],
+)
+def test_the_start_is_chosen_by_the_rows_and_by_what_follows(backend, rows, kind, moves, start):
+    scaled = scale_rows(backend, backend.matrix(as_kind(rows, kind)), None)
+    assert chosen("auto", scaled.rows, moves) == start
+    assert chosen("random", scaled.rows, moves) == "random"
