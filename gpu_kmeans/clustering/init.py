@@ -36,9 +36,9 @@ INITS = ("auto", "sketch", "k-means++", "random")
 DIRECTIONS = 32
 SKETCH_ITERATIONS = 10
 SKEWED = 200.0
-"""Largest ratio of the largest squared norm to their mean at which dense rows are not skewed: of a
-million normal rows it is below 30, of lognormal ones (sigma 2) hundreds. From the sketch such rows
-end up to 5 % higher (`python -m bench.starts`)."""
+"""Largest ratio of the largest squared norm to their mean at which dense rows are not skewed: 10 of
+3,000 normal rows in two dimensions, 478 of as many lognormal ones (sigma 2). From the sketch, rows
+of that kind ended up to 5 % higher (rows and starts: `python -m bench.starts`)."""
 
 
 def chosen(init: str, rows: Rows, moves: bool) -> str:
