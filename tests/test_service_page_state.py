@@ -255,6 +255,25 @@ def test_a_version_can_be_chosen_where_that_on_the_screen_never_was(
     page.fine()
 
 
+def test_a_tab_that_is_opened_before_the_page_has_looked_again_keeps_what_was_chosen(
+    browser: Any, server: Server
+) -> None:
+    page = Page(browser, server, "#model=films&v=99")
+    page.says("Version 99 of films is not there")
+    page.tab.click("#tab-versions")
+    page.tab.wait_for_selector('[aria-label="Activate version 1 of films"]')
+    waiting: list[Any] = []
+    page.tab.route("**/v1/info", waiting.append)
+    page.tab.click('[aria-label="Activate version 1 of films"]')
+    page.says("Version 1 of films is the active one now.")
+    page.tab.click("#tab-search")
+    assert "v=99" not in page.tab.url
+    (request,) = waiting
+    request.continue_()
+    page.says(f"What is in here: {FEW} clusters")
+    page.fine()
+
+
 def test_a_version_can_be_chosen_where_the_active_one_was_lost(
     browser: Any, server: Server
 ) -> None:

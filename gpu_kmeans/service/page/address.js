@@ -22,9 +22,13 @@ export function go(changes) {
   location.hash = address(changes);
 }
 
-/** Change the address without a step in the history, and without showing anything anew. */
+/**
+ * Change the address without a step in the history, and without showing anything anew. Links
+ * follow at once: one that is clicked before the next look would bring the old state back.
+ */
 export function replace(changes) {
   history.replaceState(null, '', address(changes));
+  refreshLinks();
 }
 
 /** What another version or model has under other numbers, or not at all. */
