@@ -10,7 +10,7 @@ queries: one that always shows the same ten serves nobody, however good they are
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,34 @@ from numpy.typing import NDArray
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.inputs.cells import a
 from gpu_kmeans.model import Model
+from gpu_kmeans.model.rows import as_matrix
 from gpu_kmeans.recommend import RANKS, ClusterView, Rank, Recommender, cluster_views
 from gpu_kmeans.validation import check_integer
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 __all__ = ["Evaluation", "Reach", "Silhouette", "evaluate", "inertia_of_one_cluster"]
 
 REACH_LIMIT = 10
 """Items that a query is taken to show."""
+ROWS_AT_ONCE = 1 << 14
+"""Number of dense rows whose distances are summed up at once."""
 
 
 @dataclass(frozen=True)
 class Silhouette:
-    """Mean silhouette (cosine) of ``n_sampled`` rows, each against all clustered rows."""
+    """Mean silhouette of ``n_sampled`` rows, each against all clustered rows.
+
+    Attributes
+    ----------
+    value : float
+    n_sampled : int
+    metric : {"cosine", "euclidean"}
+        Distance of two rows: that of the cosine, for terms of texts; squared Euclidean, for other
+        rows, as k-means has it.
+    """
 
     value: float
     n_sampled: int
+    metric: str = "cosine"
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ class Evaluation:
         None with fewer than two clusters that have items.
     clusters : tuple of ClusterView
         By label.
-    reach : Reach
+    reach : Reach or None
+        None where there are no texts to ask for.
     """
 
     n_items: int
@@ -96,7 +107,7 @@ class Evaluation:
     largest_share: float
     silhouette: Silhouette | None
     clusters: tuple[ClusterView, ...]
-    reach: Reach
+    reach: Reach | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, text and numbers."""
@@ -137,7 +148,7 @@ def evaluate(
     check_integer("seed", seed, 0)
     check_integer("n_queries", n_queries, 1)
     check_integer("silhouette_sample", silhouette_sample, 1)
-    rows = model.postings.to_csr().astype(np.float64)
+    rows = as_matrix(model.space)
     members, labels = rows[model.clustered], model.labels[model.clustered]
     sizes = model.sizes
     inertia, inertia_one_cluster = _inertia(members, labels, sizes), _inertia_of_one(members)
@@ -153,98 +164,138 @@ def evaluate(
         explained=1 - inertia / inertia_one_cluster if inertia_one_cluster else 0.0,
         largest_share=float(sizes.max() / model.n_clustered),
         silhouette=_silhouette(
-            members, labels, sizes, np.random.default_rng([seed, 0]), silhouette_sample
+            members,
+            labels,
+            sizes,
+            np.random.default_rng([seed, 0]),
+            silhouette_sample,
+            "cosine" if model.features.text is not None else "euclidean",
         ),
         clusters=tuple(cluster_views(model)),
-        reach=_reach(model, rows, np.random.default_rng([seed, 1]), n_queries),
+        reach=_reach(model, np.random.default_rng([seed, 1]), n_queries),
     )
 
 
 # -- clusters ---------------------------------------------------------------------------
 
 
-def _sums(rows: csr_matrix, labels: NDArray[np.int32], k: int) -> csr_matrix:
-    """Sum the rows of each cluster: CSR of shape (k, n_terms)."""
+def _sums(rows: Any, labels: NDArray[np.int32], k: int) -> Any:
+    """Sum the rows of each cluster: CSR or dense as they are, of shape (k, n_features)."""
     from scipy.sparse import csr_matrix
 
     n = len(labels)
-    sums: csr_matrix = csr_matrix((np.ones(n), (labels, np.arange(n))), shape=(k, n)) @ rows
-    return sums
+    return csr_matrix((np.ones(n), (labels, np.arange(n))), shape=(k, n)) @ rows
+
+
+def _squares(rows: Any) -> NDArray[np.float64]:
+    """Return the squared norm of each row, shape (n,)."""
+    squares = rows.multiply(rows) if hasattr(rows, "indptr") else np.square(rows)
+    return np.asarray(squares.sum(axis=1)).ravel()
 
 
 def inertia_of_one_cluster(model: Model) -> float:
     """Sum of squared distances of the clustered items to the mean of them all."""
-    return _inertia_of_one(model.postings.to_csr().astype(np.float64)[model.clustered])
+    return _inertia_of_one(as_matrix(model.space)[model.clustered])
 
 
-def _inertia_of_one(rows: csr_matrix) -> float:
+def _inertia_of_one(rows: Any) -> float:
     n = rows.shape[0]
     return _inertia(rows, np.zeros(n, dtype=np.int32), np.array([n]))
 
 
-def _inertia(rows: csr_matrix, labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> float:
+def _inertia(rows: Any, labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> float:
     """Return the inertia of the labels around their means.
 
-    It is what the means leave of the rows' squared norms: the sum of ``|x|^2`` less
-    ``|sum|^2 / size`` of each cluster.
+    Of sparse rows it is what the means leave of the squared norms: the sum of ``|x|^2`` less
+    ``|sum|^2 / size`` of each cluster. Of dense rows, which may lie far from the origin, it is
+    summed over the differences.
     """
-    norms = float(rows.multiply(rows).sum())
     sums = _sums(rows, labels, len(sizes))
-    explained = np.asarray(sums.multiply(sums).sum(axis=1)).ravel() / np.maximum(sizes, 1)
+    if not hasattr(rows, "indptr"):
+        means = np.asarray(sums) / np.maximum(sizes, 1)[:, None]
+        total = 0.0
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            total += float(np.square(rows[part] - means[labels[part]]).sum())
+        return total
+    norms = float(_squares(rows).sum())
+    explained = _squares(sums) / np.maximum(sizes, 1)
     left = norms - float(explained.sum())
     # What rounding leaves of rows that are all the same is not an inertia.
     return left if left > 1e-13 * norms else 0.0
 
 
 def _silhouette(
-    rows: csr_matrix,
+    rows: Any,
     labels: NDArray[np.int32],
     sizes: NDArray[np.int64],
     random: np.random.Generator,
     n_sampled: int,
+    metric: str = "cosine",
 ) -> Silhouette | None:
-    """Mean silhouette coefficient under cosine distance (Rousseeuw 1987).
+    """Mean silhouette coefficient (Rousseeuw 1987) under cosine or squared Euclidean distance.
 
-    A row's mean distance to a cluster needs no other row: for unit rows it is
-    ``1 - x . sum / size``. In its own cluster the row itself is left out, and the only row
-    of a cluster has silhouette 0, as in scikit-learn.
+    A row's mean distance to a cluster needs no other row: it is ``1 - x . sum / size`` for unit
+    rows, and ``|x|^2 - 2 x . sum / size`` and the mean squared norm of the cluster's rows for
+    squared distances. In its own cluster the row itself is left out, and the only row of a cluster
+    has silhouette 0, as in scikit-learn.
     """
     if (sizes > 0).sum() < 2:
         return None
-    unit = _unit(rows)
-    sums = _sums(unit, labels, len(sizes))
+    if metric == "cosine":
+        rows, offset = _unit(rows), None
+    else:
+        rows = _centered(rows)
+        offset = np.bincount(labels, weights=_squares(rows), minlength=len(sizes))
+    sums = _sums(rows, labels, len(sizes))
     sample = random.choice(len(labels), min(n_sampled, len(labels)), replace=False)
-    drawn, own = unit[sample], labels[sample]
+    drawn, own = rows[sample], labels[sample]
     at = np.arange(len(sample))
-    products = (drawn @ sums.T).toarray()  # sample x k
+    products = drawn @ sums.T  # sample x k
+    products = products.toarray() if hasattr(products, "toarray") else np.asarray(products)
+    squares = _squares(drawn)
     with np.errstate(divide="ignore", invalid="ignore"):
-        distances = 1 - products / sizes
-        itself = np.asarray(drawn.multiply(drawn).sum(axis=1)).ravel()
-        inside = 1 - (products[at, own] - itself) / (sizes[own] - 1)
+        if offset is None:
+            distances = 1 - products / sizes
+            inside = 1 - (products[at, own] - squares) / (sizes[own] - 1)
+        else:
+            totals = squares[:, None] * sizes - 2 * products + offset
+            distances = totals / sizes
+            inside = totals[at, own] / (sizes[own] - 1)
         distances[:, sizes == 0] = np.inf
         distances[at, own] = np.inf
         outside = distances.min(axis=1)
         # Distances of equal rows are 0 but for rounding, which must not decide.
-        inside, outside = (np.where(each < 1e-12, 0.0, each) for each in (inside, outside))
+        inside, outside = (np.where(d < 1e-12, 0.0, d) for d in (inside, outside))
         values = (outside - inside) / np.maximum(inside, outside)
     values[(sizes[own] == 1) | np.isnan(values)] = 0.0
-    return Silhouette(float(values.mean()), len(sample))
+    return Silhouette(float(values.mean()), len(sample), metric)
 
 
-def _unit(rows: csr_matrix) -> csr_matrix:
+def _unit(rows: Any) -> Any:
     """Return the rows scaled to length 1; empty rows stay empty."""
+    norms = np.sqrt(_squares(rows))
+    factors = 1 / np.where(norms > 0, norms, 1.0)
+    if not hasattr(rows, "indptr"):
+        return rows * factors[:, None]
     from scipy.sparse import diags_array
 
-    norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
-    unit: csr_matrix = (diags_array(1 / np.where(norms > 0, norms, 1.0)) @ rows).tocsr()
-    return unit
+    return (diags_array(factors) @ rows).tocsr()
+
+
+def _centered(rows: Any) -> Any:
+    """Return dense rows less their mean, which keeps distances and loses no digits to them."""
+    return rows if hasattr(rows, "indptr") else rows - rows.mean(axis=0)
 
 
 # -- recommendations --------------------------------------------------------------------
 
 
-def _reach(model: Model, rows: csr_matrix, random: np.random.Generator, n_queries: int) -> Reach:
+def _reach(model: Model, random: np.random.Generator, n_queries: int) -> Reach | None:
     """Count the different items that each ranking shows to queries drawn from the texts."""
+    if model.features.text is None:
+        return None
+    rows = model.postings.to_csr()
     recommender = Recommender(model)
     everything = recommender.everything
     by_popularity, by_cosine = set[int](), set[int]()
@@ -270,12 +321,11 @@ def _reach(model: Model, rows: csr_matrix, random: np.random.Generator, n_querie
     )
 
 
-def _queries(
-    model: Model, rows: csr_matrix, random: np.random.Generator, n_queries: int
-) -> list[str]:
+def _queries(model: Model, rows: Any, random: np.random.Generator, n_queries: int) -> list[str]:
     """Draw queries: two or three terms of one clustered item, or its only term."""
     terms = model.vectorizer.get_feature_names_out()
-    sources = random.choice(np.flatnonzero(model.clustered), n_queries)
+    has_terms = np.diff(rows.indptr) > 0
+    sources = random.choice(np.flatnonzero(model.clustered & has_terms), n_queries)
     queries = []
     for row, count in zip(sources, random.integers(2, 4, n_queries), strict=True):
         known = rows.indices[rows.indptr[row] : rows.indptr[row + 1]]

@@ -1,28 +1,32 @@
-"""The whole flow on one screen: files -> catalogue -> weighted terms -> clusters -> model."""
+"""The whole flow on one screen: file -> columns -> features -> clusters -> model."""
 
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.doctor import versions
-from gpu_kmeans.backends.protocol import Callback
+from gpu_kmeans.backends.protocol import Backend, Callback, Matrix
 from gpu_kmeans.backends.select import BackendSpec, choose
-from gpu_kmeans.clustering.kmeans import ALGORITHMS, FewerClustersWarning, KMeans
-from gpu_kmeans.data.catalogue import load_catalogue
-from gpu_kmeans.data.roles import DEFAULTS
-from gpu_kmeans.errors import EmptyVocabulary, InvalidParam
-from gpu_kmeans.features.tfidf import TfidfVectorizer
+from gpu_kmeans.clustering.base import Clustering, check_algorithm, clusterer
+from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
+from gpu_kmeans.data.matrix_catalogue import load_matrix
+from gpu_kmeans.data.roles import DEFAULTS, FEATURES
+from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, OutOfRange
+from gpu_kmeans.features.build import FeatureOptions, build_features
+from gpu_kmeans.features.combine import Features
+from gpu_kmeans.features.svd import RandomizedSVD
 from gpu_kmeans.features.weighting import Weighting
-from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings
+from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings, Reduction
+from gpu_kmeans.tables.matrices import is_matrix
+from gpu_kmeans.tables.paths import check_path
 from gpu_kmeans.validation import check_integer
 
 __all__ = ["fit"]
@@ -45,32 +49,58 @@ def fit(
     max_features: int | None = None,
     sublinear_tf: bool = False,
     weighting: str = "tfidf",
-    algorithm: Literal["hartigan", "lloyd"] = "hartigan",
+    scale: str = "standard",
+    missing: str = "fill",
+    log: Sequence[str] = (),
+    rare: float = 0.01,
+    normalise: str = "none",
+    log1p: bool = False,
+    weights: Mapping[str, float] | None = None,
+    reduce: int = 0,
+    algorithm: str = "hartigan",
     max_iter: int = 300,
     callback: Callback | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> Model:
-    """Read a catalogue, cluster its texts and return everything worth keeping.
+    """Read a table or a matrix, cluster its rows and return everything worth keeping.
 
     Parameters
     ----------
     movies, credits : path
         CSV, JSON lines, Parquet or Excel; see
-        :func:`gpu_kmeans.data.catalogue.load_catalogue`.
+        :func:`gpu_kmeans.data.catalogue.load_catalogue`. A matrix is read likewise; see
+        :func:`gpu_kmeans.tables.matrices.read_matrix`.
     n_clusters : int
-        At most the number of rows with at least one known term.
+        At most the number of rows that can be clustered: of texts, those with a known term.
     seed : int
         All random draws come from it, on the host: the same on every backend.
     backend : {"auto", "cpu", "gpu"} or Backend
         ``"auto"`` takes the GPU when it can run; which one it was, and why, is kept.
     columns : mapping, optional
-        Column arguments of ``load_catalogue``, such as ``{"text": "plot"}``.
+        Column arguments of ``load_catalogue``, such as ``{"text": "plot"}`` or ``{"numbers":
+        ["age", "income"], "categories": ["plan"]}``. Without them the columns to cluster are
+        proposed by what they hold, which the model's warnings say.
     encoding, delimiter : str, optional
         What CSV files are in; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
     stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
         See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
-    algorithm, max_iter
-        See :class:`gpu_kmeans.clustering.kmeans.KMeans`.
+    scale, missing, log
+        For numbers: see :class:`gpu_kmeans.features.numbers.NumbersEncoder`.
+    rare
+        For categories: see :class:`gpu_kmeans.features.categories.CategoriesEncoder`.
+    normalise, log1p
+        For a matrix: see :class:`gpu_kmeans.features.matrix.MatrixEncoder`.
+    weights : mapping, optional
+        What the variance of ``"text"``, ``"numbers"``, ``"categories"`` and ``"matrix"`` counts
+        beside the others', above 0; 1 for those that are not named.
+    reduce : int
+        Number of directions that rows are projected onto before they are clustered: latent
+        semantic analysis of sparse rows, which have length 1 then, and principal components of
+        dense ones. 0 clusters the rows as they are.
+    algorithm : str
+        A name of :data:`gpu_kmeans.clustering.base.ALGORITHMS`.
+    max_iter : int
+        Iterations at most.
     callback : callable, optional
         Told of every iteration; a true answer ends the clustering with what it has reached.
     on_stage : callable, optional
@@ -79,7 +109,7 @@ def fit(
     Returns
     -------
     Model
-        Its ``labels`` cover all items, with -1 for rows without a known term.
+        Its ``labels`` cover all items, with -1 for texts without a known term.
 
     Raises
     ------
@@ -91,54 +121,56 @@ def fit(
     check_integer("n_clusters", n_clusters, 1)
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
+    check_integer("reduce", reduce, 0)
     columns = _check_columns(columns)
-    _check_algorithm(algorithm)
+    check_algorithm(algorithm)
     Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
-    for name, told in (("callback", callback), ("on_stage", on_stage)):
-        if told is not None and not callable(told):
-            raise InvalidParam(f"{name} must be a function, got {type(told).__name__}")
+    options = FeatureOptions(
+        text={
+            "stop_words": stop_words,
+            "ngram_range": ngram_range,
+            "min_df": min_df,
+            "max_df": max_df,
+            "max_features": max_features,
+            "sublinear_tf": sublinear_tf,
+            "weighting": weighting,
+        },
+        numbers={"scale": scale, "missing": missing, "log": log},
+        categories={"rare": rare},
+        matrix={"normalise": normalise, "log1p": log1p},
+        weights=weights or {},
+    )
+    for name, function in (("callback", callback), ("on_stage", on_stage)):
+        if function is not None and not callable(function):
+            raise InvalidParam(f"{name} must be a function, got {type(function).__name__}")
     stages = _Stages(on_stage)
     stages.begin("read")
     device, reason = choose(backend)
-    catalogue = load_catalogue(
-        movies, credits, encoding=encoding, delimiter=delimiter, backend=device, **columns
-    )
+    catalogue = _load(movies, credits, columns, encoding, delimiter, device)
 
     stages.begin("vectorise")
-    vectorizer = TfidfVectorizer(
-        stop_words=stop_words,
-        ngram_range=ngram_range,
-        min_df=min_df,
-        max_df=max_df,
-        max_features=max_features,
-        sublinear_tf=sublinear_tf,
-        weighting=weighting,
-        backend=device,
-    )
+    features = build_features(catalogue.roles, options, catalogue.feature_names, device)
     try:
-        rows = vectorizer.fit_transform(catalogue.texts)
+        rows = features.fit_transform(catalogue.features, device)
     except EmptyVocabulary as problem:
-        column = columns.get("text", catalogue.report.proposed.get("text", DEFAULTS["text"]))
-        raise EmptyVocabulary(f"{Path(movies).name}, column {column!r}: {problem}") from problem
-    host_rows = device.to_host(rows)
-    known = np.diff(host_rows.indptr) > 0
+        names = ", ".join(map(repr, catalogue.roles.texts))
+        raise EmptyVocabulary(f"{Path(movies).name}, column {names}: {problem}") from problem
+    known, host_rows = _known(features, rows, device)
     _check_enough_rows(n_clusters, known)
+    space, reduction = rows, None
+    if reduce:
+        stages.begin("reduce")
+        space, reduction = _reduce(rows, host_rows, reduce, seed, device)
 
     stages.begin("cluster")
-    kmeans = KMeans(
-        n_clusters,
-        algorithm=algorithm,
-        max_iter=max_iter,
-        random_state=seed,
-        backend=device,
-        callback=callback,
+    algorithms = clusterer(
+        algorithm, n_clusters=n_clusters, max_iter=max_iter, seed=seed, callback=callback
     )
-    with warnings.catch_warnings():
-        # Kept with the model, in the catalogue's terms. All others go to the caller as usual.
-        warnings.simplefilter("ignore", FewerClustersWarning)
-        kmeans.fit(rows if known.all() else host_rows[known])
+    if not known.all():
+        space = (host_rows if reduction is None else reduction.rows)[known]
+    clustering = algorithms.fit(space, device)
     labels = np.full(len(known), UNCLUSTERED, dtype=np.int32)
-    labels[known] = kmeans.labels_
+    labels[known] = clustering.labels
     stages.end()
 
     info = ModelInfo(
@@ -149,58 +181,123 @@ def fit(
             "n_clusters": n_clusters,
             "algorithm": algorithm,
             "max_iter": max_iter,
+            "reduce": reduce,
             "columns": columns,
         },
         versions=versions(),
         catalogue=catalogue.report.to_dict(),
         seconds=stages.seconds,
-        warnings=[*catalogue.report.warnings, *_fewer_clusters(kmeans.labels_, n_clusters)],
-        inertia=kmeans.inertia_,
-        n_iter=kmeans.n_iter_,
-        history=[(each.stage, each.iteration, each.inertia) for each in kmeans.history_],
+        warnings=[
+            *catalogue.report.warnings,
+            *features.notes,
+            *_fewer_clusters(clustering.labels, n_clusters),
+        ],
+        inertia=clustering.inertia,
+        n_iter=clustering.n_iter,
+        history=clustering.history,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Model(
         items=catalogue.to_arrow(),
-        vectorizer=vectorizer,
-        postings=Postings.from_csr(host_rows),
+        features=features,
+        rows=Postings.from_csr(host_rows) if hasattr(host_rows, "indptr") else host_rows,
         labels=labels,
-        centroids=np.asarray(kmeans.cluster_centers_, dtype=np.float32),
+        centroids=_centroids(clustering, reduction, host_rows),
         info=info,
+        others=catalogue.others,
+        reduction=reduction,
     )
+
+
+def _load(
+    movies: str | PathLike[str],
+    credits: str | PathLike[str] | None,
+    columns: dict[str, Any],
+    encoding: str | None,
+    delimiter: str | None,
+    backend: Backend,
+) -> Catalogue:
+    """Read a table, or a file or folder that holds a matrix."""
+    path = check_path("movies", movies)
+    if not is_matrix(path):
+        return load_catalogue(
+            path, credits, encoding=encoding, delimiter=delimiter, backend=backend, **columns
+        )
+    named = [f"columns={columns!r:.60}"] if columns else []
+    named += [name for name, value in (("credits", credits), ("delimiter", delimiter)) if value]
+    if named:
+        raise InvalidParam(f"{path.name} holds a matrix, which has no use for {', '.join(named)}")
+    return load_matrix(path, backend)
 
 
 def _check_columns(columns: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the column arguments of ``load_catalogue``, each of a name that it has."""
     if columns is None:
         return {}
-    roles = ", ".join(DEFAULTS)
+    roles = ", ".join([*DEFAULTS, *FEATURES])
     if not isinstance(columns, Mapping):
         raise InvalidParam(
             f"columns must map roles ({roles}) to names of columns, such as "
             f"{{'text': 'plot'}}, got {columns!r:.60}"
         )
-    unknown = [role for role in columns if role not in DEFAULTS]
+    unknown = [role for role in columns if role not in DEFAULTS and role not in FEATURES]
     if unknown:
         raise InvalidParam(f"columns has no role {unknown[0]!r:.60}; the roles are {roles}")
     return dict(columns)
 
 
-def _check_algorithm(algorithm: object) -> None:
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+def _known(features: Features, rows: Matrix, backend: Backend) -> tuple[NDArray[np.bool_], Any]:
+    """Tell which rows can be clustered, and return all on the host.
+
+    Of texts alone, those with a known term: the others would be in a cluster of their own.
+    """
+    host_rows = backend.to_host(rows)
+    if hasattr(host_rows, "indptr"):
+        if len(host_rows.data) and not np.isfinite(host_rows.data.astype(np.float32)).all():
+            raise OutOfRange("sparse rows hold numbers beyond float32 (about 3.4e38): scale them")
+        if features.text is not None and len(features.parts) == 1:
+            return np.diff(host_rows.indptr) > 0, host_rows
+    return np.ones(host_rows.shape[0], dtype=np.bool_), host_rows
+
+
+def _reduce(
+    rows: Matrix, host_rows: Any, n_components: int, seed: int, backend: Backend
+) -> tuple[Matrix, Reduction]:
+    """Return rows projected onto their leading singular vectors, and how that is done."""
+    most = min(host_rows.shape)
+    if n_components > most:
         raise InvalidParam(
-            f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r:.60}"
+            f"reduce={n_components} is more than the {most} directions that "
+            f"{host_rows.shape[0]} rows of {host_rows.shape[1]} features have; choose reduce <= "
+            f"{most}, or 0"
         )
+    svd = RandomizedSVD(
+        n_components,
+        normalize=hasattr(host_rows, "indptr"),
+        random_state=seed,
+        backend=backend,
+    )
+    reduced = svd.fit_transform(rows)
+    return reduced, Reduction.of(svd, reduced)
+
+
+def _centroids(clustering: Clustering, reduction: Reduction | None, host_rows: Any) -> NDArray[Any]:
+    """Return the means in float32 where the rows are; of sparse rows always."""
+    means = clustering.means
+    rows = host_rows if reduction is None else reduction.rows
+    sparse = hasattr(rows, "indptr")
+    return np.asarray(means, dtype=np.float32 if sparse else rows.dtype)
 
 
 def _check_enough_rows(n_clusters: int, known: NDArray[np.bool_]) -> None:
     """Refuse more clusters than usable rows, in the catalogue's terms, before the clustering."""
     usable = int(known.sum())
     if n_clusters > usable:
+        unknown = len(known) - usable
+        why = f" (of {len(known)} items, {unknown} have no known term)" if unknown else ""
         raise InvalidParam(
-            f"n_clusters={n_clusters} is more than the {usable} items that can be clustered "
-            f"(of {len(known)} items, {len(known) - usable} have no known term); "
-            f"choose n_clusters <= {usable}"
+            f"n_clusters={n_clusters} is more than the {usable} items that can be clustered"
+            f"{why}; choose n_clusters <= {usable}"
         )
 
 

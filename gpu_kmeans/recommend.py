@@ -29,6 +29,7 @@ over a match. Ties go to the more popular item, then to the earlier row.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -41,7 +42,7 @@ from numpy.typing import NDArray
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem, shown
 from gpu_kmeans.features.texts import check_texts
 from gpu_kmeans.forking import product
-from gpu_kmeans.model import UNCLUSTERED, Model
+from gpu_kmeans.model import UNCLUSTERED, Model, Postings
 
 __all__ = [
     "FAME_WEIGHT",
@@ -67,6 +68,9 @@ RANKS: tuple[Rank, ...] = ("blend", "relevance", "popularity")
 
 MAX_QUERY = 10_000
 MAX_LIMIT = 1_000
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+ROWS_AT_ONCE = 4_096
+"""Number of dense rows whose distances are computed at once: other threads have their turn."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,13 @@ class Recommender:
                 "Model.load"
             )
         self.model = model
-        self._terms = model.vectorizer.get_feature_names_out()
+        text = model.features.text
+        start, end = (0, model.n_features) if text is None else model.features.bounds_of(text)
+        self._text_features = slice(start, end)
+        self._text_factor = 1.0
+        for part in model.features.parts:
+            if part.encoder is text:
+                self._text_factor = part.factor
         fame = _fame(model)
         self._row_of_place = np.argsort(-fame, kind="stable")
         self._fame = fame[self._row_of_place]
@@ -230,14 +240,17 @@ class Recommender:
         )
 
     def similar(self, item: int | str, limit: int = 10) -> tuple[RankedItem, ...]:
-        """Rank the other items by the cosine of their texts with that of one item.
+        """Rank the other items by how like one item they are.
+
+        Of texts, by the cosine of the two texts. Of other rows, by their distance ``d`` in the
+        space in which the clusters were found: ``relevance`` is ``1 / (1 + d)``.
 
         Parameters
         ----------
         item : int or str
             Its id.
         limit : int
-            At most this many items, 1 to 1000; those that share no term are left out.
+            At most this many items, 1 to 1000; texts that share no term are left out.
 
         Raises
         ------
@@ -248,9 +261,11 @@ class Recommender:
         """
         _check_bounds("limit", limit, MAX_LIMIT)
         row = self.row_of(item)
-        cosines = self.relevance(*self.vector(row))
-        cosines[self._row_of_place == row] = 0
-        return tuple(self._items(self.rank(cosines, np.flatnonzero(cosines), "relevance", limit)))
+        is_text = self.model.is_text
+        likeness = self.relevance(*self.vector(row)) if is_text else self._nearness(row)
+        likeness[self._row_of_place == row] = 0
+        candidates = np.flatnonzero(likeness)
+        return tuple(self._items(self.rank(likeness, candidates, "relevance", limit)))
 
     def predict(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Return the nearest cluster of each text and the distance to its centroid.
@@ -271,10 +286,15 @@ class Recommender:
         for at, text in enumerate(texts):
             _check_query(text)
             indices, weights = self.model.vectorizer.transform_query(text)
+            if not self.model.is_text:
+                raise InvalidQuery(
+                    "the model was fitted on more than texts: assign rows of a table with the "
+                    "same columns (gpu_kmeans.assign.assign, on the command line assign)"
+                )
             if len(indices):
                 squared = self._squared_distances(indices, weights)
                 labels[at] = squared.argmin()
-                square = np.square(weights, dtype=np.float64).sum() + squared[labels[at]]
+                square = self._square(indices, weights) + squared[labels[at]]
                 distances[at] = math.sqrt(max(0.0, square))
         return labels, distances
 
@@ -293,11 +313,60 @@ class Recommender:
     ) -> NDArray[np.float64]:
         """Squared distances to all centroids, less the text's own square; infinite to empty ones.
 
-        The square is the same for all of them.
+        The square is the same for all of them. Beside other features, only those of texts count.
         """
-        products = product(self.model.centroids[:, indices], weights.astype(np.float64))
+        reduction = self.model.reduction
+        if reduction is None:
+            scaled = weights.astype(np.float64) * self._text_factor
+            features = indices + self._text_features.start
+            products = product(self.model.centroids[:, features], scaled)
+        else:
+            projected = self._projected(indices, weights)
+            products = product(self.model.centroids.astype(np.float64), projected)
         distances: NDArray[np.float64] = self._squared_norms - 2 * products
         return distances
+
+    def _projected(
+        self, indices: NDArray[np.int32], weights: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Return a text's row among the reduced ones."""
+        reduction = self.model.reduction
+        assert reduction is not None
+        features = indices + self._text_features.start
+        return reduction.project_sparse(features, weights * self._text_factor)
+
+    def _square(self, indices: NDArray[np.int32], weights: NDArray[np.float32]) -> float:
+        """Return the squared norm of a text's row."""
+        row = weights if self.model.reduction is None else self._projected(indices, weights)
+        return float(np.square(row, dtype=np.float64).sum())
+
+    def _nearness(self, row: int) -> NDArray[np.float64]:
+        """Return ``1 / (1 + distance)`` of an item and every other, by place."""
+        space = self.model.space
+        if isinstance(space, Postings):
+            columns, values = self._row(row)
+            dots = np.zeros(space.n_rows)
+            for index, weight in zip(columns.tolist(), values.tolist(), strict=True):
+                part = slice(space.indptr[index], space.indptr[index + 1])
+                dots[space.rows[part]] += weight * space.values[part]
+            squares = space.row_sums(np.square(space.values, dtype=np.float64))
+            squared = squares - 2 * dots + squares[row]
+        else:
+            squared = np.empty(len(space))
+            for start in range(0, len(space), ROWS_AT_ONCE):
+                part = slice(start, start + ROWS_AT_ONCE)
+                differences = space[part].astype(np.float64) - space[row]
+                squared[part] = np.einsum("ij,ij->i", differences, differences)
+        nearness: NDArray[np.float64] = 1 / (1 + np.sqrt(np.maximum(squared, 0)))
+        return nearness[self._row_of_place]
+
+    def _row(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return all features of an item that are not 0, and their values."""
+        rows = self.model.rows
+        assert isinstance(rows, Postings)
+        own = np.flatnonzero(rows.rows == row)
+        features = np.searchsorted(rows.indptr, own, side="right") - 1
+        return features.astype(np.int32), rows.values[own]
 
     def candidates(self, labels: Sequence[int]) -> NDArray[np.intp]:
         """Return the places of the clusters' items, rising."""
@@ -347,6 +416,20 @@ class Recommender:
             fame_weight[top],
         )
 
+    def item_id(self, text: str) -> int | str:
+        """Return the id that a text stands for: of items numbered by integers, the integer.
+
+        Raises
+        ------
+        UnknownItem
+            The ids are integers, and this is none as it would be printed.
+        """
+        if str(self.model.items.schema.field("id").type) != "int64":
+            return text
+        if not INTEGER.fullmatch(text):
+            raise UnknownItem(f"no item of the model has the id {text!r:.80}")
+        return int(text)
+
     def row_of(self, item: int | str) -> int:
         """Return the row of the item of this id, or raise ``UnknownItem``."""
         known = isinstance(item, str | Integral) and not isinstance(item, bool | np.bool_)
@@ -390,7 +473,11 @@ class Recommender:
 
     @cached_property
     def _top_terms(self) -> list[list[str]]:
-        return top_terms(self.model.centroids, self._terms)
+        return _heaviest(self.model)
+
+    @cached_property
+    def _terms(self) -> NDArray[np.object_]:
+        return self.model.vectorizer.get_feature_names_out()
 
     def _items(self, scored: Scored) -> list[RankedItem]:
         columns = {
@@ -431,11 +518,22 @@ class Recommender:
 
 def cluster_views(model: Model) -> list[ClusterView]:
     """Return every cluster by label; what the centroid of an empty one holds, no item has."""
-    terms = top_terms(model.centroids, model.vectorizer.get_feature_names_out())
+    terms = _heaviest(model)
     return [
         ClusterView(label, int(size), tuple(heaviest) if size else ())
         for label, (size, heaviest) in enumerate(zip(model.sizes, terms, strict=True))
     ]
+
+
+def _heaviest(model: Model) -> list[list[str]]:
+    """Return the words that name each cluster: its heaviest terms, or what sets it apart."""
+    text = model.features.text
+    if text is None:
+        from gpu_kmeans.model.profiles import short_reasons
+
+        return short_reasons(model)
+    start, end = model.features.bounds_of(text)
+    return top_terms(model.feature_means[:, start:end], model.vectorizer.get_feature_names_out())
 
 
 def top_terms(

@@ -34,7 +34,7 @@ def with_rows(rows: NDArray[Any], labels: list[int], k: int = 3) -> Model:
     """The toy with other rows and labels for its 13 items."""
     label = np.array(labels, dtype=np.int32)
     return toy_model(
-        postings=Postings.from_csr(csr_matrix(rows.astype(np.float32))),
+        rows=Postings.from_csr(csr_matrix(rows.astype(np.float32))),
         labels=label,
         centroids=np.zeros((k, len(TERMS)), dtype=np.float32),
     )
@@ -116,13 +116,13 @@ def clusterings(draw: st.DrawFn) -> tuple[NDArray[Any], NDArray[Any], int]:
 
 
 @settings(deadline=None, max_examples=200)
-@given(clusterings())
+@given(clusterings(), st.sampled_from([np.asarray, csr_matrix]))
 def test_the_silhouette_is_scikit_learns_on_any_rows(
-    case: tuple[NDArray[Any], NDArray[Any], int],
+    case: tuple[NDArray[Any], NDArray[Any], int], kind: Any
 ) -> None:
     rows, labels, k = case
     sizes = np.bincount(labels, minlength=k)
-    found = _silhouette(csr_matrix(rows), labels, sizes, np.random.default_rng(0), 1000)
+    found = _silhouette(kind(rows), labels, sizes, np.random.default_rng(0), 1000)
     if (sizes > 0).sum() < 2:
         assert found is None
     elif (sizes > 0).sum() < len(rows):  # scikit-learn refuses singletons alone
@@ -131,6 +131,20 @@ def test_the_silhouette_is_scikit_learns_on_any_rows(
         np.fill_diagonal(distances, 0)
         distances[distances < 1e-12] = 0  # so that rounding does not decide between equals
         expected = silhouette_score(distances, labels, metric="precomputed")
+        assert found.value == pytest.approx(expected, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=100)
+@given(clusterings(), st.sampled_from([np.asarray, csr_matrix]))
+def test_the_euclidean_silhouette_is_scikit_learns_of_squared_distances(
+    case: tuple[NDArray[Any], NDArray[Any], int], kind: Any
+) -> None:
+    rows, labels, k = case
+    sizes = np.bincount(labels, minlength=k)
+    found = _silhouette(kind(rows), labels, sizes, np.random.default_rng(0), 1000, "euclidean")
+    if 2 <= (sizes > 0).sum() < len(rows):
+        assert found is not None
+        expected = silhouette_score(rows, labels, metric="sqeuclidean")
         assert found.value == pytest.approx(expected, abs=1e-9)
 
 
@@ -207,7 +221,7 @@ def many(times: int) -> Model:
         TOY,
         items=items,
         labels=np.tile(TOY.labels, times),
-        postings=Postings.from_csr(csr_matrix(rows)),
+        rows=Postings.from_csr(csr_matrix(rows)),
     )
 
 

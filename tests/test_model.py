@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
-from toy import ITEMS, TERMS, toy_info, toy_model, toy_rows
+from toy import ITEMS, TERMS, text_features, toy_info, toy_model, toy_rows
 
 import gpu_kmeans.files
 import gpu_kmeans.model.storage
@@ -98,7 +98,8 @@ def test_parameters_of_the_text_come_back(tmp_path: Path) -> None:
         "smooth_idf": False,
     }
     kind = type(toy_model().vectorizer)
-    model = toy_model(vectorizer=kind.from_fitted(TERMS, toy_model().vectorizer.idf_, params))
+    vectorizer = kind.from_fitted(TERMS, toy_model().vectorizer.idf_, params)
+    model = toy_model(features=text_features(vectorizer))
     model.save(tmp_path / "model")
     found = Model.load(tmp_path / "model").vectorizer.get_params()
     assert {name: found[name] for name in params} == {**params, "stop_words": ["army", "planet"]}
@@ -113,6 +114,7 @@ def test_a_directory_holds_three_files_of_stated_size_and_checksum(saved: Path) 
     assert manifest["metrics"] == {
         "n_items": 13,
         "n_clustered": 12,
+        "n_features": len(TERMS),
         "n_terms": len(TERMS),
         "nnz": int(np.count_nonzero(toy_rows())),
         "n_clusters": 3,
@@ -157,7 +159,7 @@ def test_a_model_gets_the_permissions_of_the_umask(tmp_path: Path) -> None:
         ({"labels": np.full(len(ITEMS), 3, dtype=np.int32)}, "label"),
         ({"labels": np.full(len(ITEMS), -1, dtype=np.int32)}, "no item"),
         ({"centroids": np.full((3, len(TERMS)), np.nan, dtype=np.float32)}, "finite"),
-        ({"items": toy_model().items.slice(1)}, "entries"),
+        ({"items": toy_model().items.slice(1)}, "not as many as its items"),
         ({"items": toy_model().items.drop_columns(["text"])}, "columns"),
     ],
 )
@@ -480,8 +482,8 @@ BAD_ARRAYS: dict[str, dict[str, Any]] = {
     "no cluster": {"centroids": np.zeros((0, V), np.float32), "labels": np.full(N, -1, np.int32)},
     "a centroid's term too few": {"centroids": TOY.centroids[:, 1:]},
     "a centroid that is not finite": changed("centroids", 0, np.nan),
-    "an idf too few": {"idf": TOY.vectorizer.idf_[1:]},
-    "an idf that is not finite": changed("idf", 0, np.inf),
+    "an idf too few": {"features/0/idf": TOY.vectorizer.idf_[1:]},
+    "an idf that is not finite": changed("features/0/idf", 0, np.inf),
     "a posting's row too high": changed("postings_rows", -1, N),
     "a posting's row below 0": changed("postings_rows", 0, -1),
     "a posting twice": changed("postings_rows", 1, TOY.postings.rows[0]),
@@ -490,13 +492,13 @@ BAD_ARRAYS: dict[str, dict[str, Any]] = {
     "postings that fall": changed("postings_indptr", 1, 10**6),
     "postings that begin below 0": changed("postings_indptr", 0, -1),
     "postings that end early": changed("postings_indptr", -1, 1),
-    "a term that is not UTF-8": changed("vocabulary", 0, 0xFF),
+    "a term that is not UTF-8": changed("features/0/vocabulary", 0, 0xFF),
     "a term twice": {
-        "vocabulary": np.frombuffer(b"a" * V, np.uint8),
-        "vocabulary_offsets": np.arange(V + 1),
+        "features/0/vocabulary": np.frombuffer(b"a" * V, np.uint8),
+        "features/0/vocabulary_offsets": np.arange(V + 1),
     },
-    "terms that fall": changed("vocabulary_offsets", 1, 10**6),
-    "an array missing": {"idf": None},
+    "terms that fall": changed("features/0/vocabulary_offsets", 1, 10**6),
+    "an array missing": {"features/0/idf": None},
     "an array too many": {"weights": np.zeros(3)},
 }
 
@@ -537,7 +539,7 @@ def test_items_that_are_no_catalogue_are_refused(saved: Path, items: pa.Table) -
         Model.load(saved)
 
 
-def set_to(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+def set_to(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(body: dict[str, Any]) -> None:
         for name in path[:-1]:
             body = body[name]
@@ -558,9 +560,13 @@ BAD_MANIFESTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "an info with a field too many": set_to("info", "colour", value="red"),
     "a seed that is text": set_to("info", "seed", value="42"),
     "a history that is not one": set_to("info", "history", value=[1]),
-    "no parameters of the text": set_to("vectorizer", value=None),
-    "an unknown parameter": set_to("vectorizer", "colour", value="red"),
-    "n-grams that are no pair": set_to("vectorizer", "ngram_range", value=3),
+    "no parameters of the text": set_to("features", 0, "params", value=None),
+    "an unknown parameter": set_to("features", 0, "params", "colour", value="red"),
+    "n-grams that are no pair": set_to("features", 0, "params", "ngram_range", value=3),
+    "no encoders": set_to("features", value=[]),
+    "an encoder of no kind": set_to("features", 0, "kind", value="smell"),
+    "a weight below 0": set_to("features", 0, "weight", value=-1.0),
+    "a reduction without arrays": set_to("reduction", value={"normalize": True}),
     "another format": set_to("format", value="a cookbook"),
     "schema version 0": set_to("schema_version", value=0),
     "schema version true": set_to("schema_version", value=True),

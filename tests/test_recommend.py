@@ -147,7 +147,7 @@ def test_equal_items_come_in_the_order_of_rows(rank: Rank) -> None:
     rows[:4] = rows[0]
     items = twins.items.set_column(3, "popularity", pa.array([1.0] * len(ITEMS)))
     same = dataclasses.replace(
-        twins, items=items, postings=Postings.from_csr(csr_matrix(rows.astype(np.float32)))
+        twins, items=items, rows=Postings.from_csr(csr_matrix(rows.astype(np.float32)))
     )
     assert ids(Recommender(same).recommend("alien planet", rank=rank)) == [10, 11, 12, 13]
 
@@ -167,7 +167,7 @@ def test_rows_of_any_length_give_the_same_cosine() -> None:
     lengths = np.linspace(0.5, 9, len(ITEMS))[:, None]
     longer = Postings.from_csr(csr_matrix((toy_rows() * lengths).astype(np.float32)))
     one = RECOMMENDER.recommend("alien crew")
-    two = Recommender(toy_model(postings=longer)).recommend("alien crew")
+    two = Recommender(toy_model(rows=longer)).recommend("alien crew")
     assert ids(one) == ids(two)
     for left, right in zip(one.items, two.items, strict=True):
         assert left.parts == pytest.approx(right.parts, abs=1e-6)

@@ -14,7 +14,8 @@ from gpu_kmeans import Recommender
 from gpu_kmeans.cli import show, summary
 from gpu_kmeans.evaluate import evaluate, inertia_of_one_cluster
 from gpu_kmeans.model import NO_KNOWN_TERM, NO_TEXT, SET_APART, UNCLUSTERED, Model
-from gpu_kmeans.model.cluster_map import cluster_map, own_products
+from gpu_kmeans.model.cluster_map import cluster_map
+from gpu_kmeans.model.rows import own_products
 
 APART = [0, 7]
 """Rows with known terms that are in no cluster."""
@@ -84,7 +85,7 @@ def test_counts_agree_wherever_they_stand() -> None:
 def test_items_in_no_cluster_are_on_no_map_and_no_cluster_s_candidates() -> None:
     drawn = cluster_map(MODEL)
     assert sorted(drawn.rows.tolist()) == np.flatnonzero(INSIDE).tolist()
-    products = own_products(MODEL)
+    products = own_products(MODEL.postings, MODEL.centroids, MODEL.labels)
     assert products[~INSIDE].tolist() == [0, 0, 0]
     expected = [float(toy_rows()[row] @ MODEL.centroids[MODEL.labels[row]]) for row in range(13)]
     np.testing.assert_allclose(products[INSIDE], np.array(expected)[INSIDE], rtol=1e-5)

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_matrix
 
+from gpu_kmeans.features.combine import Features, Part
+from gpu_kmeans.features.text_encoder import TextEncoder
 from gpu_kmeans.features.tfidf import TfidfVectorizer
 from gpu_kmeans.model import Model, ModelInfo, Postings
 
@@ -70,6 +72,11 @@ def toy_info(**changes: Any) -> ModelInfo:
     return dataclasses.replace(info, **changes)
 
 
+def text_features(vectorizer: TfidfVectorizer) -> Features:
+    """The encoders of a model of texts alone."""
+    return Features([Part(TextEncoder(vectorizer))])
+
+
 def toy_model(*, without: tuple[str, ...] = (), **changes: Any) -> Model:
     """The model; ``without`` names columns to leave out, ``changes`` replaces fields."""
     ids, titles, popularity, rating, labels, texts = zip(*ITEMS, strict=True)
@@ -86,8 +93,8 @@ def toy_model(*, without: tuple[str, ...] = (), **changes: Any) -> Model:
     rows, label = toy_rows(), np.array(labels, dtype=np.int32)
     model = Model(
         items=items.drop_columns(list(without)),
-        vectorizer=TfidfVectorizer.from_fitted(TERMS, toy_idf(), {"stop_words": None}),
-        postings=Postings.from_csr(csr_matrix(rows.astype(np.float32))),
+        features=text_features(TfidfVectorizer.from_fitted(TERMS, toy_idf(), {"stop_words": None})),
+        rows=Postings.from_csr(csr_matrix(rows.astype(np.float32))),
         labels=label,
         centroids=np.array([rows[label == k].mean(axis=0) for k in range(3)], dtype=np.float32),
         info=toy_info(),

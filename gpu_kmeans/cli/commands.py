@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -13,17 +14,19 @@ from typing import Any
 from gpu_kmeans.cli import (
     figures,
     layout,
+    output,
     progress,
     show,
     signals,
     staging,
     standard_input,
     summary,
+    tables,
 )
 from gpu_kmeans.cli.layout import count, facts, heading
 from gpu_kmeans.cli.output import Answer
-from gpu_kmeans.data.roles import ROLES
-from gpu_kmeans.errors import FileProblem, InvalidQuery
+from gpu_kmeans.data.roles import FEATURES, ROLES
+from gpu_kmeans.errors import FileProblem, InvalidParam, InvalidQuery
 
 __all__ = ["run"]
 
@@ -50,13 +53,21 @@ def fit(options: argparse.Namespace) -> Answer:
             columns=_columns(options),
             encoding=options.encoding,
             delimiter=options.delimiter,
-            stop_words=None if options.stop_words == "none" else options.stop_words,
+            stop_words=options.stop_words,
             ngram_range=tuple(options.ngrams),
             min_df=options.min_df,
             max_df=options.max_df,
             max_features=options.max_features,
             sublinear_tf=options.sublinear_tf,
             weighting=options.weighting,
+            scale=options.scale,
+            missing=options.missing,
+            log=options.log,
+            rare=options.rare,
+            normalise=options.normalise,
+            log1p=options.log1p,
+            weights=dict(options.weight),
+            reduce=options.reduce,
             algorithm=options.algorithm,
             max_iter=options.max_iter,
             callback=shown.callback,
@@ -80,7 +91,12 @@ def _fit_text(data: dict[str, Any]) -> str:
         show.fit(data),
         facts([("Model", place)])
         + "\n"
-        + layout.commands("Next", [f'gpu-kmeans recommend {quote(place)} "a few keywords"']),
+        + layout.commands(
+            "Next",
+            [f'gpu-kmeans recommend {quote(place)} "a few keywords"']
+            if data["n_terms"]
+            else [f"gpu-kmeans profile {quote(place)}", f"gpu-kmeans labels {quote(place)}"],
+        ),
     )
 
 
@@ -96,13 +112,65 @@ def recommend(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.model import Model
     from gpu_kmeans.recommend import Recommender
 
-    found = Recommender(Model.load(options.model)).recommend(
-        " ".join(options.query),
+    query = " ".join(options.query)
+    if bool(options.query) == (options.like is not None):
+        raise InvalidParam(
+            "recommend needs keywords, or the id of an item that others are to be like: "
+            "recommend DIR QUERY, or recommend DIR --like ID"
+        )
+    recommender = Recommender(Model.load(options.model))
+    if options.like is not None:
+        item = recommender.item_id(options.like)
+        similar = recommender.similar(item, limit=options.limit)
+        data = {"like": item, "items": [asdict(each) for each in similar]}
+        return Answer(data, lambda: show.similar(item, similar))
+    found = recommender.recommend(
+        query,
         limit=options.limit,
         rank=options.rank,
         clusters=options.clusters,
     )
     return Answer(found.to_dict(), lambda: show.recommendation(found))
+
+
+def profile(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.model.profiles import profiles
+
+    model = Model.load(options.model)
+    clusters = profiles(model, n_reasons=options.reasons, n_typical=options.typical)
+    data = {"clusters": [cluster.to_dict() for cluster in clusters]}
+    return Answer(data, lambda: show.profiles(clusters))
+
+
+def labels(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.model.export import label_rows
+
+    if options.out is not None:
+        tables.check_free(options.out, options.overwrite)
+    rows = label_rows(Model.load(options.model), columns=options.columns)
+    return tables.answer(rows, options.out, options.overwrite)
+
+
+def assign(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.assign import assign
+    from gpu_kmeans.model import Model
+
+    if options.out is not None:
+        tables.check_free(options.out, options.overwrite)
+    model = Model.load(options.model)
+    with standard_input.as_file(options.file) as path, progress.shown("assigning"):
+        assignment = assign(
+            model,
+            path,
+            encoding=options.encoding,
+            delimiter=options.delimiter,
+            backend=options.backend,
+        )
+    for warning in assignment.warnings:
+        output.write_error(f"note: {warning}\n")
+    return tables.answer(assignment.rows(), options.out, options.overwrite)
 
 
 def evaluate(options: argparse.Namespace) -> Answer:
@@ -195,16 +263,21 @@ def _check_model_place(place: Path, overwrite: bool) -> None:
         raise FileProblem(f"{place} is a folder without a model in it: give another name")
 
 
-def _columns(options: argparse.Namespace) -> dict[str, str | None]:
+def _columns(options: argparse.Namespace) -> dict[str, Any]:
     """Return the column arguments that were given; an empty name leaves a column out."""
-    given = {name: getattr(options, f"column_{name}") for name in ROLES}
-    return {name: value or None for name, value in given.items() if value is not None}
+    named = {name: getattr(options, f"column_{name}") for name in (*ROLES, *FEATURES)}
+    if named["text"] is not None and len(named["text"]) == 1:
+        named["text"] = named["text"][0]
+    return {name: columns or None for name, columns in named.items() if columns is not None}
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "demo": demo,
     "look": look,
     "fit": fit,
+    "profile": profile,
+    "labels": labels,
+    "assign": assign,
     "recommend": recommend,
     "evaluate": evaluate,
     "plot": plot,

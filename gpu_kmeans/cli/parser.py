@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from gpu_kmeans import __version__
 from gpu_kmeans.cli import layout
-from gpu_kmeans.data.roles import ROLES
+from gpu_kmeans.clustering.base import ALGORITHMS
+from gpu_kmeans.data.roles import FEATURES, ROLES
 from gpu_kmeans.errors import InvalidParam
 
 __all__ = ["build"]
@@ -65,7 +66,8 @@ def build() -> argparse.ArgumentParser:
     """
     parser = _Parser(
         prog="gpu-kmeans",
-        description="Cluster a catalogue of texts and recommend from the clusters.",
+        description="Cluster any table: texts, numbers, categories, matrices. Explain the "
+        "clusters, search them, recommend from them.",
         epilog=_EPILOG,
         formatter_class=_Layout,
         allow_abbrev=False,
@@ -88,7 +90,10 @@ def build() -> argparse.ArgumentParser:
 
     _demo(command("demo", "the whole job on a small bundled catalogue, in seconds"))
     _look(command("look", "a table's format, columns and their proposed roles, before any fit"))
-    _fit(command("fit", "cluster the texts of a catalogue and keep the model"))
+    _fit(command("fit", "cluster the rows of a table or a matrix and keep the model"))
+    _profile(command("profile", "what sets each cluster apart, and its most typical items"))
+    _labels(command("labels", "the cluster of every item of a model, as CSV"))
+    _assign(command("assign", "put the rows of another file into the clusters of a model"))
     _recommend(command("recommend", "items of a model for a few keywords, with the reasons"))
     _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
     _plot(command("plot", "draw a model's clusters, and recommendations for a query"))
@@ -121,15 +126,19 @@ def _look(parser: Any) -> None:
 
 def _fit(parser: Any) -> None:
     parser.add_argument(
-        "movies", type=_file, metavar="MOVIES", help="a table, one item a row; - for standard input"
+        "movies",
+        type=_file,
+        metavar="FILE",
+        help="a table, one item a row, or a matrix; - for standard input",
     )
     parser.add_argument(
         "credits",
         type=_file,
         nargs="?",
-        metavar="CREDITS",
-        help="a table with cast and crew",
+        metavar="SECOND",
+        help="a table with cast and crew, joined by id",
     )
+    parser.hint = "; files come before the names of columns: fit FILE --numbers AGE INCOME"
 
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -147,20 +156,36 @@ def _fit(parser: Any) -> None:
     _backend_option(cluster)
     cluster.add_argument(
         "--algorithm",
-        choices=("hartigan", "lloyd"),
+        choices=tuple(ALGORITHMS),
         default="hartigan",
-        help="lloyd stops earlier, at a higher inertia (hartigan)",
+        help="; ".join(f"{name}: {about.meaning}" for name, about in ALGORITHMS.items()),
     )
     cluster.add_argument(
         "--max-iter", type=_whole(1), default=300, metavar="N", help="iterations at most (300)"
+    )
+    cluster.add_argument(
+        "--reduce",
+        type=_whole(0),
+        default=0,
+        metavar="D",
+        help="project rows onto D directions first: LSA of texts, PCA of numbers (0: do not)",
+    )
+    cluster.add_argument(
+        "--weight",
+        type=_weight,
+        action="append",
+        default=[],
+        metavar="KIND=W",
+        help="what text, numbers, categories or matrix count beside the others (1)",
     )
 
     text = parser.add_argument_group("text")
     text.add_argument(
         "--stop-words",
-        choices=("english", "none"),
+        type=_stop_words,
         default="english",
-        help="words to leave out (english)",
+        metavar="WORDS",
+        help="to leave out: english, none, or a file with a word a line (english)",
     )
     text.add_argument(
         "--ngrams",
@@ -203,13 +228,23 @@ def _fit(parser: Any) -> None:
         help="count a term's repeats as 1 + log(count); for tfidf alone",
     )
 
+    _feature_options(parser)
     _format_options(parser)
 
     columns = parser.add_argument_group(
         "columns",
         "Names of the columns to read; '' for one that is not to be used.\n"
-        "The ids and the text are always used.",
+        "Without any, those to cluster are proposed by what they hold.",
     )
+    for name, feature in FEATURES.items():
+        columns.add_argument(
+            f"--{name}",
+            dest=f"column_{name}",
+            type=_column(feature.meaning),
+            metavar="NAME",
+            help=feature.meaning,
+            **({"nargs": "+", "action": "extend"} if feature.several else {}),
+        )
     for name, role in ROLES.items():
         columns.add_argument(
             f"--{name.replace('_', '-')}",
@@ -217,14 +252,94 @@ def _fit(parser: Any) -> None:
             type=_column(role.meaning) if role.required else str,
             metavar="NAME",
             help=f"{role.meaning} ({role.column})",
+            **({"action": "append"} if name == "text" else {}),
         )
+
+
+def _feature_options(parser: Any) -> None:
+    numbers = parser.add_argument_group("numbers, categories and matrices")
+    numbers.add_argument(
+        "--scale",
+        choices=("standard", "robust", "none"),
+        default="standard",
+        help="of numbers: by mean and standard deviation, by median and quartiles (standard)",
+    )
+    numbers.add_argument(
+        "--missing",
+        choices=("fill", "flag", "refuse"),
+        default="fill",
+        help="numbers: filled with the median, and flagged beside it, or refused (fill)",
+    )
+    numbers.add_argument(
+        "--log",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="numbers of which log(1 + x) is taken first",
+    )
+    numbers.add_argument(
+        "--rare",
+        type=_share,
+        default=0.01,
+        metavar="SHARE",
+        help="values of a category in a smaller share of the rows count as one (0.01)",
+    )
+    numbers.add_argument(
+        "--normalise",
+        choices=("none", "rows", "length"),
+        default="none",
+        help="rows of a matrix: to one sum, for counts, or to length 1, for embeddings (none)",
+    )
+    numbers.add_argument("--log1p", action="store_true", help="log(1 + x) of a matrix, after that")
+
+
+def _profile(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument(
+        "--reasons", type=_whole(1), default=8, metavar="N", help="of each kind, at most (8)"
+    )
+    parser.add_argument(
+        "--typical", type=_whole(0), default=3, metavar="N", help="typical items shown (3)"
+    )
+
+
+def _labels(parser: Any) -> None:
+    _model_argument(parser)
+    _csv_output(parser)
+    parser.add_argument(
+        "--columns", action="store_true", help="with all columns of the items, not title alone"
+    )
+
+
+def _assign(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument(
+        "file",
+        type=_file,
+        metavar="FILE",
+        help="a table or matrix with the columns that were clustered; - for standard input",
+    )
+    _csv_output(parser)
+    _format_options(parser)
+    _backend_option(parser)
+
+
+def _csv_output(parser: Any) -> None:
+    parser.add_argument(
+        "--out", type=_file, metavar="FILE", help="write a CSV file there (standard output)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
 
 
 def _recommend(parser: Any) -> None:
     parser.hint = "; a query that starts with '-' goes after '--': recommend DIR -- -word"
     _model_argument(parser)
     parser.add_argument(
-        "query", nargs="+", metavar="QUERY", help="keywords; after -- if they start with -"
+        "query", nargs="*", metavar="QUERY", help="keywords; after -- if they start with -"
+    )
+    parser.add_argument(
+        "--like", metavar="ID", help="items like the one of this id, instead of keywords"
     )
     parser.add_argument(
         "--limit", type=_whole(1), default=10, metavar="N", help="items at most (10)"
@@ -381,6 +496,33 @@ def _number_or_share(text: str) -> int | float:
     if not _NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return float(text)
+
+
+def _share(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return float(text)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    kind, _, number = text.partition("=")
+    if not _NUMBER.fullmatch(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a kind and its weight, such as text=2")
+    return kind, float(number)
+
+
+def _stop_words(text: str) -> str | frozenset[str] | None:
+    """Read ``english``, ``none``, or a file with a word a line."""
+    if text in ("english", "none"):
+        return None if text == "none" else text
+    try:
+        content = Path(text).expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither english nor none, nor a file of UTF-8 words that can be read "
+            f"({error})"
+        ) from None
+    return frozenset(word for line in content.splitlines() if (word := line.strip()))
 
 
 def _integer(text: str) -> int | None:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from gpu_kmeans.backends.doctor import Diagnosis
     from gpu_kmeans.data.look import TableLook
     from gpu_kmeans.evaluate import Evaluation
-    from gpu_kmeans.recommend import Recommendation
+    from gpu_kmeans.features.base import Reason
+    from gpu_kmeans.model.profiles import Profile
+    from gpu_kmeans.recommend import RankedItem, Recommendation
 
 __all__ = [
     "clusters",
@@ -21,8 +23,10 @@ __all__ = [
     "files",
     "fit",
     "paragraphs",
+    "profiles",
     "reach",
     "recommendation",
+    "similar",
     "table_look",
 ]
 
@@ -40,18 +44,20 @@ def fit(data: dict[str, Any]) -> str:
         ("Backend", f"{data['backend']} ({data['backend_reason']})"),
         (
             "Matrix",
-            f"{data['n_items']:,} items x {data['n_terms']:,} terms, {data['nnz']:,} non-zeros",
+            _matrix(data),
         ),
         ("Inertia", _inertia(data)),
         (
             "Time",
-            f"{seconds['total']:.2f} s: read {seconds['read']:.2f}, "
-            f"vectorise {seconds['vectorise']:.2f}, cluster {seconds['cluster']:.2f} "
-            f"({count(data['n_iter'], 'iteration')})",
+            f"{seconds['total']:.2f} s: "
+            + ", ".join(f"{stage} {s:.2f}" for stage, s in seconds.items() if stage != "total")
+            + f" ({count(data['n_iter'], 'iteration')})",
         ),
         *(("Warning", warning) for warning in data["warnings"]),
     ]
-    return paragraphs(facts(lines), clusters(data["clusters"], data["n_clustered"]))
+    return paragraphs(
+        facts(lines), clusters(data["clusters"], data["n_clustered"], texts=data["n_terms"] > 0)
+    )
 
 
 def table_look(seen: TableLook) -> str:
@@ -94,11 +100,11 @@ def _row(seen: TableLook, row: Sequence[str]) -> str:
     return facts([pair for pair in zip(names, row, strict=True) if pair[1]] or [("", "")])
 
 
-def clusters(each: Iterable[dict[str, Any]], n_clustered: int) -> str:
+def clusters(each: Iterable[dict[str, Any]], n_clustered: int, *, texts: bool = True) -> str:
     """Show the clusters, largest first."""
     largest_first = sorted(each, key=lambda cluster: -cluster["size"])
     return table(
-        ("cluster", "items", "share", "top terms"),
+        ("cluster", "items", "share", "top terms" if texts else "what sets it apart"),
         [
             (
                 str(cluster["label"]),
@@ -108,6 +114,74 @@ def clusters(each: Iterable[dict[str, Any]], n_clustered: int) -> str:
             )
             for cluster in largest_first
         ],
+    )
+
+
+def profiles(shown: Sequence[Profile]) -> str:
+    """Show what sets each cluster apart, largest first."""
+    return "\n\n".join(
+        _profile(profile) for profile in sorted(shown, key=lambda profile: -profile.size)
+    )
+
+
+def _profile(profile: Profile) -> str:
+    title = f"Cluster {profile.label}: {count(profile.size, 'item')}, {profile.share:.1%}"
+    kinds = {kind: [r for r in profile.reasons if r.kind == kind] for kind in _REASON_TITLES}
+    terms = [reason.name for kind in ("term", "feature") for reason in kinds[kind]]
+    lines = [("Terms" if kinds["term"] else "Features", ", ".join(terms))] if terms else []
+    typical = "; ".join(f"{item}" if name is None else name for item, name in profile.typical)
+    lines += [("Typical", typical)] if typical else []
+    return paragraphs(
+        heading(title),
+        facts(lines) if lines else "",
+        _numbers(kinds["number"]),
+        _categories(kinds["category"]),
+    )
+
+
+_REASON_TITLES = ("term", "number", "category", "feature")
+
+
+def _numbers(reasons: Sequence[Reason]) -> str:
+    rows = [
+        (
+            f"{reason.mean:,.6g}",
+            "-" if reason.median is None else f"{reason.median:,.6g}",
+            f"{reason.overall:,.6g}",
+            f"{reason.deviation:+.2f}",
+            reason.name,
+        )
+        for reason in reasons
+    ]
+    return table(("mean", "median", "mean of all", "deviation", "number"), rows) if rows else ""
+
+
+def _categories(reasons: Sequence[Reason]) -> str:
+    rows = [
+        (
+            f"{reason.mean:.1%}",
+            f"{reason.overall:.1%}",
+            f"{reason.deviation:+.2f}",
+            f"{reason.column}: {reason.name}",
+        )
+        for reason in reasons
+    ]
+    return table(("share", "of all", "deviation", "category"), rows) if rows else ""
+
+
+def similar(item: int | str, items: Sequence[RankedItem]) -> str:
+    """Show the items that are like one item."""
+    if not items:
+        return paragraphs(heading(f"Nothing like {item}"))
+    return paragraphs(
+        heading(f"Like {item}"),
+        table(
+            ("", "likeness", "cluster", "id", "title"),
+            [
+                (str(rank), f"{one.score:.3f}", str(one.label), str(one.id), one.title or "")
+                for rank, one in enumerate(items, start=1)
+            ],
+        ),
     )
 
 
@@ -166,14 +240,14 @@ def evaluation(judged: Evaluation) -> str:
         lines.append(
             (
                 "Separation",
-                f"mean silhouette {silhouette.value:.4f} (cosine, "
+                f"mean silhouette {silhouette.value:.4f} ({silhouette.metric}, "
                 f"{count(silhouette.n_sampled, 'item')} sampled)",
             )
         )
     return paragraphs(
         heading("Clusters"),
         facts(lines),
-        clusters(data["clusters"], judged.n_clustered),
+        clusters(data["clusters"], judged.n_clustered, texts=judged.reach is not None),
         reach(judged),
     )
 
@@ -181,6 +255,8 @@ def evaluation(judged: Evaluation) -> str:
 def reach(judged: Evaluation) -> str:
     """Show how many different items each ranking shows to many queries."""
     found = judged.reach
+    if found is None:
+        return ""
     shown = [(rank, "nearest cluster", number) for rank, number in found.nearest_cluster.items()]
     shown += [(rank, "all items", number) for rank, number in found.whole_catalogue.items()]
     return paragraphs(
@@ -242,7 +318,7 @@ def _read(data: dict[str, Any]) -> str:
     if report["filled"]:
         filled = ", ".join(f"{name} {number:,}" for name, number in report["filled"].items())
         parts.append(f"empty cells: {filled}")
-    if report["absent"]:
+    if report["absent"] and data["n_terms"] and not report.get("proposed"):
         parts.append(f"columns not in the files: {', '.join(report['absent'])}")
     if report["left_out"]:
         parts.append(f"columns left out: {', '.join(report['left_out'])}")
@@ -251,6 +327,16 @@ def _read(data: dict[str, Any]) -> str:
     if report["credits"]:
         parts.append(f"credits of {count(report['credits']['matched'], 'item')}")
     return "; ".join(parts)
+
+
+def _matrix(data: dict[str, Any]) -> str:
+    items, terms, features = data["n_items"], data["n_terms"], data["n_features"]
+    kind = "terms" if terms == features else "features"
+    dense = data["nnz"] == items * features
+    parts = [f"{items:,} items x {features:,} {kind}"]
+    parts += [] if dense else [f"{data['nnz']:,} non-zeros"]
+    parts += [f"reduced to {data['reduced']:,} directions"] if data["reduced"] else []
+    return ", ".join(parts)
 
 
 def _clustered(data: dict[str, Any]) -> str:

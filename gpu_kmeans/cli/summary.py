@@ -30,5 +30,6 @@ def of_fit(model: Model) -> dict[str, Any]:
         "seconds": info.seconds,
         "catalogue": info.catalogue,
         "warnings": info.warnings,
+        "reduced": 0 if model.reduction is None else len(model.reduction.components),
         "clusters": [asdict(cluster) for cluster in cluster_views(model)],
     }

@@ -6,8 +6,8 @@ passed reach the backend's frame.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -18,11 +18,12 @@ from gpu_kmeans.backends.protocol import Backend, Frame, JoinCounts
 from gpu_kmeans.backends.select import BackendSpec, resolve
 from gpu_kmeans.data.columns import NAMES, Sheet, Words, as_integers
 from gpu_kmeans.data.json_lists import directors, every_name
-from gpu_kmeans.data.proposals import text_columns
-from gpu_kmeans.data.roles import DEFAULTS, ROLES
+from gpu_kmeans.data.proposals import proposed_features
+from gpu_kmeans.data.roles import DEFAULTS, ROLES, FeatureRoles
 from gpu_kmeans.errors import InputError, InvalidParam, MissingColumn
 from gpu_kmeans.tables.delimiters import check_delimiter
 from gpu_kmeans.tables.encodings import check_encoding
+from gpu_kmeans.tables.list_column import read_list_column
 from gpu_kmeans.tables.paths import check_path
 
 __all__ = ["Catalogue", "CatalogueReport", "load_catalogue"]
@@ -65,13 +66,15 @@ class CatalogueReport:
     left_out : dict of str to str
         Why columns of the default's name are not used, by column of the catalogue: nobody asked
         for them, and what they hold is not what the catalogue keeps under that name.
-    proposed : dict of str to str
-        Columns that were taken for a role because of what they hold, by role: the text, where
-        no column has its usual name and exactly one holds texts.
+    proposed : dict
+        Columns that were taken for a role because of what they hold, by role: where no column
+        has the usual name of the text, the only one that holds texts, or numbers and categories.
     numbered : bool
         Whether there was no column of ids, so that rows are numbered from 1.
     ignored : int
         Columns of the files that have no name, or the same name as another.
+    unkept : tuple of str
+        Columns without a role that are not kept with the items, as their cells are no text.
     credits : JoinCounts or None
         Rows that have credits, rows without (kept, with empty lists), and credits rows that
         belong to no row (dropped); None when no credits were given.
@@ -84,9 +87,10 @@ class CatalogueReport:
     filled: dict[str, int]
     absent: tuple[str, ...]
     left_out: dict[str, str]
-    proposed: dict[str, str]
+    proposed: dict[str, Any]
     numbered: bool
     ignored: int
+    unkept: tuple[str, ...]
     credits: JoinCounts | None
     warnings: tuple[str, ...]
 
@@ -97,7 +101,12 @@ class CatalogueReport:
             "without_credits": self.credits.left_only,
             "dropped": self.credits.right_only,
         }
-        plain = {"absent": list(self.absent), "warnings": list(self.warnings), "credits": counts}
+        plain = {
+            "absent": list(self.absent),
+            "unkept": list(self.unkept),
+            "warnings": list(self.warnings),
+            "credits": counts,
+        }
         return asdict(self) | plain
 
 
@@ -107,18 +116,32 @@ class Catalogue:
 
     Attributes
     ----------
-    frame : Frame
+    frame : Frame or pyarrow.Table
         The backend's frame, rows in the file's order. ``id`` (int64 when every id is an
         integer in canonical form, else text), ``text``, and those present of ``title`` and
         ``date`` (text), ``popularity``, ``rating`` and ``votes`` (float64), ``keywords``,
         ``genres``, ``cast`` and ``crew`` (lists of names).
     report : CatalogueReport
     backend : Backend
+    roles : FeatureRoles
+        Columns that are clustered.
+    features : dict
+        Cells of these columns, as the encoders of :mod:`gpu_kmeans.features` read them:
+        ``"text"`` the texts, on the backend; numbers as float64 with NaN where one is missing,
+        and categories as lists of ``str``, by the names of their columns; ``"matrix"``.
+    feature_names : list of str or None
+        Names of the matrix's columns.
+    others : pyarrow.Table
+        All other columns of the items' file as texts, and numbers and categories, by their names.
     """
 
     frame: Frame
     report: CatalogueReport
     backend: Backend
+    roles: FeatureRoles
+    features: dict[str, Any] = field(default_factory=dict)
+    feature_names: list[str] | None = None
+    others: pa.Table = field(default_factory=lambda: pa.table({}))
 
     def __len__(self) -> int:
         return self.report.rows
@@ -130,7 +153,8 @@ class Catalogue:
 
     def to_arrow(self) -> pa.Table:
         """All columns on the host, of the same types on every backend."""
-        table: pa.Table = self.backend.to_host(self.frame)
+        frame = self.frame
+        table = frame if isinstance(frame, pa.Table) else self.backend.to_host(frame)
         kinds = dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(LISTS, NAMES)
         if not pa.types.is_integer(table.schema.field("id").type):
             kinds["id"] = pa.string()
@@ -144,7 +168,7 @@ def load_catalogue(
     *,
     id: str = USUAL["id"],
     title: str | None = USUAL["title"],
-    text: str = USUAL["text"],
+    text: str | Sequence[str] | None = USUAL["text"],
     popularity: str | None = USUAL["popularity"],
     rating: str | None = USUAL["rating"],
     votes: str | None = USUAL["votes"],
@@ -154,11 +178,15 @@ def load_catalogue(
     credits_id: str = USUAL["credits_id"],
     cast: str | None = USUAL["cast"],
     crew: str | None = USUAL["crew"],
+    numbers: Sequence[str] = (),
+    categories: Sequence[str] = (),
+    matrix: str | None = None,
+    keep_columns: bool = True,
     encoding: str | None = None,
     delimiter: str | None = None,
     backend: BackendSpec = "auto",
 ) -> Catalogue:
-    """Read a catalogue of texts, and credits that are joined to it by id.
+    """Read a table of items, and credits that are joined to it by id.
 
     Parameters
     ----------
@@ -171,13 +199,21 @@ def load_catalogue(
         Names of the columns in ``movies``. A column that is named here is wanted: it must be
         there, once, and hold what its role needs. One of the default's name that nobody asked
         for may be absent, or hold something else: it is left out of its role then, and counted
-        in the report. ``text`` is always wanted; where no column has its default's name and
-        exactly one holds texts, that one is taken, which the report says. Without a column of
-        ids, rows are numbered from 1 (but not where ``credits`` are given, which are joined by
-        id). None leaves a column out.
+        in the report. Several columns may be named as ``text``; their cells are joined by a line
+        break. Where nothing to cluster is named and no column has the text's usual name, the only
+        column that holds texts is taken, or all numbers and categories of a table without
+        texts, which the report says. Without a column of ids, rows are numbered from 1 (but not
+        where ``credits`` are given, which are joined by id). None leaves a column out.
     credits_id, cast, crew : str or None
         Names of the columns in ``credits``, likewise; ``credits_id`` is always wanted. Of a
         crew whose members have a ``"job"``, the directors are kept.
+    numbers, categories : sequence of str
+        Columns of ``movies`` to cluster as such, beside the text if one is named, or without one.
+        A missing number is NaN.
+    matrix : str or None
+        A column of ``movies`` that holds lists of as many numbers on each row.
+    keep_columns : bool
+        Whether the columns without a role are kept as texts, too.
     encoding : str or None
         Encoding of CSV and JSON lines, such as ``"windows-1252"``; None means the one whose
         byte-order mark a file has, or UTF-8.
@@ -199,7 +235,8 @@ def load_catalogue(
         InvalidJsonCell.
     InvalidParam
         ``movies`` or ``credits`` is no path, ``encoding`` no encoding of texts, ``delimiter`` no
-        single sign, a column's name no text, or ``id``, ``text`` or ``credits_id`` is None.
+        single sign, a column's name no text, ``id`` or ``credits_id`` is None, or ``text`` is and
+        there is nothing else to cluster.
     BackendUnavailable
         The backend cannot run here.
     """
@@ -207,7 +244,6 @@ def load_catalogue(
         {
             "id": id,
             "title": title,
-            "text": text,
             "popularity": popularity,
             "rating": rating,
             "votes": votes,
@@ -219,6 +255,7 @@ def load_catalogue(
             "crew": crew,
         }
     )
+    roles = _feature_roles(text, numbers, categories, matrix)
     movies = check_path("movies", movies)
     credits = None if credits is None else check_path("credits", credits)
     encoding = check_encoding(encoding)
@@ -229,18 +266,26 @@ def load_catalogue(
     of_items = {role: name for role, name in names.items() if role not in CREDITS}
     of_credits = {role: name for role, name in names.items() if role in CREDITS}
 
-    proposed: dict[str, str] = {}
+    def sheet(clustered: FeatureRoles) -> Sheet:
+        columns = _sheet_roles(clustered) | of_items
+        return Sheet(device, movies, columns, free, encoding, delimiter, keep_columns)
+
+    proposed: dict[str, Any] = {}
     try:
-        items = Sheet(device, movies, of_items, free, encoding, delimiter)
+        items = sheet(roles)
     except MissingColumn as error:
-        if "text" not in usual or not movies.is_file():
+        if not _is_usual(text) or roles.columns != (DEFAULTS["text"],) or not movies.is_file():
             raise
-        proposed["text"] = _only_text(text_columns(device, movies, encoding, delimiter), error)
-        items = Sheet(device, movies, of_items | proposed, free, encoding, delimiter)
+        roles, id_column = proposed_features(device, movies, encoding, delimiter)
+        _check_proposal(roles, error)
+        proposed = _proposed(roles)
+        if id_column is not None and "id" in free and id == DEFAULTS["id"]:
+            of_items["id"] = proposed["id"] = id_column
+        items = sheet(roles)
     if "id" in items.repeated:  # who has a column of ids wants it
         raise items.repeated["id"]
-    words = items.words("text")
-    read = _checked(items, usual, words)
+    words = _words(items, roles)
+    read = _checked(items, usual)
     ids = items.ids("id") if "id" in items.names else None
     frame = _frame_of_ids(items, ids)
     counts, absent, ignored = None, items.absent, items.ignored
@@ -254,34 +299,137 @@ def load_catalogue(
             "credits_id, cast and crew name columns of the credits, and no credits were given; "
             "give the file or leave them out"
         )
-    for role, column in read.columns.items():
-        frame[role] = column
+    columns = read.columns | ({} if words is None else {"text": words.cells})
+    for role in sorted(columns, key=list(ROLES).index):
+        frame[role] = columns[role]
+    features = _features(items, roles)
+    others, unkept = _others(items, features)
     report = CatalogueReport(
         rows=len(items.frame),
-        missing_texts=words.empty,
+        missing_texts=0 if words is None else words.empty,
         filled={role: n for role, n in read.empty.items() if n},
         absent=absent,
         left_out=read.left_out,
         proposed=proposed,
         numbered=ids is None,
         ignored=ignored,
+        unkept=tuple(unkept),
         credits=counts,
         warnings=(),
     )
-    return Catalogue(frame, replace(report, warnings=_warnings(report, items, read, words)), device)
+    if words is not None:
+        features["text"] = frame["text"]
+    warnings = _warnings(report, items, read, words)
+    return Catalogue(
+        frame, replace(report, warnings=warnings), device, roles, features, others=others
+    )
 
 
-def _only_text(columns: list[str], error: MissingColumn) -> str:
-    """Return the one column that holds texts, or raise what is said where there is not one."""
-    if len(columns) == 1:
-        return columns[0]
-    if not columns:
+# -- what is clustered --------------------------------------------------------------------
+
+
+def _is_usual(name: object) -> bool:
+    return type(name) is _Usual
+
+
+def _feature_roles(text: Any, numbers: Any, categories: Any, matrix: Any) -> FeatureRoles:
+    """Return the columns to cluster as they are named; the usual text only where no other is."""
+    named = FeatureRoles.of(None, numbers, categories, matrix)
+    if named.columns and _is_usual(text):
+        return named
+    roles = FeatureRoles.of(text, numbers, categories, matrix)
+    if not roles.columns:
+        raise InvalidParam(
+            "text must be the name of a column, or numbers, categories or a matrix must name some: "
+            f"got text={text!r:.60} and nothing else to cluster"
+        )
+    return roles
+
+
+def _sheet_roles(roles: FeatureRoles) -> dict[str, str]:
+    """Return the columns to cluster by roles of a sheet, each of its own."""
+    texts = {_text_role(i): name for i, name in enumerate(roles.texts)}
+    others = {
+        f"{role}/{name}": name
+        for role, columns in (("numbers", roles.numbers), ("categories", roles.categories))
+        for name in columns
+    }
+    matrix = {} if roles.matrix is None else {"matrix": roles.matrix}
+    return texts | others | matrix
+
+
+def _text_role(number: int) -> str:
+    return "text" if number == 0 else f"text/{number}"
+
+
+def _check_proposal(roles: FeatureRoles, error: MissingColumn) -> None:
+    """Raise what is said where no columns, or several texts, offer themselves."""
+    if not roles.columns:
         raise error
-    listed = ", ".join(map(repr, columns[:10]))
-    raise MissingColumn(
-        f"{error}; these hold texts: {listed}: name the one to cluster (text={columns[0]!r}, on "
-        f"the command line --text {columns[0]!r})"
-    ) from error
+    if len(roles.texts) > 1:
+        listed = ", ".join(map(repr, roles.texts[:10]))
+        first = roles.texts[0]
+        raise MissingColumn(
+            f"{error}; these hold texts: {listed}: name the one to cluster (text={first!r}, on "
+            f"the command line --text {first!r}), or several"
+        ) from error
+
+
+def _proposed(roles: FeatureRoles) -> dict[str, Any]:
+    """Return a proposal by roles, as the report has it."""
+    named = {
+        "text": roles.texts[0] if roles.texts else None,
+        "numbers": list(roles.numbers),
+        "categories": list(roles.categories),
+        "matrix": roles.matrix,
+    }
+    return {role: columns for role, columns in named.items() if columns}
+
+
+def _words(items: Sheet, roles: FeatureRoles) -> Words | None:
+    """Return the texts to cluster; of several columns, joined by line breaks."""
+    if not roles.texts:
+        return None
+    if len(roles.texts) == 1:
+        return items.words("text")
+    columns = [items.words(_text_role(i)) for i in range(len(roles.texts))]
+    cells = [column.cells if isinstance(column.cells, list) else None for column in columns]
+    texts = [
+        written if written is not None else items.written(_text_role(i)).to_pylist()
+        for i, written in enumerate(cells)
+    ]
+    joined = ["\n".join(text for text in row if text) for row in zip(*texts, strict=True)]
+    return Words(
+        cells=joined,
+        empty=sum(not text for text in joined),
+        names_nothing=sum(column.names_nothing for column in columns),
+        wordless=min(column.wordless for column in columns),
+        different=len(set(joined)),
+    )
+
+
+def _features(items: Sheet, roles: FeatureRoles) -> dict[str, Any]:
+    """Return the cells of numbers, categories and a matrix."""
+    features: dict[str, Any] = {}
+    for name in roles.numbers:
+        features[name] = items.measurements(f"numbers/{name}")
+    for name in roles.categories:
+        features[name] = items.written(f"categories/{name}").to_pylist()
+    if roles.matrix is not None:
+        features["matrix"] = read_list_column(items.column("matrix"), items.place("matrix"))
+    return features
+
+
+def _others(items: Sheet, features: dict[str, Any]) -> tuple[pa.Table, list[str]]:
+    """Return the columns to keep beside those of the catalogue's roles, and those left out."""
+    others, unkept = items.others()
+    columns = {name: others[name] for name in others.column_names}
+    for name, cells in features.items():
+        if isinstance(cells, list):
+            columns[name] = pa.chunked_array([pa.array(cells, pa.string())])
+        elif cells.ndim == 1:
+            columns[name] = pa.chunked_array([pa.array(cells, from_pandas=True)])
+    return pa.table(columns), unkept
 
 
 def _named(names: dict[str, str | None]) -> dict[str, str]:
@@ -308,13 +456,11 @@ class _Read:
         )
 
 
-def _checked(sheet: Sheet, usual: Collection[str], words: Words | None = None) -> _Read:
+def _checked(sheet: Sheet, usual: Collection[str]) -> _Read:
     """Check the columns beside the ids; those of ``usual`` that cannot be used are left out."""
     read = _Read({}, {}, {role: str(error) for role, error in sheet.repeated.items()})
     for role in sheet.names:
-        if role == "text" and words is not None:
-            read.columns[role] = words.cells
-        if role in REQUIRED:
+        if role in REQUIRED or role not in ROLES:
             continue
         try:
             if role in TEXTS:
@@ -332,7 +478,7 @@ def _checked(sheet: Sheet, usual: Collection[str], words: Words | None = None) -
 
 def _frame_of_ids(items: Sheet, ids: pa.ChunkedArray | None) -> Frame:
     """Return a frame of the ids alone; without ids, rows are numbered from 1."""
-    source = items.names["text" if ids is None else "id"]
+    source = items.names["id"] if ids is not None else next(iter(items.names.values()))
     frame = items.frame[[source]].rename(columns={source: "id"})
     frame["id"] = np.arange(1, len(frame) + 1) if ids is None else as_integers(ids)
     return frame
@@ -364,7 +510,9 @@ def _joined(
     return replace(read, columns=aligned), counts
 
 
-def _warnings(report: CatalogueReport, items: Sheet, read: _Read, words: Words) -> tuple[str, ...]:
+def _warnings(
+    report: CatalogueReport, items: Sheet, read: _Read, words: Words | None
+) -> tuple[str, ...]:
     """What a reader of the results should know, in sentences."""
     rows, counts = report.rows, report.credits
     of = f" of {rows}"
@@ -372,29 +520,9 @@ def _warnings(report: CatalogueReport, items: Sheet, read: _Read, words: Words) 
         f"{reason}; nobody asked for this column, and it is left out"
         for reason in report.left_out.values()
     ]
-    if report.proposed:
-        said.append(
-            f"{items.path.name} has no column {DEFAULTS['text']!r}: {report.proposed['text']!r} "
-            "is clustered, the only column that holds texts"
-        )
-    if report.numbered:
-        said.append(f"{items.path.name} has no column {DEFAULTS['id']!r}: rows are numbered from 1")
-    if words.names_nothing:
-        said.append(
-            f"{items.place('text')}: texts that are nothing but nan, null, None or the like, "
-            f"which count as missing: {words.names_nothing}{of}"
-        )
-    if 2 * words.wordless > rows - report.missing_texts:
-        said.append(
-            f"{items.place('text')} holds numbers, which are clustered as if they were words: "
-            f"{words.wordless}{of}; name a column of texts (text=, on the command line --text), "
-            "or cluster rows of numbers with gpu_kmeans.KMeans"
-        )
-    if report.missing_texts:
-        said.append(f"rows without a text, which cannot be clustered: {report.missing_texts}{of}")
-    repeated = rows - words.different - max(report.missing_texts - 1, 0)
-    if repeated:
-        said.append(f"rows that repeat the text of another row: {repeated}{of}")
+    said += _said_of_roles(report, items)
+    if words is not None:
+        said += _said_of_texts(report, items, words)
     for role in NUMBERS:
         if role in report.filled:
             said.append(f"{items.place(role)}: empty cells taken as 0: {report.filled[role]}{of}")
@@ -406,3 +534,55 @@ def _warnings(report: CatalogueReport, items: Sheet, read: _Read, words: Words) 
         total = counts.matched + counts.right_only
         said.append(f"credits of no row, which were dropped: {counts.right_only} of {total}")
     return tuple(said)
+
+
+def _said_of_roles(report: CatalogueReport, items: Sheet) -> list[str]:
+    """Say which columns are clustered where nobody named them, and what stands for the ids."""
+    said = []
+    proposed = report.proposed
+    nameless = f"{items.path.name} has no column"
+    if "text" in proposed:
+        said.append(
+            f"{nameless} {DEFAULTS['text']!r}: {proposed['text']!r} is clustered, the only column "
+            "that holds texts"
+        )
+    elif proposed:
+        parts = [
+            f"the {role} {', '.join(map(repr, columns))}"
+            for role, columns in proposed.items()
+            if isinstance(columns, list)
+        ]
+        if "matrix" in proposed:
+            parts.append(f"the lists of numbers {proposed['matrix']!r}")
+        said.append(
+            f"{items.path.name} has no column of texts: {' and '.join(parts)} are clustered"
+        )
+    if "id" in proposed:
+        said.append(f"{nameless} {DEFAULTS['id']!r}: {proposed['id']!r} is taken for the ids")
+    if report.numbered:
+        said.append(f"{nameless} {DEFAULTS['id']!r}: rows are numbered from 1")
+    return said
+
+
+def _said_of_texts(report: CatalogueReport, items: Sheet, words: Words) -> list[str]:
+    """Say what is odd about the texts."""
+    rows = report.rows
+    of = f" of {rows}"
+    said = []
+    if words.names_nothing:
+        said.append(
+            f"{items.place('text')}: texts that are nothing but nan, null, None or the like, "
+            f"which count as missing: {words.names_nothing}{of}"
+        )
+    if 2 * words.wordless > rows - report.missing_texts:
+        said.append(
+            f"{items.place('text')} holds numbers, which are clustered as if they were words: "
+            f"{words.wordless}{of}; name a column of texts (text=, on the command line --text), "
+            "or cluster the numbers as such (numbers=, on the command line --numbers)"
+        )
+    if report.missing_texts:
+        said.append(f"rows without a text, which cannot be clustered: {report.missing_texts}{of}")
+    repeated = rows - words.different - max(report.missing_texts - 1, 0)
+    if repeated:
+        said.append(f"rows that repeat the text of another row: {repeated}{of}")
+    return said

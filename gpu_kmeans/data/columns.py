@@ -8,7 +8,7 @@ cells hold.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,16 +31,19 @@ from gpu_kmeans.errors import (
 )
 from gpu_kmeans.tables.cell_texts import as_texts, is_list, is_text, plain
 from gpu_kmeans.tables.files import repeated_name
-from gpu_kmeans.tables.headers import column_names, nameless
+from gpu_kmeans.tables.headers import column_names, named_once, nameless
+from gpu_kmeans.tables.host import read_host
+from gpu_kmeans.tables.table_file import is_parquet, open_table
 
-__all__ = ["NAMES", "Sheet", "Words", "as_integers"]
+__all__ = ["MISSING", "NAMES", "Sheet", "Words", "as_integers"]
 
 NAMES = pa.list_(pa.string())
 """Type of a column of lists of names."""
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WORDLESS = r"^[^\p{L}]*\d([eE][+-]?\d|[^\p{L}])*$"
-_MISSING = r"(?i)^\s*(nan|<na>|#?n/?a|null|nil|none|nat)\s*$"
+MISSING = r"(?i)^\s*(nan|<na>|#?n/?a|null|nil|none|nat)\s*$"
+"""Pattern of cells that a program wrote for what is missing."""
 MAX_MISSING_SHARE = 0.01
 """Fraction of rows that may hold ``nan``, ``None`` or the like as their whole text and still be
 texts; beyond it such cells count as missing, since a program wrote them for cells that were."""
@@ -96,6 +99,8 @@ class Sheet:
         Encoding of a file of texts; None means the one whose mark it has, or UTF-8.
     delimiter : str or None
         The sign between two cells of a CSV file; None looks for it.
+    others : bool
+        Whether all other columns are read, too, for :meth:`others`.
     """
 
     def __init__(
@@ -106,18 +111,26 @@ class Sheet:
         optional: Collection[str],
         encoding: str | None,
         delimiter: str | None,
+        others: bool = False,
     ) -> None:
         self.backend = backend
         self.path = path
+        header = column_names(path, encoding, delimiter)
+        named = set(names.values())
+        self._others = [n for n in named_once(header) if n not in named] if others else []
+        # Columns of Parquet have types, which the backend may not hold: see `others`.
+        self._typed = bool(self._others) and is_parquet(path)
         self.frame = backend.read_table(
             path,
             [name for role, name in names.items() if role not in optional],
-            [name for role, name in names.items() if role in optional],
+            [
+                *(name for role, name in names.items() if role in optional),
+                *(() if self._typed else self._others),
+            ],
             encoding,
             delimiter,
         )
-        found = set(self.frame.columns)
-        header = column_names(path, encoding, delimiter)
+        found = set(self.frame.columns) & named
         self.names = {role: name for role, name in names.items() if name in found}
         self.repeated = {
             role: repeated_name(header, path.name, name)
@@ -126,6 +139,35 @@ class Sheet:
         }
         self.absent = tuple(role for role in names if role not in {*self.names, *self.repeated})
         self.ignored = nameless(header)
+
+    def others(self) -> tuple[pa.Table, list[str]]:
+        """Return all columns without a role as texts, and the names of those that have none."""
+        texts: dict[str, pa.ChunkedArray] = {}
+        without: list[str] = []
+        for name, cells in self._other_columns():
+            try:
+                cells.validate(full=True)
+                written = as_texts(plain(cells))
+            except (pa.ArrowException, ValueError, OverflowError):
+                written = None
+            if written is None:
+                without.append(name)
+            else:
+                texts[name] = pc.fill_null(written.cast(pa.string()), "")
+        return pa.table(texts), without
+
+    def _other_columns(self) -> Iterator[tuple[str, pa.ChunkedArray]]:
+        if not self._typed:
+            if self._others:
+                table = self.backend.to_host(self.frame[self._others])
+                yield from ((name, table[name]) for name in self._others)
+            return
+        for name in self._others:
+            with open_table(self.path) as source:
+                try:
+                    yield name, read_host(source, [name], [])[name]
+                except InputError:  # damaged, or of a type that Arrow does not read
+                    yield name, pa.chunked_array([pa.nulls(len(self.frame), pa.list_(pa.null()))])
 
     def column(self, role: str, rows: NDArray[np.intp] | None = None) -> pa.ChunkedArray:
         """The column, or some rows of it, brought to the host; its texts are UTF-8."""
@@ -207,7 +249,7 @@ class Sheet:
         """
         cells, empty = self.texts(role)
         texts = self.written(role)
-        nothing = pc.match_substring_regex(texts, _MISSING)
+        nothing = pc.match_substring_regex(texts, MISSING)
         names_nothing = _count(nothing)
         if names_nothing > MAX_MISSING_SHARE * len(texts):
             texts = pc.if_else(nothing, "", texts)
@@ -228,6 +270,34 @@ class Sheet:
         return bool(
             pa.types.is_time(kind) or pa.types.is_duration(kind) or pa.types.is_interval(kind)
         )
+
+    def measurements(self, role: str) -> NDArray[np.float64]:
+        """A column of numbers to cluster as float64, NaN where one is missing; shape (n,).
+
+        Empty cells are missing, and those that hold nothing but ``NA``, ``null`` or the like.
+        """
+        cells = self.cells(role)
+        if not is_text(cells.type):
+            if not (pa.types.is_integer(cells.type) or _is_real(cells.type)):
+                raise NotNumeric(
+                    f"{self.place(role)} holds {str(cells.type)[:200]}; it must hold numbers"
+                )
+            values = pc.fill_null(cells.cast(pa.float64(), safe=False), np.nan).to_numpy()
+            infinite = np.flatnonzero(np.isinf(values))
+            if len(infinite):
+                _refuse_infinite(self.place(role, int(infinite[0])), values[infinite[0]])
+            return np.array(values, dtype=np.float64)
+        texts = pc.ascii_trim_whitespace(pc.fill_null(cells, ""))
+        missing = pc.or_(pc.equal(texts, ""), pc.match_substring_regex(texts, MISSING))
+        wrong = _first(pc.invert(pc.or_(missing, pc.match_substring_regex(texts, _NUMBER))))
+        if wrong is not None:
+            _refuse_number(self.place(role, wrong), texts[wrong].as_py())
+        written = pc.if_else(missing, "nan", texts).to_pylist()
+        values = np.array([float(text) for text in written], dtype=np.float64)
+        infinite = np.flatnonzero(np.isinf(values))
+        if len(infinite):  # more than float64 holds
+            _refuse_infinite(self.place(role, int(infinite[0])), texts[int(infinite[0])].as_py())
+        return values
 
     def numbers(self, role: str) -> tuple[NDArray[np.float64], int]:
         """A column as float64 within float32's range, and how many empty cells became 0."""

@@ -17,15 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpu_kmeans.backends.protocol import Backend
-from gpu_kmeans.data.columns import Sheet
-from gpu_kmeans.data.roles import DEFAULTS, ROLES
+from gpu_kmeans.data.columns import MISSING, Sheet
+from gpu_kmeans.data.roles import DEFAULTS, ROLES, FeatureRoles
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.tables.cell_texts import is_list
-from gpu_kmeans.tables.headers import column_names
+from gpu_kmeans.tables.headers import column_names, named_once
 
-__all__ = ["Proposal", "proposals", "text_columns", "whole_sheet"]
+__all__ = ["Proposal", "proposals", "proposed_features", "whole_sheet"]
 
-Look = Literal["id", "title", "text", "number", "category", "list", "date", "other", "empty"]
+Look = Literal[
+    "id", "title", "text", "number", "category", "list", "matrix", "date", "other", "empty"
+]
 
 LEAST_WORDS = 3.0
 """Mean number of words from which on cells are texts to cluster, not names or titles."""
@@ -36,6 +38,8 @@ MOST_CATEGORIES = 50
 """Maximum number of different values of a category."""
 LEAST_REPEATS = 5
 """Minimum number of rows that a category has for each of its values, on average."""
+LEAST_CATEGORIES = 2
+"""Minimum number of categories that are clustered without a number beside them."""
 LISTS_READ = 100
 """Number of cells that are read to tell lists from texts in brackets."""
 
@@ -63,7 +67,8 @@ class Proposal:
     role : str
         A role of the catalogue (``"popularity"``, ``"genres"``, ...) where the column has its
         usual name and holds what it needs; else ``"id"``, ``"title"``, ``"text"``,
-        ``"number"``, ``"category"``, ``"list"``, ``"date"``, ``"other"`` or ``"empty"``.
+        ``"number"``, ``"category"``, ``"list"``, ``"matrix"`` (lists of as many numbers each),
+        ``"date"``, ``"other"`` or ``"empty"``.
     missing : int
         Number of empty cells.
     distinct : int
@@ -85,10 +90,15 @@ def proposals(sheet: Sheet) -> list[Proposal]:
             texts = sheet.written(column)
         except InputError:  # lists, or values without texts
             cells = sheet.column(column)
-            look: Look = "list" if is_list(cells.type) else "other"
+            look: Look = "other"
+            if is_list(cells.type):
+                look = "matrix" if _is_matrix(cells) else "list"
             made.append(Proposal(column, _named(column, look), cells.null_count, len(cells)))
             continue
         present = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
+        named = present.filter(pc.invert(pc.match_substring_regex(present, MISSING)))
+        if len(named) < len(present) and len(named) and _all(named, _NUMBER):
+            present = named  # what a program wrote for numbers that were missing
         distinct = pc.count_distinct(present).as_py()
         look = _look(column, present, distinct, len(texts))
         if look == "text":
@@ -102,18 +112,32 @@ def proposals(sheet: Sheet) -> list[Proposal]:
     ]
 
 
-def text_columns(
+def proposed_features(
     backend: Backend, path: Path, encoding: str | None, delimiter: str | None
-) -> list[str]:
-    """Return the columns of a file that are proposed as texts to cluster."""
-    sheet = whole_sheet(backend, path, encoding, delimiter)
-    return [proposal.column for proposal in proposals(sheet) if proposal.role == "text"]
+) -> tuple[FeatureRoles, str | None]:
+    """Return what a fit of a file would cluster by its columns' looks, and the column of ids.
+
+    Texts, where there are any; else lists of numbers; else numbers and categories, of which one
+    number or two categories are needed. The ids are None where not exactly one column looks so.
+    """
+    columns: dict[str, list[str]] = {}
+    for proposal in proposals(whole_sheet(backend, path, encoding, delimiter)):
+        columns.setdefault(proposal.role, []).append(proposal.column)
+    ids = columns.get("id", [])
+    id_column = ids[0] if len(ids) == 1 else None
+    if texts := columns.get("text"):
+        return FeatureRoles(texts=tuple(texts)), id_column
+    if matrices := columns.get("matrix"):
+        return FeatureRoles(matrix=matrices[0] if len(matrices) == 1 else None), id_column
+    numbers, categories = columns.get("number", []), columns.get("category", [])
+    if not numbers and len(categories) < LEAST_CATEGORIES:
+        return FeatureRoles(), id_column
+    return FeatureRoles(numbers=tuple(numbers), categories=tuple(categories)), id_column
 
 
 def whole_sheet(backend: Backend, path: Path, encoding: str | None, delimiter: str | None) -> Sheet:
     """Read all columns of a file that have a name of their own, each under that name."""
-    header = column_names(path, encoding, delimiter)
-    names = {name: name for name in header if name.strip() and header.count(name) == 1}
+    names = {name: name for name in named_once(column_names(path, encoding, delimiter))}
     return Sheet(backend, path, names, names, encoding, delimiter)
 
 
@@ -165,6 +189,15 @@ def _are_lists(cells: pa.ChunkedArray) -> bool:
         values = [json.loads(cell) for cell in cells[:LISTS_READ].to_pylist()]
         return any(isinstance(value, list) for value in values)
     return False
+
+
+def _is_matrix(cells: pa.ChunkedArray) -> bool:
+    """Tell whether lists hold as many numbers each, at least two."""
+    kind = cells.type.value_type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)) or cells.null_count:
+        return False
+    lengths = pc.min_max(pc.list_value_length(cells)).as_py()
+    return bool(lengths["min"] == lengths["max"] and (lengths["min"] or 0) > 1)
 
 
 def _is_id_name(column: str) -> bool:

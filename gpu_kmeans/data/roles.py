@@ -5,10 +5,13 @@ Readers, the command line and the service take names, defaults and meanings from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["DEFAULTS", "ROLES", "Kind", "Role"]
+from gpu_kmeans.errors import InvalidParam, shown
+
+__all__ = ["DEFAULTS", "FEATURES", "ROLES", "FeatureRole", "FeatureRoles", "Kind", "Role"]
 
 Kind = Literal["id", "text", "number", "list"]
 
@@ -56,3 +59,84 @@ ROLES: dict[str, Role] = {
 
 DEFAULTS: dict[str, str] = {name: role.column for name, role in ROLES.items()}
 """Names of the columns in TMDB's files, by role."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRole:
+    """A role of columns that are clustered, and that nobody's files have a usual name for.
+
+    Attributes
+    ----------
+    meaning : str
+        What its columns hold, in a few words.
+    several : bool
+        Whether it can be that of more than one column.
+    """
+
+    meaning: str
+    several: bool
+
+
+FEATURES: dict[str, FeatureRole] = {
+    "numbers": FeatureRole("numbers, brought to one scale", True),
+    "categories": FeatureRole("few different values, or names of groups", True),
+    "matrix": FeatureRole("a list of as many numbers on each row, e.g. an embedding", False),
+}
+"""Roles beside the text that make rows to cluster, by the names of arguments and options."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRoles:
+    """Which columns of a table are clustered, and as what.
+
+    Attributes
+    ----------
+    texts, numbers, categories : tuple of str
+        Names of columns; several texts are clustered as one.
+    matrix : str or None
+        Name of a column of lists of numbers.
+    """
+
+    texts: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    matrix: str | None = None
+
+    @classmethod
+    def of(cls, text: Any, numbers: Any, categories: Any, matrix: Any) -> FeatureRoles:
+        """Check what arguments name: each a column, or for all but the matrix several.
+
+        Raises
+        ------
+        InvalidParam
+            One is no name, or the same column is named twice.
+        """
+        if matrix is not None and (not isinstance(matrix, str) or not matrix):
+            raise InvalidParam(f"matrix must be the name of a column, got {shown(matrix)}")
+        roles = cls(
+            _names("text", text),
+            _names("numbers", numbers),
+            _names("categories", categories),
+            matrix,
+        )
+        columns = roles.columns
+        for name in columns:
+            if columns.count(name) > 1:
+                raise InvalidParam(f"column {name!r} is named twice: give it one role")
+        return roles
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All names, in the order of the roles."""
+        matrix = () if self.matrix is None else (self.matrix,)
+        return (*self.texts, *self.numbers, *self.categories, *matrix)
+
+
+def _names(role: str, columns: Any) -> tuple[str, ...]:
+    if columns is None:
+        return ()
+    names = (columns,) if isinstance(columns, str) else columns
+    if not isinstance(names, Sequence) or not all(isinstance(n, str) and n for n in names):
+        what = "the name of a column" if role == "text" else "a list of names of columns"
+        raise InvalidParam(f"{role} must be {what}, got {shown(columns)}")
+    return tuple(names)

@@ -8,8 +8,8 @@ from gpu_kmeans.model.model import (
     UNCLUSTERED,
     Model,
     ModelInfo,
-    Postings,
 )
+from gpu_kmeans.model.rows import Postings, Reduction
 
 __all__ = [
     "NO_KNOWN_TERM",
@@ -20,4 +20,5 @@ __all__ = [
     "Model",
     "ModelInfo",
     "Postings",
+    "Reduction",
 ]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gpu_kmeans.forking import no_fork, product
 from gpu_kmeans.model import Model
 
-__all__ = ["ClusterMap", "cluster_map", "own_products", "typical_first"]
+__all__ = ["ClusterMap", "cluster_map", "typical_first"]
 
 GAP = 1.08
 """Distance of two discs' centres at least, in sums of their radii."""
@@ -84,24 +84,7 @@ def cluster_map(model: Model) -> ClusterMap:
 def typical_first(model: Model) -> NDArray[np.intp]:
     """Rows of the clustered items by cluster, those nearest to its centroid first; shape (n,)."""
     rows = np.flatnonzero(model.clustered)
-    # The rows of a cluster share the centroid's norm: products order them as cosines do.
-    closeness = own_products(model)[rows]
-    return rows[np.lexsort((-closeness, model.labels[rows]))]
-
-
-def own_products(model: Model) -> NDArray[np.float64]:
-    """Product of each item with its cluster's centroid; 0 for an item in none. Shape (n,)."""
-    postings = model.postings
-    terms = np.repeat(np.arange(len(postings.indptr) - 1), np.diff(postings.indptr))
-    inside = model.clustered[postings.rows]
-    rows = postings.rows[inside]
-    # `take` lets other threads run, and indexing does not.
-    places = model.labels.take(rows).astype(np.int64)
-    places *= model.centroids.shape[1]
-    places += terms[inside]
-    products = postings.values[inside] * model.centroids.ravel().take(places)
-    sums = np.bincount(rows, weights=products, minlength=postings.n_rows)
-    return sums.astype(np.float64, copy=False)
+    return rows[np.lexsort((-model.closeness[rows], model.labels[rows]))]
 
 
 def _spiral(radius: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.errors import InvalidQuery
+from gpu_kmeans.model.rows import Postings, Reduction, Rows, distances_to, group_sums, own_products
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from gpu_kmeans.features.combine import Features
     from gpu_kmeans.features.tfidf import TfidfVectorizer
 
 __all__ = [
@@ -31,7 +35,6 @@ __all__ = [
     "UNCLUSTERED",
     "Model",
     "ModelInfo",
-    "Postings",
 ]
 
 UNCLUSTERED = -1
@@ -46,59 +49,8 @@ NO_TEXT, NO_KNOWN_TERM, SET_APART = "no_text", "no_known_term", "set_apart"
 """Reasons to be in no cluster: the text is empty; no term of it is in the vocabulary; it has such
 terms, and whoever made the labels set it apart."""
 
-_AT_ONCE = 1 << 20
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by one when a model directory changes so that older versions cannot read it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Postings:
-    """The TF-IDF matrix by term (CSC), so that a query touches only the terms it has.
-
-    Attributes
-    ----------
-    indptr : ndarray of shape (n_terms + 1,), int64
-        The postings of term ``j`` stand at ``indptr[j]:indptr[j + 1]``.
-    rows : ndarray of shape (nnz,), int32
-        Rows that contain the term, rising within a term.
-    values : ndarray of shape (nnz,), float32
-    n_rows : int
-    """
-
-    indptr: NDArray[np.int64]
-    rows: NDArray[np.int32]
-    values: NDArray[np.float32]
-    n_rows: int
-
-    @classmethod
-    def from_csr(cls, csr: Any) -> Self:
-        """Reorder SciPy CSR rows of shape (n_rows, n_terms)."""
-        csc = csr.tocsc()
-        csc.sum_duplicates()
-        return cls(
-            indptr=csc.indptr.astype(np.int64, copy=False),
-            rows=csc.indices.astype(np.int32, copy=False),
-            values=csc.data.astype(np.float32, copy=False),
-            n_rows=int(csr.shape[0]),
-        )
-
-    def row_sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Sum one value for each posting over the rows: shape (n_rows,).
-
-        Some at a time: ``bincount`` lets no other thread run, and there may be millions.
-        """
-        sums = np.zeros(self.n_rows)
-        for start in range(0, len(values), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            sums += np.bincount(self.rows[part], weights=values[part], minlength=self.n_rows)
-        return sums
-
-    def to_csr(self) -> Any:
-        """Return the rows as a SciPy ``csr_matrix`` of float32."""
-        from scipy.sparse import csc_matrix
-
-        shape = (self.n_rows, len(self.indptr) - 1)
-        return csc_matrix((self.values, self.rows, self.indptr), shape=shape).tocsr()
 
 
 @dataclass(frozen=True)
@@ -175,24 +127,113 @@ class Model:
     Attributes
     ----------
     items : pyarrow.Table of n rows
-        Columns of the catalogue: ``id`` and ``text``, and those present of ``title``,
+        Columns of the catalogue by their roles: ``id``, and those present of ``text``, ``title``,
         ``popularity``, ``rating``, ``votes``, ``keywords``, ``genres``, ``date``, ...
-    vectorizer : TfidfVectorizer
-        Fitted; its terms are the columns of the arrays below.
-    postings : Postings
-        TF-IDF rows of the items.
+    features : Features
+        Fitted encoders; their features are the columns of the rows.
+    rows : Postings or ndarray of shape (n, n_features), float32 or float64
+        The items' features.
     labels : ndarray of shape (n,), int32
         Cluster of each item; ``UNCLUSTERED`` (-1) for an item in none.
-    centroids : ndarray of shape (k, n_terms), float32
+    centroids : ndarray of shape (k, n_features), float32 or float64
+        Of the reduced rows, where there are such: shape (k, n_components).
     info : ModelInfo
+    others : pyarrow.Table of n rows, or without a column
+        The other columns of the items' file by their own names: texts, and numbers as float64.
+    reduction : Reduction or None
+        How rows were projected before they were clustered.
     """
 
     items: pa.Table
-    vectorizer: TfidfVectorizer
-    postings: Postings
+    features: Features
+    rows: Rows
     labels: NDArray[np.int32]
-    centroids: NDArray[np.float32]
+    centroids: NDArray[Any]
     info: ModelInfo
+    others: pa.Table | None = None
+    reduction: Reduction | None = None
+
+    # -- texts ----------------------------------------------------------------------------
+
+    @property
+    def vectorizer(self) -> TfidfVectorizer:
+        """What reads texts and queries.
+
+        Raises
+        ------
+        InvalidQuery
+            The model was fitted on no texts.
+        """
+        text = self.features.text
+        if text is None:
+            raise InvalidQuery(
+                "the model was fitted on a table without texts, so that words find nothing in it: "
+                "ask for items like one of them (recommend --like ID), or assign new rows"
+            )
+        return text.vectorizer
+
+    @cached_property
+    def postings(self) -> Postings:
+        """Rows of the terms alone, by term; of all features where there are no texts."""
+        text = self.features.text
+        start, end = (0, self.n_features) if text is None else self.features.bounds_of(text)
+        if isinstance(self.rows, Postings):
+            return self.rows.between(start, end)
+        return Postings.from_dense(self.rows[:, start:end])
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the features are terms of texts alone."""
+        return self.features.text is not None and len(self.features.parts) == 1
+
+    # -- clusters -------------------------------------------------------------------------
+
+    @property
+    def space(self) -> Rows:
+        """Rows in which the clusters were found: the reduced ones, or all features."""
+        return self.rows if self.reduction is None else self.reduction.rows
+
+    @cached_property
+    def feature_means(self) -> NDArray[Any]:
+        """Mean of each cluster's own features, shape (k, n_features); the centroids, mostly."""
+        if self.reduction is None:
+            return self.centroids
+        sizes = np.maximum(self.sizes, 1)[:, None]
+        if isinstance(self.rows, Postings):
+            sums = group_sums(self.rows, self.labels, self.n_clusters)
+            return (sums / sizes).astype(np.float32)
+        means = np.zeros((self.n_clusters, self.n_features))
+        for label in np.flatnonzero(self.sizes).tolist():
+            means[label] = self.rows[self.labels == label].mean(axis=0, dtype=np.float64)
+        return means
+
+    @cached_property
+    def distances(self) -> NDArray[np.float64]:
+        """Distance of each item to its cluster's centroid, shape (n,); NaN for one in none."""
+        return distances_to(self.space, self.centroids, self.labels)
+
+    @cached_property
+    def closeness(self) -> NDArray[np.float64]:
+        """The higher, the more typical an item is of its cluster; shape (n,).
+
+        Of rows of terms, which have one length, the product with the centroid, which orders them
+        as distances do.
+        """
+        if self.is_text and isinstance(self.space, Postings):
+            return own_products(self.space, self.centroids, self.labels)
+        closeness: NDArray[np.float64] = -np.nan_to_num(self.distances, nan=np.inf)
+        return closeness
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of the rows."""
+        return int(self.rows.shape[1])
+
+    @property
+    def nnz(self) -> int:
+        """Numbers of the rows that are kept: those that are not 0, of sparse rows."""
+        rows = self.rows
+        return len(rows.values) if isinstance(rows, Postings) else int(rows.size)
 
     @property
     def n_clusters(self) -> int:
@@ -219,7 +260,7 @@ class Model:
         """Return the reason why an item is in no cluster; None for one that is in a cluster."""
         if self.clustered[row]:
             return None
-        if self._has_terms[row]:
+        if not self.is_text or self._has_terms[row]:
             return SET_APART
         return NO_KNOWN_TERM if self.items["text"][row].as_py() else NO_TEXT
 
@@ -236,11 +277,15 @@ class Model:
 
     def metrics(self) -> dict[str, int | float]:
         """Return the numbers that describe the fit at a glance."""
+        text = self.features.text
         return {
             "n_items": len(self.labels),
             "n_clustered": self.n_clustered,
-            "n_terms": int(self.centroids.shape[1]),
-            "nnz": len(self.postings.rows),
+            "n_features": self.n_features,
+            "n_terms": 0
+            if (text := self.features.text) is None
+            else len(text.vectorizer.vocabulary_),
+            "nnz": self.nnz,
             "n_clusters": self.n_clusters,
             "inertia": float(self.info.inertia),
             "n_iter": self.info.n_iter,

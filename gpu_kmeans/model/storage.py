@@ -4,8 +4,8 @@
 
     DIR/
       manifest.json         schema version, parameters, backend, versions, metrics, checksums
-      arrays.safetensors    labels, centroids, idf, TF-IDF by term, vocabulary
-      items.parquet         the catalogue's rows
+      arrays.safetensors    labels, centroids, rows, what the encoders learned (idf, terms, ...)
+      items.parquet         the catalogue's rows, with all their columns
 
 Nothing in it can run code: JSON, flat arrays and a table, no pickle. The manifest carries
 size and SHA-256 of both other files and of itself, so that a truncated file or a flipped
@@ -36,14 +36,20 @@ from gpu_kmeans.errors import (
     ModelCorrupt,
     UnsupportedSchema,
 )
-from gpu_kmeans.model import SCHEMA_VERSION, Model, ModelInfo, Postings
+from gpu_kmeans.features.combine import Features
+from gpu_kmeans.model import SCHEMA_VERSION, Model, ModelInfo
 from gpu_kmeans.model.checks import (
+    FEATURES,
     arrays_of,
-    decode_vectorizer,
+    centroids_of,
     describe,
     flaw_in_arrays,
     flaw_in_items,
-    vectorizer_params,
+    from_schema_1,
+    items_of,
+    reduction_of,
+    rows_of,
+    table_of,
 )
 from gpu_kmeans.tables.paths import check_path
 
@@ -105,20 +111,30 @@ def _encode(model: Model) -> dict[str, bytes]:
     import pyarrow.parquet as pq
     from safetensors.numpy import save
 
-    arrays = arrays_of(model)
-    flaw = flaw_in_arrays(arrays, model.items.num_rows) or flaw_in_items(model.items)
-    if flaw or model.postings.n_rows != model.items.num_rows:
-        raise InvalidParam(f"this model cannot be saved: {flaw or 'its postings have other rows'}")
+    features, of_features = model.features.state()
+    arrays = arrays_of(model, of_features)
+    n_items, has_text = model.items.num_rows, model.features.text is not None
+    flaw = "its rows are not as many as its items" if model.rows.shape[0] != n_items else None
+    flaw = flaw or flaw_in_arrays(arrays, n_items)
+    if flaw is None and len(model.features.names) != model.n_features:
+        flaw = f"its encoders have {len(model.features.names)} features"
+    if flaw is None and model.others is not None and len(model.others) not in (0, n_items):
+        flaw = "its other columns are not as long as its items"
+    table = None if flaw else table_of(model)
+    flaw = flaw or flaw_in_items(table, has_text)
+    if flaw or table is None:
+        raise InvalidParam(f"this model cannot be saved: {flaw}")
 
-    table = pa.BufferOutputStream()
-    pq.write_table(model.items.replace_schema_metadata(None), table)
-    contents = {ARRAYS: save(arrays), ITEMS: table.getvalue().to_pybytes()}
+    out = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(None), out)
+    contents = {ARRAYS: save(arrays), ITEMS: out.getvalue().to_pybytes()}
     contents[MANIFEST] = _seal(
         {
             "format": _FORMAT,
             "schema_version": SCHEMA_VERSION,
             "metrics": model.metrics(),
-            "vectorizer": vectorizer_params(model.vectorizer),
+            "features": features,
+            "reduction": model.reduction and {"normalize": model.reduction.normalize},
             "info": model.info.to_dict(),
             "arrays": describe(arrays),
             "files": {
@@ -299,27 +315,44 @@ def _decode(
 ) -> _AModel:
     """Build the model from files that are those of the manifest, checking each value."""
     arrays = _decode_arrays(folder, contents[ARRAYS])
-    items = _decode_items(folder, contents[ITEMS])
-    flaw = flaw_in_arrays(arrays, items.num_rows) or flaw_in_items(items)
+    table = _decode_items(folder, contents[ITEMS])
+    stored = describe(arrays)
+    version = manifest["schema_version"]
+    if version == 1:
+        manifest, arrays = from_schema_1(manifest, arrays)
+    n_items = table.num_rows
+    flaw = flaw_in_arrays(arrays, n_items)
     if flaw:
         _corrupt(folder, flaw)
     try:
+        own = {
+            name.removeprefix(FEATURES): array
+            for name, array in arrays.items()
+            if name.startswith(FEATURES)
+        }
+        features = Features.from_state(manifest["features"], own)
+        if flaw := flaw_in_items(table, features.text is not None):
+            _corrupt(folder, flaw)
+        items, others = items_of(table)
         model = kind(
             items=items,
-            vectorizer=decode_vectorizer(manifest, arrays),
-            postings=Postings(
-                indptr=arrays["postings_indptr"],
-                rows=arrays["postings_rows"],
-                values=arrays["postings_values"],
-                n_rows=items.num_rows,
-            ),
+            features=features,
+            rows=rows_of(arrays, n_items),
             labels=arrays["labels"],
-            centroids=arrays["centroids"],
+            centroids=centroids_of(arrays),
             info=ModelInfo.from_dict(manifest["info"]),
+            others=others,
+            reduction=reduction_of(arrays, manifest["reduction"]),
         )
-    except (KeyError, TypeError, ValueError, GpuKMeansError) as error:
+        if len(features.names) != model.n_features:
+            _corrupt(folder, f"its encoders have {len(features.names)} features, not as its rows")
+    except (KeyError, TypeError, ValueError, AttributeError, GpuKMeansError) as error:
+        if isinstance(error, ModelCorrupt):
+            raise
         _corrupt(folder, f"{MANIFEST} or the vocabulary cannot be used ({error})")
-    described = (manifest.get("metrics"), manifest.get("arrays"))
-    if described != (model.metrics(), describe(arrays)):
+    metrics = model.metrics()
+    if version == 1:
+        del metrics["n_features"]
+    if (manifest.get("metrics"), manifest.get("arrays")) != (metrics, stored):
         _corrupt(folder, f"{MANIFEST} describes other arrays than it stands with")
     return model

@@ -10,9 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import orjson
 
 from gpu_kmeans.errors import ModelCorrupt
+from gpu_kmeans.model import Postings
 from gpu_kmeans.model.storage import ARRAYS, ITEMS
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.schemas import MAX_NGRAM
@@ -38,9 +40,15 @@ AGAIN = "this is no model as it was saved; send what was downloaded"
 
 def memory_of(model: Model) -> int:
     """Bytes of memory that a model takes, with all that answers need beside it."""
-    k, n_terms = model.centroids.shape
+    cells = int(model.items.nbytes) + (0 if model.others is None else int(model.others.nbytes))
+    arrays = [model.rows, model.reduction.rows] if model.reduction else [model.rows]
+    cells += sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+    if model.reduction is not None:
+        cells += model.reduction.components.nbytes
+    sparse = isinstance(model.rows, Postings)
+    k, width = model.centroids.shape
     return _memory(
-        model.items.num_rows, k, n_terms, len(model.postings.rows), int(model.items.nbytes)
+        model.items.num_rows, k, width, model.n_features, model.nnz if sparse else 0, cells
     )
 
 
@@ -69,15 +77,16 @@ def check_model(model: Model, most: int) -> None:
     Problem
         413 ``model_too_large``, which says what makes it so, or ``too_large``.
     """
-    k, n_terms = model.centroids.shape
-    check_memory(memory_of(model), most, f" of {k} clusters of {n_terms} terms")
+    k, n_features = model.n_clusters, model.n_features
+    check_memory(memory_of(model), most, f" of {k} clusters of {n_features} terms")
     if len(orjson.dumps(model.info.parameters)) > MAX_PARAMETER_BYTES:
         raise Problem(
             413,
             "too_large",
             f"the model's parameters have more than {MAX_PARAMETER_BYTES} bytes: leave some out",
         )
-    longest_run = model.vectorizer.ngram_range[1]
+    text = model.features.text
+    longest_run = 1 if text is None else text.vectorizer.ngram_range[1]
     if longest_run > MAX_NGRAM:  # each length is as many terms of every question again
         raise Problem(
             413,
@@ -119,12 +128,12 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
     """
     shapes = _shapes(folder / ARRAYS)
     try:
-        k, n_terms = shapes["centroids"]
-        (n_items,), (nnz,) = shapes["labels"], shapes["postings_rows"]
+        k, width, n_features, nnz, cells = _sizes(shapes)
+        (n_items,) = shapes["labels"]
     except (KeyError, ValueError):
         raise ModelCorrupt(f"its arrays are not a model's: {AGAIN}") from None
-    memory = _memory(n_items, k, n_terms, nnz, 0)
-    check_memory(memory, most, f" of {k} clusters of {n_terms} terms")
+    memory = _memory(n_items, k, width, n_features, nnz, cells)
+    check_memory(memory, most, f" of {k} clusters of {n_features} terms")
     items = folder / ITEMS
     bound = allowance(items, most - memory, max_expansion)
     if unpacked_bytes(items, bound) > bound:
@@ -136,10 +145,32 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
         )
 
 
-def _memory(n_items: int, k: int, n_terms: int, nnz: int, cells: int) -> int:
+def _sizes(shapes: dict[str, list[int]]) -> tuple[int, int, int, int, int]:
+    """Clusters, numbers of a centroid, features, non-zeros and bytes of dense rows."""
+    nnz = cells = 0
+    if "rows" in shapes:
+        n_rows, n_features = shapes["rows"]
+        cells = 8 * n_rows * n_features
+    else:
+        (bounds,), (nnz,) = shapes["postings_indptr"], shapes["postings_rows"]
+        n_features = bounds - 1
+    width = n_features
+    if "reduction_components" in shapes:
+        width, features = shapes["reduction_components"]
+        n_rows, components = shapes["reduction_rows"]
+        cells += 8 * (width * features + n_rows * components)
+    if "centroids" in shapes:
+        k, width = shapes["centroids"]
+    else:
+        (bounds,) = shapes["centroids_indptr"]
+        k = bounds - 1
+    return k, width, n_features, nnz, cells
+
+
+def _memory(n_items: int, k: int, width: int, n_features: int, nnz: int, cells: int) -> int:
     return (
-        4 * k * n_terms
-        + TERM_BYTES * n_terms
+        4 * k * width
+        + TERM_BYTES * n_features
         + ITEM_BYTES * n_items
         + CLUSTER_BYTES * k
         + POSTING_BYTES * nnz

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import math
-import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
@@ -18,7 +16,7 @@ import orjson
 
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
 from gpu_kmeans.model import UNCLUSTERED, Model
-from gpu_kmeans.model.cluster_map import ClusterMap, cluster_map, own_products, typical_first
+from gpu_kmeans.model.cluster_map import ClusterMap, cluster_map, typical_first
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.model_size import check_memory, memory_of
 from gpu_kmeans.service.problems import Problem, answer_too_large
@@ -53,7 +51,6 @@ MAP_ITEMS = 100_000
 HEAD_BYTES = 1_000
 NAMED = ("genres", "keywords", "cast", "directors")
 MOST_CAST = 8
-INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 MAP_NOTE = (
     "For viewing only: each disc is a cluster, its area the number of items, the most typical "
     "ones in the middle; discs that lie close together tend to have similar terms."
@@ -92,6 +89,9 @@ class Loaded:
 
     def check(self) -> None:
         """Answer a query, or raise."""
+        if self.model.features.text is None:
+            self.ranked(self.recommender.similar(self.model.items["id"][0].as_py(), limit=1), ())
+            return
         word = next(iter(self.model.vectorizer.vocabulary_))
         found = self.recommender.recommend(word, limit=1)
         self.ranked(found.items, found.terms)
@@ -102,13 +102,7 @@ class Loaded:
 
     def item_id(self, text: str) -> int | str:
         """The id that a path's text stands for."""
-        import pyarrow as pa
-
-        if not pa.types.is_integer(self.model.items.schema.field("id").type):
-            return text
-        if not INTEGER.fullmatch(text):
-            raise UnknownItem(f"no item of the model has the id {text!r:.80}")
-        return int(text)
+        return self.recommender.item_id(text)
 
     def item(self, row: int) -> Row:
         """An item as the API shows it, its text cut."""
@@ -124,7 +118,8 @@ class Loaded:
 
     def text(self, row: int, start: int, limit: int) -> Row:
         """A part of an item's whole text, and where the next one begins."""
-        text = self.model.items["text"][row].as_py()
+        items = self.model.items
+        text = items["text"][row].as_py() if "text" in items.column_names else ""
         end = start + limit
         return {
             "id": self.model.items["id"][row].as_py(),
@@ -144,7 +139,9 @@ class Loaded:
         return found
 
     def shared_terms(self, row: int, count: int = 12) -> list[str]:
-        """The heaviest terms of an item."""
+        """The heaviest terms of an item; none where there are no texts."""
+        if self.model.features.text is None:
+            return []
         indices, weights = self.recommender.vector(row)
         heaviest = np.argsort(-weights, kind="stable")[:count]
         return [self._terms[index] for index in indices[heaviest].tolist()]
@@ -160,17 +157,14 @@ class Loaded:
     def labelled(self) -> Iterator[list[Any]]:
         """Id, title, cluster and distance to its centroid of every item, as far as it has them."""
         model = self.model
-        squares = model.postings.row_sums(np.square(model.postings.values, dtype=np.float64))
-        centroids = [float(np.square(c, dtype=np.float64).sum()) for c in model.centroids]
-        dots = own_products(model)
+        distances = model.distances
         cells = zip(_values(model.items["id"]), self._titles(model.items), strict=True)
         for row, (item, title) in enumerate(cells):
             label = int(model.labels[row])
             if label == UNCLUSTERED:
                 distance: Any = ""
             else:
-                squared = squares[row] - 2 * dots[row] + centroids[label]
-                distance = round(math.sqrt(max(0.0, squared)), 6)
+                distance = round(float(distances[row]), 6)
             yield [item, title or "", label, distance]
 
     async def packed_map(self) -> bytes:
@@ -269,7 +263,9 @@ class Loaded:
             return names(items[name], row, most) if name in there else []
 
         date, _ = beginning(items["date"], row, MAX_NAME_CHARACTERS) if "date" in there else ("", 0)
-        text, is_cut = beginning(items["text"], row, self.settings.max_text_characters)
+        text, is_cut = "", False
+        if "text" in there:
+            text, is_cut = beginning(items["text"], row, self.settings.max_text_characters)
         return {
             "id": items["id"][row].as_py(),
             "title": self._title(row),

@@ -9,7 +9,7 @@ from pathlib import Path
 from gpu_kmeans.tables.host import table_names
 from gpu_kmeans.tables.table_file import open_table
 
-__all__ = ["column_names", "nameless"]
+__all__ = ["column_names", "named_once", "nameless"]
 
 
 def column_names(path: Path, encoding: str | None, delimiter: str | None = None) -> list[str]:
@@ -24,6 +24,12 @@ def column_names(path: Path, encoding: str | None, delimiter: str | None = None)
         return []
     with open_table(path, encoding, delimiter) as table:
         return table_names(table)
+
+
+def named_once(header: Sequence[str]) -> list[str]:
+    """Return the names that lead to one column each, in order."""
+    times = Counter(header)
+    return [name for name in header if name.strip() and times[name] == 1]
 
 
 def nameless(header: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from gpu_kmeans.tables.files import opened
 from gpu_kmeans.tables.kinds import UTF8_BOM, foreign_kind, is_excel
 from gpu_kmeans.tables.unpacking import GZIP, unpacked
 
-__all__ = ["Format", "TableFile", "open_table"]
+__all__ = ["Format", "TableFile", "is_parquet", "open_table"]
 
 Format = Literal["csv", "jsonl", "parquet", "xlsx"]
 
@@ -100,6 +100,12 @@ def open_table(
             yield TableFile(file, path.name, binary, packed)
         else:
             yield _text(file, path.name, suffix, packed, encoding, delimiter)
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file, if it can be read, is Parquet by its first bytes."""
+    with opened(path) as file:
+        return file.peek(len(PARQUET_MAGIC)).startswith(PARQUET_MAGIC)
 
 
 def _binary_format(file: BufferedReader, name: str, packed: bool) -> Format | None:

@@ -1,0 +1,141 @@
+"""New rows to the clusters of a model: the nearest mean of each, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.backends.protocol import Backend
+from gpu_kmeans.backends.select import BackendSpec, resolve
+from gpu_kmeans.clustering.distances import nearest, squared_distances
+from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
+from gpu_kmeans.data.matrix_catalogue import load_matrix
+from gpu_kmeans.data.roles import DEFAULTS, FEATURES, ROLES
+from gpu_kmeans.errors import FeatureMismatch, InvalidParam
+from gpu_kmeans.model import UNCLUSTERED, Model
+from gpu_kmeans.tables.headers import column_names
+from gpu_kmeans.tables.matrices import is_matrix
+from gpu_kmeans.tables.paths import check_path
+
+__all__ = ["Assignment", "assign"]
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Clusters of new rows.
+
+    Attributes
+    ----------
+    ids : list of int or str
+        As the file has them; rows are numbered from 1 where it has none.
+    labels : ndarray of shape (n,), int32
+        Nearest cluster of each row; -1 for a text without a known term.
+    distances : ndarray of shape (n,), float64
+        To its mean, Euclidean; NaN where there is no cluster.
+    warnings : list of str
+        What reading the file counted.
+    """
+
+    ids: list[int | str]
+    labels: NDArray[np.int32]
+    distances: NDArray[np.float64]
+    warnings: list[str]
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield a header, then id, cluster and distance of each row, as for CSV."""
+        yield ["id", "cluster", "distance"]
+        labels, distances = self.labels.tolist(), self.distances.tolist()
+        for item, label, distance in zip(self.ids, labels, distances, strict=True):
+            yield [item, label, "" if label == UNCLUSTERED else round(distance, 6)]
+
+
+def assign(
+    model: Model,
+    path: str | PathLike[str],
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    backend: BackendSpec = "auto",
+) -> Assignment:
+    """Put the rows of a file into the clusters of a model, encoded as those of its fit were.
+
+    Parameters
+    ----------
+    model : Model
+    path : path
+        A table with the columns that the model was fitted on, or a matrix with its features.
+    encoding, delimiter : str or None
+        As for :func:`gpu_kmeans.data.catalogue.load_catalogue`.
+    backend : {"auto", "cpu", "gpu"} or Backend
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or lacks a column that was clustered.
+    """
+    if not isinstance(model, Model):
+        raise InvalidParam(f"model must be a Model, got {type(model).__name__}")
+    device = resolve(backend)
+    path = check_path("path", path)
+    if is_matrix(path) and model.features.parts[0].encoder.kind == "matrix":
+        catalogue = _aligned(load_matrix(path, device), model.features.names)
+    else:
+        catalogue = _load(model, path, encoding, delimiter, device)
+    rows = device.to_host(model.features.transform(catalogue.features, device))
+    known = np.ones(rows.shape[0], dtype=np.bool_)
+    if model.is_text:
+        known = np.diff(rows.indptr) > 0
+    if model.reduction is not None:
+        rows = model.reduction.project(rows)
+    occupied = np.flatnonzero(model.sizes).astype(np.int32)
+    centers = np.ascontiguousarray(model.centroids[occupied])
+    labels = nearest(device, rows, centers)
+    distances = np.sqrt(squared_distances(device, rows, centers, labels))
+    return Assignment(
+        ids=catalogue.to_arrow()["id"].to_pylist(),
+        labels=np.where(known, occupied[labels], UNCLUSTERED).astype(np.int32),
+        distances=np.where(known, distances, np.nan),
+        warnings=list(catalogue.report.warnings),
+    )
+
+
+def _load(
+    model: Model, path: Path, encoding: str | None, delimiter: str | None, backend: Backend
+) -> Catalogue:
+    """Read the columns of a table that the model was fitted on, and its ids."""
+    columns = dict(model.info.parameters.get("columns") or {})
+    columns |= model.info.catalogue.get("proposed") or {}
+    ids = columns.pop("id", DEFAULTS["id"])
+    of_items = (name for name, about in ROLES.items() if not (about.required or about.in_credits))
+    roles: dict[str, Any] = dict.fromkeys(of_items)
+    clustered = {role: columns[role] for role in ("text", *FEATURES) if role in columns}
+    roles |= clustered or {"text": DEFAULTS["text"]}
+    if ids in column_names(path, encoding, delimiter):
+        roles["id"] = ids
+    return load_catalogue(
+        path, encoding=encoding, delimiter=delimiter, backend=backend, keep_columns=False, **roles
+    )
+
+
+def _aligned(catalogue: Catalogue, names: Sequence[str]) -> Catalogue:
+    """Return a matrix with its columns in the order of the model's features."""
+    own = catalogue.feature_names
+    if own is None or own == list(names):
+        return catalogue
+    if set(own) != set(names) or len(own) != len(names):
+        missing = [name for name in names if name not in set(own)]
+        what = f"lacks {missing[0]!r}" if missing else "has others than the model was fitted on"
+        raise FeatureMismatch(
+            f"the matrix has {len(own)} features and the model {len(names)}: it {what}; give a "
+            "matrix of the same features"
+        )
+    position = {name: i for i, name in enumerate(own)}
+    order = np.array([position[name] for name in names])
+    values = catalogue.features["matrix"][:, order]
+    return replace(catalogue, features={"matrix": values}, feature_names=list(names))

@@ -1,0 +1,117 @@
+"""Clusterers: rows in, labels and means out; and the registry of all that there are.
+
+Pipeline, command line and service read names and meanings from :data:`ALGORITHMS`. A new
+algorithm is a file with a :class:`Clusterer`, and a line here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_kmeans.backends.protocol import Backend, Matrix
+from gpu_kmeans.errors import InvalidParam
+
+__all__ = ["ALGORITHMS", "Algorithm", "Clusterer", "Clustering", "clusterer"]
+
+Callback: TypeAlias = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """What a clusterer found; arrays are on the host.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n,), int32
+        From 0 to k - 1; -1 for a row that is in no cluster.
+    means : ndarray of shape (k, n_features)
+        Center of each cluster. A row belongs to the nearest one.
+    inertia : float
+        Sum of squared distances of the rows to the means of their clusters.
+    n_iter : int
+    history : list of (stage, iteration, inertia)
+    outlier_scores : ndarray of shape (n,), float64, or None
+        The higher, the less a row belongs where it is.
+    """
+
+    labels: NDArray[np.int32]
+    means: NDArray[Any]
+    inertia: float
+    n_iter: int
+    history: list[tuple[str, int, float]] = field(default_factory=list)
+    outlier_scores: NDArray[np.float64] | None = None
+
+
+class Clusterer(ABC):
+    """An algorithm with its parameters."""
+
+    @abstractmethod
+    def fit(self, rows: Matrix, backend: Backend) -> Clustering:
+        """Cluster rows, shape (n, n_features): the backend's or the host's, CSR or dense.
+
+        Raises
+        ------
+        InputError
+            The rows, or a parameter, cannot be used.
+        Cancelled
+            The callback raised it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """An entry of the registry.
+
+    Attributes
+    ----------
+    meaning : str
+        What it is, in a line for people who choose.
+    home : str
+        Module of :mod:`gpu_kmeans.clustering` and class of the :class:`Clusterer`.
+    """
+
+    meaning: str
+    home: str
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "hartigan": Algorithm(
+        "k-means to the end: Lloyd's iterations, then moves of single rows", "partition:Hartigan"
+    ),
+    "lloyd": Algorithm(
+        "k-means with Lloyd's iterations alone: stops earlier, at a higher inertia",
+        "partition:Lloyd",
+    ),
+}
+"""All algorithms by their names."""
+
+
+def clusterer(
+    algorithm: str, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None = None
+) -> Clusterer:
+    """Return an algorithm by its name.
+
+    Raises
+    ------
+    InvalidParam
+        There is none of this name.
+    """
+    check_algorithm(algorithm)
+    module, _, name = ALGORITHMS[algorithm].home.partition(":")
+    kind: Callable[..., Clusterer] = getattr(import_module(f"gpu_kmeans.clustering.{module}"), name)
+    return kind(n_clusters=n_clusters, max_iter=max_iter, seed=seed, callback=callback)
+
+
+def check_algorithm(algorithm: object) -> None:
+    """Raise ``InvalidParam`` unless there is an algorithm of this name."""
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise InvalidParam(
+            f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r:.60}"
+        )
