@@ -22,6 +22,7 @@ from gpu_kmeans.data.roles import DEFAULTS, FEATURES
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, OutOfRange
 from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.features.combine import Features
+from gpu_kmeans.features.stop_words import stop_words_of
 from gpu_kmeans.features.svd import RandomizedSVD
 from gpu_kmeans.features.weighting import Weighting
 from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings, Reduction
@@ -43,6 +44,7 @@ def fit(
     encoding: str | None = None,
     delimiter: str | None = None,
     stop_words: Any = "english",
+    analyzer: str = "word",
     ngram_range: tuple[int, int] = (1, 1),
     min_df: int | float = 1,
     max_df: int | float = 1.0,
@@ -82,7 +84,13 @@ def fit(
         proposed by what they hold, which the model's warnings say.
     encoding, delimiter : str, optional
         What CSV files are in; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
-    stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
+    stop_words : "english", str, collection of str, or None
+        Words to drop: the English ones, those of a language by its ISO 639-1 code (``"de"``),
+        or the words themselves. N-grams of characters drop none.
+    analyzer : {"word", "char", "char_wb"}
+        What n-grams are made of. Texts of languages that put no spaces between words are
+        clustered by n-grams of characters: ``"char"``, with an ``ngram_range`` of (1, 2).
+    ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
         See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
     scale, missing, log
         For numbers: see :class:`gpu_kmeans.features.numbers.NumbersEncoder`.
@@ -127,7 +135,8 @@ def fit(
     Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
     options = FeatureOptions(
         text={
-            "stop_words": stop_words,
+            "stop_words": _stop_words(stop_words, analyzer),
+            "analyzer": analyzer,
             "ngram_range": ngram_range,
             "min_df": min_df,
             "max_df": max_df,
@@ -207,6 +216,15 @@ def fit(
         others=catalogue.others,
         reduction=reduction,
     )
+
+
+def _stop_words(stop_words: Any, analyzer: str) -> Any:
+    """Return the words to drop as the vectorizer takes them."""
+    if analyzer != "word":
+        return None
+    if isinstance(stop_words, str) and stop_words != "english":
+        return stop_words_of(stop_words)
+    return stop_words
 
 
 def _load(

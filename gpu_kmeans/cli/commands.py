@@ -54,6 +54,7 @@ def fit(options: argparse.Namespace) -> Answer:
             encoding=options.encoding,
             delimiter=options.delimiter,
             stop_words=options.stop_words,
+            analyzer=options.analyzer,
             ngram_range=tuple(options.ngrams),
             min_df=options.min_df,
             max_df=options.max_df,
@@ -101,7 +102,7 @@ def _fit_text(data: dict[str, Any]) -> str:
 
 
 def look(options: argparse.Namespace) -> Answer:
-    from gpu_kmeans.data.look import look
+    from gpu_kmeans.look import look
 
     with standard_input.as_file(options.file) as path:
         seen = look(path, encoding=options.encoding, delimiter=options.delimiter)

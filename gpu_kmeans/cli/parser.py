@@ -18,6 +18,7 @@ __all__ = ["build"]
 
 # Python's int() and float() alone would also take "1_0", other scripts' digits and "nan".
 _WHOLE = re.compile(r"[+-]?[0-9]+")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 _EPILOG = """\
@@ -185,7 +186,15 @@ def _fit(parser: Any) -> None:
         type=_stop_words,
         default="english",
         metavar="WORDS",
-        help="to leave out: english, none, or a file with a word a line (english)",
+        help="to leave out: english, none, a language such as de, or a file with a word a line "
+        "(english)",
+    )
+    text.add_argument(
+        "--analyzer",
+        choices=("word", "char", "char_wb"),
+        default="word",
+        help="terms are words, or characters: for languages without spaces, --analyzer char "
+        "--ngrams 1 2 (word)",
     )
     text.add_argument(
         "--ngrams",
@@ -193,7 +202,7 @@ def _fit(parser: Any) -> None:
         nargs=2,
         default=(1, 1),
         metavar=("MIN", "MAX"),
-        help="words in a term (1 1)",
+        help="words, or characters, in a term (1 1)",
     )
     text.add_argument(
         "--min-df",
@@ -512,14 +521,16 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 def _stop_words(text: str) -> str | frozenset[str] | None:
-    """Read ``english``, ``none``, or a file with a word a line."""
+    """Read ``english``, ``none``, a language's two letters, or a file with a word a line."""
     if text in ("english", "none"):
         return None if text == "none" else text
+    if _LANGUAGE.fullmatch(text) and not Path(text).exists():
+        return text
     try:
         content = Path(text).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError, ValueError) as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither english nor none, nor a file of UTF-8 words that can be read "
+            f"{text!r} is not english, none, a language's two letters, or a file of UTF-8 words "
             f"({error})"
         ) from None
     return frozenset(word for line in content.splitlines() if (word := line.strip()))

@@ -1,6 +1,0 @@
-def is_matrix(path):
-    return False
-
-
-def read_matrix(path):
-    raise NotImplementedError
