@@ -10,4 +10,8 @@ where a file goes wrong. :mod:`~gpu_kmeans.tables.fast_csv` says which files a l
 fast reader cannot read differently. :mod:`~gpu_kmeans.tables.host` leads to the readers of
 all formats: :mod:`~gpu_kmeans.tables.parquet`, :mod:`~gpu_kmeans.tables.json_lines` and
 :mod:`~gpu_kmeans.tables.excel` beside CSV.
+
+:mod:`~gpu_kmeans.tables.matrices` reads files whose rows are numbers and nothing else, each format
+in a module of its own, all held to the same checks by :mod:`~gpu_kmeans.tables.matrix_file`.
+:mod:`~gpu_kmeans.tables.list_column` makes such rows of a table's column of lists.
 """
