@@ -67,8 +67,8 @@ def build() -> argparse.ArgumentParser:
     """
     parser = _Parser(
         prog="gpu-kmeans",
-        description="Cluster any table: texts, numbers, categories, matrices. Explain the "
-        "clusters, search them, recommend from them.",
+        description="Cluster any table: texts, numbers, categories, matrices.\n"
+        "Explain the clusters, search them, recommend from them.",
         epilog=_EPILOG,
         formatter_class=_Layout,
         allow_abbrev=False,

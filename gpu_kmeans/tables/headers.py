@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ def column_names(path: Path, encoding: str | None, delimiter: str | None = None)
     InputError
         The file has no header that can be read.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # which is false of what no file can be called
         return []
     with open_table(path, encoding, delimiter) as table:
         return table_names(table)
