@@ -161,10 +161,10 @@ def reduce_colors(
     # Two centroids may round to one colour, or to one that others lie nearer to.
     sizes = np.bincount(labels, image.counts, len(palette))
     order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
-    place = np.empty(len(palette), np.uint8)
-    place[order] = np.arange(len(order))
+    rank = np.empty(len(palette), np.uint8)
+    rank[order] = np.arange(len(order))
     enter("write")
-    content = _png(image, palette[order].astype(np.uint8), place[labels])
+    content = _png(image, palette[order].astype(np.uint8), rank[labels])
     try:
         write_over(target, content)
     except OSError as problem:
@@ -246,12 +246,12 @@ def _fit(
     return last.fit(image.colors, sample_weight=image.counts)
 
 
-def _png(image: ImageColors, palette: NDArray[np.uint8], places: NDArray[np.uint8]) -> bytes:
-    """Return a PNG whose pixels are places in a palette, of as few bits as these take."""
+def _png(image: ImageColors, palette: NDArray[np.uint8], indices: NDArray[np.uint8]) -> bytes:
+    """Return a PNG whose pixels are indices of a palette, of as few bits as these take."""
     from PIL import Image
 
     height, width = image.pixels.shape
-    picture = Image.frombytes("P", (width, height), places[image.pixels].tobytes())
+    picture = Image.frombytes("P", (width, height), indices[image.pixels].tobytes())
     picture.putpalette(palette[:, :3].tobytes())
     options: dict[str, Any] = {"icc_profile": image.icc_profile} if image.icc_profile else {}
     if palette.shape[1] == 4:

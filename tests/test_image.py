@@ -97,8 +97,8 @@ def test_the_palette_is_told_with_its_shares_largest_first(photo: Path) -> None:
         colors, counts = np.unique(
             np.asarray(small.convert("RGB")).reshape(-1, 3), axis=0, return_counts=True
         )
-    told = {color.hex: color.pixels for color in reduced.palette}
-    assert told == {"#" + c.tobytes().hex(): n for c, n in zip(colors, counts, strict=True)}
+    listed = {color.hex: color.pixels for color in reduced.palette}
+    assert listed == {"#" + c.tobytes().hex(): n for c, n in zip(colors, counts, strict=True)}
     sizes = [color.pixels for color in reduced.palette]
     assert sizes == sorted(sizes, reverse=True)
     assert sum(color.share for color in reduced.palette) == pytest.approx(1)
