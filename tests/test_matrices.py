@@ -343,6 +343,26 @@ def test_matrix_market_arrays_are_dense(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.values, REAL)
 
 
+@pytest.mark.parametrize("symmetry", ["symmetric", "skew-symmetric"])
+def test_arrays_listed_in_half_are_whole(symmetry: str, tmp_path: Path) -> None:
+    array = np.array([[0.0, 1, -2], [1, 0, 3], [-2, 3, 0]])
+    if symmetry != "symmetric":
+        array = np.tril(array) - np.triu(array)
+    scipy_io.mmwrite(tmp_path / "x.mtx", array, symmetry=symmetry)
+    np.testing.assert_array_equal(read_matrix(tmp_path / "x.mtx").values, array)
+
+
+def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    lines = "".join(f"\n \n{i} 1 {i}\n\n" for i in range(1, 200_001))
+    path = written(tmp_path / "x.mtx", f"{COORDINATES}200000 1 200000\n{lines}")
+    assert read_matrix(path).values.shape == (200_000, 1)
+
+
+def test_what_a_small_file_unpacks_to_is_bounded_by_its_header(tmp_path: Path) -> None:
+    content = gzip.compress(f"{COORDINATES}2 2 1\n".encode() + b"1 1 5\n" * 5_000_000)
+    refused(written(tmp_path / "x.mtx.gz", content), FileProblem, "more lines than its header")
+
+
 @pytest.mark.parametrize("value", ["5-5", "1.2.3", "1e5e5", "5e", "5a", "0x1p3", "1_0", "1 1"])
 def test_no_part_of_a_line_is_passed_over(value: str, tmp_path: Path) -> None:
     refused(

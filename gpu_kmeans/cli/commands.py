@@ -202,6 +202,12 @@ def plot(options: argparse.Namespace) -> Answer:
     return Answer({"files": paths}, lambda: show.files("Figures", paths))
 
 
+def image(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import image
+
+    return image.run(options)
+
+
 def fetch(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.data.fetch import FILES, fetch_tmdb
 
@@ -282,6 +288,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "recommend": recommend,
     "evaluate": evaluate,
     "plot": plot,
+    "image": image,
     "fetch": fetch,
     "serve": serve,
     "config": config,

@@ -98,6 +98,7 @@ def build() -> argparse.ArgumentParser:
     _recommend(command("recommend", "items of a model for a few keywords, with the reasons"))
     _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
     _plot(command("plot", "draw a model's clusters, and recommendations for a query"))
+    _image(command("image", "an image in a few colours: its own, clustered"))
     _fetch(command("fetch", "download a public data set"))
     _serve(command("serve", "an HTTP service and a page: upload, fit, look, recommend"))
     _settings(command("config", "every setting of the service, and where its value comes from"))
@@ -388,6 +389,26 @@ def _plot(parser: Any) -> None:
         "--out", type=_folder, required=True, metavar="FOLDER", help="PNG and SVG files go here"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace figures that exist")
+
+
+def _image(parser: Any) -> None:
+    parser.add_argument(
+        "photo",
+        type=_file,
+        metavar="PHOTO",
+        help="PNG, JPEG, WebP, BMP, GIF or TIFF; - for standard input",
+    )
+    parser.add_argument(
+        "--colors", type=_whole(1), default=16, metavar="K", help="how many, up to 256 (16)"
+    )
+    parser.add_argument(
+        "--out", type=_file, required=True, metavar="SMALL.png", help="PNG with a palette"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the PNG if it exists")
+    parser.add_argument(
+        "--seed", type=_whole(0), default=42, metavar="N", help="source of all random draws (42)"
+    )
+    _backend_option(parser)
 
 
 def _fetch(parser: Any) -> None:

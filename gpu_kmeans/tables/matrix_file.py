@@ -103,14 +103,14 @@ def make_matrix(
     if bad is not None:
         at, number = bad
         row, column = divmod(at, floats.shape[1]) if original is not None else _cell(floats, at)
-        place = (
+        position = (
             f"{name}, row {row + 1}{_named(row_names, row)}, "
             f"column {column + 1}{_named(feature_names, column)}"
         )
         if original is not None and np.isfinite(original[row, column]):
-            raise OutOfRange(f"{place}: a number beyond float64 (about 1.8e308); scale the data")
+            raise OutOfRange(f"{position}: a number beyond float64 (about 1.8e308); scale the data")
         what = "NaN" if np.isnan(number) else "infinity"
-        raise NonFinite(f"{place}: {what} is not a finite number; drop or fill such rows first")
+        raise NonFinite(f"{position}: {what} is not a finite number; drop or fill such rows first")
     return MatrixFile(floats, row_names, feature_names, columns, format)
 
 

@@ -45,6 +45,7 @@ _BANNER = re.compile(
     rb"(general|symmetric|skew-symmetric|hermitian)\s*",
     re.IGNORECASE,
 )
+_LOOSE = b"  ", b" \n", b"\n ", b"\n\n"
 _TABS = bytes.maketrans(b"\t", b" ")
 
 
@@ -161,7 +162,7 @@ def _read_lines(content: BufferedReader, header: _Header, name: str) -> dict[str
         return {part: np.empty(0, kind.to_pandas_dtype()) for part, kind in types.items()}
     try:
         table = csv.read_csv(
-            pa.PythonFile(BufferedReader(_Lines(content, name), BLOCK_BYTES), "r"),
+            pa.PythonFile(BufferedReader(_Lines(content, header.n_lines, name), BLOCK_BYTES), "r"),
             csv.ReadOptions(column_names=list(types), block_size=BLOCK_BYTES),
             csv.ParseOptions(delimiter=" ", quote_char=False),
             csv.ConvertOptions(column_types=types, null_values=[], check_utf8=False),
@@ -182,7 +183,7 @@ def _read_lines(content: BufferedReader, header: _Header, name: str) -> dict[str
 def _coo(parts: dict[str, NDArray[Any]], header: _Header, name: str) -> Any:
     from scipy import sparse
 
-    places: list[NDArray[Any]] = []
+    coordinates: list[NDArray[Any]] = []
     dtype = np.int32 if max(header.shape) <= np.iinfo(np.int32).max else np.int64
     for part, length in zip(("row", "column"), header.shape, strict=True):
         numbers: Any = parts[part]
@@ -192,8 +193,8 @@ def _coo(parts: dict[str, NDArray[Any]], header: _Header, name: str) -> Any:
             raise damaged(
                 name, _WHAT, f"value {at + 1} lies in {part} {numbers[at]}, of {length:,}"
             )
-        places.append((numbers - 1).astype(dtype))
-    rows, columns = places
+        coordinates.append((numbers - 1).astype(dtype))
+    rows, columns = coordinates
     values = parts.get("value")
     if values is None:
         values = np.ones(len(rows), np.int8)
@@ -222,10 +223,11 @@ def _dense(values: NDArray[Any], header: _Header) -> NDArray[Any]:
 
 
 class _Lines(RawIOBase):
-    """The lines that are left of a file, one space between two words and none around them."""
+    """The lines left of a file, but blank ones; one space between two words and none around."""
 
-    def __init__(self, content: BufferedReader, name: str) -> None:
+    def __init__(self, content: BufferedReader, n_lines: int, name: str) -> None:
         self._content = content
+        self._n_lines = n_lines
         self._name = name
         self._rest = b""
 
@@ -241,8 +243,12 @@ class _Lines(RawIOBase):
             if not block.endswith(b"\n") and self._content.peek(1):
                 raise damaged(self._name, _WHAT, f"a line of more than {LINE_BYTES:,} bytes")
             block = block.translate(_TABS, b"\r")
-            if block.startswith(b" ") or any(two in block for two in (b"  ", b" \n", b"\n ")):
-                block = re.sub(rb" *\n *", b"\n", re.sub(rb" +", b" ", block)).strip(b" ")
+            if block.startswith((b" ", b"\n")) or any(two in block for two in _LOOSE):
+                block = re.sub(rb" *\n[ \n]*", b"\n", re.sub(rb" +", b" ", block))
+                block = block.lstrip(b" \n").rstrip(b" ")
+            self._n_lines -= block.count(b"\n")
+            if self._n_lines < 0:
+                raise damaged(self._name, _WHAT, "it has more lines than its header says")
             self._rest = block
         size = min(len(buffer), len(self._rest))
         buffer[:size] = self._rest[:size]

@@ -175,13 +175,13 @@ def _read_sparse(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], 
         raise damaged(name, _ARCHIVE, f"data has {parts[0].ndim} dimensions")
     check_shape(shape.tolist(), name)
     size = int(shape[0]), int(shape[1])
-    data, places = for_scipy(parts[0]), parts[1:]
+    data, indices = for_scipy(parts[0]), parts[1:]
     if format == "coo":
-        return sparse.coo_array((data, (places[0], places[1])), shape=size)
+        return sparse.coo_array((data, (indices[0], indices[1])), shape=size)
     if format == "dia":
-        return sparse.dia_array((data, places[0]), shape=size)
+        return sparse.dia_array((data, indices[0]), shape=size)
     made = {"csr": sparse.csr_array, "csc": sparse.csc_array, "bsr": sparse.bsr_array}[format]
-    return made((data, places[0], places[1]), shape=size)
+    return made((data, indices[0], indices[1]), shape=size)
 
 
 def _format(array: NDArray[Any]) -> str:
