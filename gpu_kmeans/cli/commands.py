@@ -70,6 +70,7 @@ def fit(options: argparse.Namespace) -> Answer:
             weights=dict(options.weight),
             reduce=options.reduce,
             algorithm=options.algorithm,
+            noise=options.noise,
             max_iter=options.max_iter,
             callback=shown.callback,
             on_stage=shown.on_stage,

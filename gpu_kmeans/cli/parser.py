@@ -163,6 +163,12 @@ def _fit(parser: Any) -> None:
         help="; ".join(f"{name}: {about.meaning}" for name, about in ALGORITHMS.items()),
     )
     cluster.add_argument(
+        "--noise",
+        choices=("apart", "nearest"),
+        default="apart",
+        help="rows in no dense region stay apart, or go to the nearest cluster (apart)",
+    )
+    cluster.add_argument(
         "--max-iter", type=_whole(1), default=300, metavar="N", help="iterations at most (300)"
     )
     cluster.add_argument(

@@ -86,10 +86,13 @@ class Algorithm:
         What it is, in a line for people who choose.
     home : str
         Module of :mod:`gpu_kmeans.clustering` and class of the :class:`Clusterer`.
+    finds_k : bool
+        Whether the number of clusters follows from the rows, and is not asked for.
     """
 
     meaning: str
     home: str
+    finds_k: bool = False
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -108,6 +111,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "hdbscan": Algorithm(
         "dense regions and noise between them; finds their number; dense or reduced rows",
         "density:Hdbscan",
+        finds_k=True,
     ),
     "mixture": Algorithm(
         "Gaussians that differ in spread; dense or reduced rows", "mixture:DiagonalMixture"
@@ -177,8 +181,8 @@ def learned(module: str, algorithm: str) -> Any:
         return import_module(module)
     except ImportError:
         raise InvalidParam(
-            f"algorithm {algorithm!r} comes from scikit-learn, which is not installed: pip install "
-            '"gpu-kmeans[algorithms]", or in a clone pip install ".[algorithms]"'
+            f"algorithm {algorithm!r} comes from scikit-learn, which is not installed; in a clone "
+            'of gpu-kmeans: pip install ".[algorithms]"'
         ) from None
 
 

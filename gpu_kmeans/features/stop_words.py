@@ -65,9 +65,8 @@ def stop_words_of(language: str) -> frozenset[str]:
         import stopwordsiso
     except ImportError:
         raise InvalidParam(
-            f"the stop words of {language!r} are in a package that is not installed: pip install "
-            '"gpu-kmeans[languages]", or in a clone pip install ".[languages]"; or give the words '
-            "themselves"
+            f"the stop words of {language!r} are in a package that is not installed; in a clone of "
+            'gpu-kmeans: pip install ".[languages]"; or give the words themselves'
         ) from None
     if not stopwordsiso.has_lang(language):
         raise InvalidParam(
