@@ -489,15 +489,21 @@ def test_products_with_sparse_rows_are_scipys_to_the_last_bit(k: int, dtype: Any
     rng = np.random.default_rng(k)
     rows = sparse.random_array((2500, 300), density=0.05, rng=rng).tocsr().astype(dtype)
     directions = rng.standard_normal((300, k)).astype(dtype)
-    found = with_library("project", CpuBackend().matrix(rows), directions)
-    np.testing.assert_array_equal(found, rows @ directions)
+    for start in (0, 1):  # where vectors may begin, or not
+        room = library.aligned(np.zeros, (300 * k + 1,), dtype)
+        placed = room[start : start + 300 * k].reshape(300, k)
+        placed[:] = directions
+        products = with_library("project", CpuBackend().matrix(rows), placed)
+        np.testing.assert_array_equal(products, rows @ directions)
 
 
 @needs_library
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 5, 513, 20_001])
-def test_inner_products_are_those_of_float64(n: int, dtype: Any) -> None:
-    left, right = values(n, 13, 1, dtype=dtype), values(n, 13, 2, dtype=dtype)
-    for other in (left, right):
-        exact = left.T.astype(np.float64) @ other.astype(np.float64)
-        np.testing.assert_allclose(with_library("inner_products", left, other), exact, rtol=1e-12)
+@pytest.mark.parametrize("widths", [(13, 13), (1, 64), (64, 65), (130, 7)])
+def test_inner_products_are_those_of_float64(n: int, widths: tuple[int, int], dtype: Any) -> None:
+    left, right = (values(n, width, width, dtype=dtype) for width in widths)
+    for one, other in ((left, left), (left, right), (right, right)):
+        exact = one.T.astype(np.float64) @ other.astype(np.float64)
+        products = with_library("inner_products", one, other)
+        np.testing.assert_allclose(products, exact, rtol=1e-12, atol=1e-12)
