@@ -280,7 +280,7 @@ def test_sums_of_any_shape_hold_what_they_were_given(n_features, k, share, dtype
     rng = np.random.default_rng(seed)
     centroids = np.where(rng.random((k, n_features)) < share, rng.normal(size=(k, n_features)), 0)
     centroids = centroids.astype(dtype)
-    sums = Sums.of(centroids, dtype)
+    sums = Sums.from_centroids(centroids, dtype)
     assert sums.shape == (n_features, k)
     assert (sums.dense() == centroids.T).all()
     assert (sums.dense(1, 7) == centroids.T[1:7]).all()
@@ -457,7 +457,7 @@ def test_the_shift_is_that_of_the_means_written_out(k, seed, from_centroids):
     one, two = (with_library("cluster_sums", rows, each, k) for each in labels)
     if from_centroids:
         one = CpuBackend().clusters_from(rng.normal(size=(k, 25)), np.float64)
-        one.sums = Sums.of(CpuBackend().to_host(one.sums).T, np.float64)
+        one.sums = Sums.from_centroids(CpuBackend().to_host(one.sums).T, np.float64)
     means = [c.sums.dense() * c.inverse_weight() for c in (one, two)]
     found = CpuBackend().centroid_shift(one, two)
     np.testing.assert_allclose(found, np.square(means[0] - means[1]).sum(), 1e-9, 1e-20)
@@ -467,7 +467,7 @@ def test_the_shift_is_that_of_the_means_written_out(k, seed, from_centroids):
 def test_work_is_done_once_each_and_its_error_stops_the_rest(monkeypatch, count):
     monkeypatch.setattr(threads, "count", lambda: count)
     done: list[int] = []
-    threads.each(done.append, range(100))
+    threads.parallel_for(done.append, range(100))
     assert sorted(done) == list(range(100))
     done.clear()
 
@@ -477,9 +477,9 @@ def test_work_is_done_once_each_and_its_error_stops_the_rest(monkeypatch, count)
         done.append(start)
 
     with pytest.raises(MemoryError, match="no more"):
-        threads.each(fail_at_three, range(100_000))
+        threads.parallel_for(fail_at_three, range(100_000))
     assert len(done) < 100_000 - 1
-    threads.each(done.append, [])
+    threads.parallel_for(done.append, [])
 
 
 @needs_library

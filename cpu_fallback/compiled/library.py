@@ -41,8 +41,8 @@ PARAMETERS = {
     "sum_features": (2, 11),
     "turn": (4, 6),
 }
-"""Number of integers, then of pointers, that each function takes of which there is one for each
-kind of number and width of vectors."""
+"""Number of integers, then of pointers, of each function that exists for every kind of number and
+width of vectors."""
 PLAIN_PARAMETERS = {
     "count_features": (4, 3),
     "count_rare": (2, 4),
@@ -54,7 +54,7 @@ PLAIN_PARAMETERS = {
     "weigh_rows": (2, 5),
     "write_rows": (1, 5),
 }
-"""Likewise of those that are there once."""
+"""Likewise of the functions that exist once."""
 LINE_BYTES = 64
 NARROW_BYTES = (16, 32)
 
