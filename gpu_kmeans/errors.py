@@ -215,7 +215,7 @@ class UnknownItem(InputError):
 
 
 class _Unfitted(ValueError, AttributeError):
-    """What Python's own exceptions make of a use before ``fit``.
+    """Python's own exceptions for a use before ``fit``.
 
     A class of its own, since Python lets no others stand beside built-in ones later on.
     """
