@@ -1,4 +1,4 @@
-"""Names of a table's columns, looked at on their own."""
+"""Names of a table's columns, read without its rows."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def column_names(path: Path, encoding: str | None, delimiter: str | None = None)
 
 
 def nameless(header: Sequence[str]) -> int:
-    """Count the columns that no name leads to: those without one, or with another's."""
+    """Count the columns that cannot be named: those without a name, or with another's."""
     times = Counter(header)
     return sum(1 for name in header if not name.strip() or times[name] > 1)
