@@ -1,4 +1,4 @@
-"""What the cases measure on: real films, made-up texts, made-up embeddings; all from a seed.
+"""Corpora of the cases: real films, made-up texts, made-up embeddings; all from a seed.
 
 A corpus can be asked for three things, as far as it has them: ``rows()`` to cluster, ``texts()``
 to vectorise and ``files(folder)`` to read. Texts become TF-IDF rows of unit length, float32 CSR.

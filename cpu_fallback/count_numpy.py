@@ -50,7 +50,7 @@ def _on_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) ->
     return [results[position] for position in range(len(items))]
 
 
-class _Found(NamedTuple):
+class _ChunkTerms(NamedTuple):
     """The terms of a chunk in the order of the texts, numbered within the chunk."""
 
     names: pa.LargeStringArray
@@ -58,7 +58,7 @@ class _Found(NamedTuple):
     rows: NDArray[np.int32]
 
 
-def _find_terms(texts: list[str], rules: TokenRules) -> _Found:
+def _find_terms(texts: list[str], rules: TokenRules) -> _ChunkTerms:
     words, rows = _words(texts)
     encoded = words.dictionary_encode()
     term_names, codes = encoded.dictionary, encoded.indices.to_numpy()
@@ -73,7 +73,7 @@ def _find_terms(texts: list[str], rules: TokenRules) -> _Found:
     is_used = np.zeros(len(term_names), dtype=bool)
     is_used[codes] = True
     renumbered = np.cumsum(is_used, dtype=np.int32) - 1
-    return _Found(term_names.filter(pa.array(is_used)), renumbered[codes], rows)
+    return _ChunkTerms(term_names.filter(pa.array(is_used)), renumbered[codes], rows)
 
 
 def _words(texts: list[str]) -> tuple[pa.LargeStringArray, NDArray[np.int32]]:
@@ -159,7 +159,9 @@ def _number_terms(
     return terms, np.split(column[encoded.indices.to_numpy()], ends[:-1])
 
 
-def _count(part: _Found, columns: NDArray[np.int32], n_rows: int, n_terms: int) -> sp.csr_matrix:
+def _count(
+    part: _ChunkTerms, columns: NDArray[np.int32], n_rows: int, n_terms: int
+) -> sp.csr_matrix:
     indices = columns[part.codes]
     wanted = indices >= 0
     ones = np.ones(np.count_nonzero(wanted), dtype=np.int32)

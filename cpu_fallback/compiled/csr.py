@@ -265,7 +265,7 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> tuple[list[int | None], 
         if layout.room:
             n, crew = rows.shape[0], threads.count()
             counts = np.zeros(-(-n // ROWS_OF_A_TASK) + 1, np.int32)
-            arguments = addresses((rows.indptr, rows.indices, layout.place, counts[1:]))
+            arguments = addresses((rows.indptr, rows.indices, layout.run, counts[1:]))
             plain_function("count_rare")(crew, n, *arguments)
             begins = np.cumsum(counts, dtype=np.int32)
             rare = int(begins[-1])
@@ -274,10 +274,10 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> tuple[list[int | None], 
                 for room in (rows.nnz - rare, rare)
                 for size in ((n + 1, np.int32), (room, np.int32), (room, dtype))
             )
-            arguments = addresses((rows.indptr, rows.indices, values, layout.place, begins))
+            arguments = addresses((rows.indptr, rows.indices, values, layout.run, begins))
             function("part", 1, dtype)(crew, n, *arguments, *addresses(parts))
         else:
-            places = rows.indices if layout.plain else layout.place.take(rows.indices, mode="clip")
+            places = rows.indices if layout.plain else layout.run.take(rows.indices, mode="clip")
             parts = (rows.indptr, places, values, None, None, None)
         cached = rows._parts = (layout, dtype, addresses(parts), parts)
     return cached[2], cached[3]

@@ -54,7 +54,7 @@ PLAIN_PARAMETERS = {
     "weigh_rows": (2, 5),
     "write_rows": (1, 5),
 }
-"""Likewise of the functions that exist once."""
+"""Number of integers, then of pointers, of each function that exists once."""
 LINE_BYTES = 64
 NARROW_BYTES = (16, 32)
 
@@ -120,7 +120,7 @@ def _declared(name: str, integers: int, pointers: int) -> Any:
 
 
 def addresses(arrays: Iterable[NDArray[Any] | None], start: int = 0) -> list[int | None]:
-    """Where row ``start`` of each array begins, as long as the arrays live."""
+    """Address of row ``start`` of each array, valid as long as the arrays live."""
     return [
         # `.ctypes` takes longer.
         None if array is None else array.__array_interface__["data"][0] + start * array.strides[0]

@@ -57,7 +57,7 @@ class Layout:
 
     Attributes
     ----------
-    place : ndarray of shape (n_features,), int32
+    run : ndarray of shape (n_features,), int32
         Index of a frequent feature's run; -1 for a rare one. Where there is no list at all, a
         feature that no row has is given the last run, of zeros.
     start : ndarray of shape (n_features,), int32
@@ -72,7 +72,7 @@ class Layout:
         Whether each feature has a run, in their order.
     """
 
-    place: NDArray[np.int32]
+    run: NDArray[np.int32]
     start: NDArray[np.int32]
     frequent: NDArray[np.intp]
     columns: NDArray[np.intp]
@@ -101,12 +101,12 @@ class Layout:
         n_frequent = int(np.count_nonzero(counts > rare_at))
         frequent, listed = order[:n_frequent], order[n_frequent:]
         room = counts[listed]
-        place = np.full(len(counts), -1 if room.any() else n_frequent, np.int32)
-        place[frequent] = np.arange(n_frequent, dtype=np.int32)
+        run = np.full(len(counts), -1 if room.any() else n_frequent, np.int32)
+        run[frequent] = np.arange(n_frequent, dtype=np.int32)
         start = np.zeros(len(counts), np.int32)
         start[listed] = np.cumsum(room) - room
         columns = np.concatenate((frequent, listed[room > 0]))
-        return cls(place, start, frequent, columns, int(room.sum()))
+        return cls(run, start, frequent, columns, int(room.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ class Sums:
     def empty(cls, layout: Layout, k: int, dtype: Any, exact: bool = False) -> Sums:
         """Make room for sums of any value."""
         entry = np.dtype([("cluster", np.int32), ("value", dtype)], align=True)
-        spans = np.zeros((len(layout.place), 2), np.int32)
+        spans = np.zeros((len(layout.run), 2), np.int32)
         spans[:, 0] = layout.start
         shape = len(layout.frequent) + 1, _width(k, dtype)
         room = layout.room
@@ -187,10 +187,10 @@ class Sums:
         few = np.count_nonzero(counts) * k <= PLAIN
         layout = Layout.from_counts(counts, k, 0 if few else None)
         sums = cls.empty(layout, k, dtype)
-        run = np.repeat(layout.place, counts)
+        run = np.repeat(layout.run, counts)
         in_run, listed = run >= 0, run < 0
         sums.runs[run[in_run], columns.indices[in_run]] = columns.data[in_run]
-        sums.length[:] = np.where(layout.place < 0, counts, 0)
+        sums.length[:] = np.where(layout.run < 0, counts, 0)
         _, to = sums._listed(sums.spans[:, 0], sums.length)
         sums.entries["cluster"][to] = columns.indices[listed]
         sums.entries["value"][to] = columns.data[listed]
@@ -208,12 +208,12 @@ class Sums:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.layout.place), self.k
+        return len(self.layout.run), self.k
 
     def dense(self, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """The sums of the features from ``first`` to before ``last``, one column a cluster."""
         part = slice(first, last)
-        run, length = self.layout.place[part], self.length[part]
+        run, length = self.layout.run[part], self.length[part]
         out = np.zeros((len(run), self.k), self.dtype)
         frequent = run >= 0
         out[frequent] = self.runs[run[frequent], : self.k]
@@ -224,7 +224,7 @@ class Sums:
 
     def scaled(self, scale: NDArray[Any]) -> NDArray[Any]:
         """One row a cluster, shape (k, n_features), each times a number."""
-        out = np.zeros((self.k, len(self.layout.place)), self.dtype)
+        out = np.zeros((self.k, len(self.layout.run)), self.dtype)
         factors = np.ascontiguousarray(scale, self.dtype)
         spread = function("spread", self.k, self.dtype)
         spread(threads.count(), out.shape[1], self.of_c, *addresses((factors, out)))
@@ -255,7 +255,7 @@ class Sums:
 
     @cached_property
     def _struct(self) -> _SumsOfC:
-        arrays = (self.layout.place, self.runs, self.spans, self.entries, self.members)
+        arrays = (self.layout.run, self.runs, self.spans, self.entries, self.members)
         pointers = addresses((*arrays, self.exact, self.exact_entries))
         numbers = (self.k, self._vectors, self.runs.shape[1])
         return _SumsOfC(*numbers, *pointers)

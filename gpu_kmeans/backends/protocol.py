@@ -70,7 +70,7 @@ class JoinCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamesRead:
-    """What a backend could read of a column of JSON lists, and what it leaves to the host.
+    """Names that a backend read from a column of JSON lists, and rows that it leaves to the host.
 
     Attributes
     ----------

@@ -102,7 +102,7 @@ def drifted(
     source: NDArray[np.int32],
     weight: NDArray[np.float64] | None,
 ) -> Drift | None:
-    """What became of clusters when rows moved; None where no bound would follow from it.
+    """Return how clusters changed when rows moved; None where no bound would follow from it.
 
     Parameters
     ----------

@@ -194,7 +194,7 @@ def _pairs(
     nearest_other: NDArray[np.intp],
     most: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """At most so many clusters to dissolve and to split, each pair of which is worth it.
+    """Clusters to dissolve and to split, at most ``most``, each pair of which is worth it.
 
     ``nearest_other`` is where most rows of a cluster would go: it stays when that cluster goes.
     """
@@ -224,7 +224,7 @@ def _net(
     removed: NDArray[np.intp],
     split: NDArray[np.intp],
 ) -> float:
-    """What an exchange is known to gain, less what it costs."""
+    """Known gain of an exchange, less its cost."""
     return float(gain[split].sum() - removal_cost[removed].sum())
 
 
@@ -275,8 +275,8 @@ def _exchanged(
 def _worth(
     backend: Backend, rows: Rows, settled: StageResult, k: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
-    """What the inertia would gain without each cluster, what each cluster holds of it, and which
-    cluster most of its rows would go to."""
+    """For each cluster, the rise of the inertia without it, its own inertia, and the cluster that
+    most of its rows would go to."""
     labels, clusters, norms = settled.labels, settled.clusters, rows.squared_norms
     assignment = backend.assign(rows.matrix, clusters, labels, rows.weight, norms)
     n = clusters.weight[labels]

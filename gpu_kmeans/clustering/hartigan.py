@@ -193,7 +193,7 @@ class _State:
     def _leaving(
         self, own: Any, labels: NDArray[np.int32], squared_norms: NDArray[np.float64], w: Any
     ) -> NDArray[np.float64]:
-        """What the inertia loses when a row leaves its cluster; 0 for the last member of one."""
+        """Fall of the inertia when a row leaves its cluster; 0 for the last member of one."""
         n = self.clusters.weight[labels]
         n = np.where(n > 0, n, 1.0)  # a cluster of rows of weight 0: nothing to divide
         # A row that outweighs its cluster's others beyond float64's digits is as good as alone.

@@ -78,7 +78,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage ends with."""
+    """Result of a stage."""
 
     labels: NDArray[np.int32]
     clusters: Clusters
@@ -139,7 +139,7 @@ class _Means:
         self._pruned = may_pay(backend, rows.matrix, len(start.weight))
         self._rounding_error: NDArray[np.float64] | None = None
         self._drift: Drift | None = None
-        """What became of the clusters that rows were last assigned to, where that bounds costs."""
+        """Changes of the clusters since rows were last assigned, where these bound costs."""
         self._bounded = False
         """Whether the last assignment's costs are bounds."""
         self._spare: Clusters | None = None

@@ -259,7 +259,7 @@ def _join(parts: list[tuple[list[str], Matrix]], terms: list[str]) -> Matrix:
 
 
 def _ends(sizes: Any) -> Any:
-    """Where each of some things of given sizes begins, and where the last one ends: int64."""
+    """Offsets of neighbouring runs of these sizes, int64, and the end of the last."""
     ends = cp.zeros(len(sizes) + 1, np.int64)
     cp.cumsum(sizes, out=ends[1:])
     return ends

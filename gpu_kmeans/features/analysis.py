@@ -1,4 +1,4 @@
-"""From a text as it is given to its terms: read, decode, preprocess, split, join to n-grams.
+"""From texts to terms: read, decode, preprocess, split, join to n-grams.
 
 A term of the default analysis, exactly: lower-case the text with ``str.lower`` (Unicode's default
 conversion, final sigma included), then take every longest run of at least two word characters.
