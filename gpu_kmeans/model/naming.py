@@ -22,7 +22,7 @@ WORDS = 3
 MORE_WORDS = 8
 """Maximum number of words of a name, where fewer would fit two clusters."""
 STEM = 4
-"""Number of letters from which on words that begin alike are one, and a name has the first alone."""
+"""Number of letters from which on words that begin alike are one, and the first alone names."""
 NO_NAME = "no items"
 """Name of a cluster without items."""
 
