@@ -21,7 +21,6 @@ from sklearn.metrics import adjusted_rand_score
 from workbooks import workbook
 
 import gpu_kmeans
-from gpu_kmeans.assign import assign
 from gpu_kmeans.cli import main
 from gpu_kmeans.data import sample
 from gpu_kmeans.errors import (
@@ -36,6 +35,7 @@ from gpu_kmeans.errors import (
 from gpu_kmeans.evaluate import evaluate
 from gpu_kmeans.model import Model
 from gpu_kmeans.model.profiles import profiles
+from gpu_kmeans.questions.assign import assign
 from gpu_kmeans.recommend import Recommender
 
 K = 3

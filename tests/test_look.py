@@ -20,7 +20,7 @@ from gpu_kmeans.cli import main
 from gpu_kmeans.data import sample
 from gpu_kmeans.data.catalogue import load_catalogue
 from gpu_kmeans.data.roles import DEFAULTS
-from gpu_kmeans.look import look
+from gpu_kmeans.questions.look import look
 
 TOPICS = [
     "my parcel was not delivered to the address",

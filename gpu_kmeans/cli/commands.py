@@ -103,7 +103,7 @@ def _fit_text(data: dict[str, Any]) -> str:
 
 
 def look(options: argparse.Namespace) -> Answer:
-    from gpu_kmeans.look import look
+    from gpu_kmeans.questions.look import look
 
     with standard_input.as_file(options.file) as path:
         seen = look(path, encoding=options.encoding, delimiter=options.delimiter)
@@ -156,8 +156,8 @@ def labels(options: argparse.Namespace) -> Answer:
 
 
 def assign(options: argparse.Namespace) -> Answer:
-    from gpu_kmeans.assign import assign
     from gpu_kmeans.model import Model
+    from gpu_kmeans.questions.assign import assign
 
     if options.out is not None:
         tables.check_free(options.out, options.overwrite)

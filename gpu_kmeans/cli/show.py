@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from gpu_kmeans.backends.doctor import Diagnosis
     from gpu_kmeans.evaluate import Evaluation
     from gpu_kmeans.features.base import Reason
-    from gpu_kmeans.look import TableLook
     from gpu_kmeans.model.profiles import Profile
+    from gpu_kmeans.questions.look import TableLook
     from gpu_kmeans.recommend import RankedItem, Recommendation
 
 __all__ = [
