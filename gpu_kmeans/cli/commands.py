@@ -16,6 +16,7 @@ from gpu_kmeans.cli import (
     layout,
     output,
     progress,
+    questions,
     show,
     signals,
     staging,
@@ -23,9 +24,9 @@ from gpu_kmeans.cli import (
     summary,
     tables,
 )
+from gpu_kmeans.cli.fit_options import fit_options
 from gpu_kmeans.cli.layout import count, facts, heading
 from gpu_kmeans.cli.output import Answer
-from gpu_kmeans.data.roles import FEATURES, ROLES
 from gpu_kmeans.errors import FileProblem, InvalidParam, InvalidQuery
 
 __all__ = ["run"]
@@ -49,31 +50,11 @@ def fit(options: argparse.Namespace) -> Answer:
             options.credits,
             n_clusters=options.clusters,
             seed=options.seed,
-            backend=options.backend,
-            columns=_columns(options),
-            encoding=options.encoding,
-            delimiter=options.delimiter,
-            stop_words=options.stop_words,
-            analyzer=options.analyzer,
-            ngram_range=tuple(options.ngrams),
-            min_df=options.min_df,
-            max_df=options.max_df,
-            max_features=options.max_features,
-            sublinear_tf=options.sublinear_tf,
-            weighting=options.weighting,
-            scale=options.scale,
-            missing=options.missing,
-            log=options.log,
-            rare=options.rare,
-            normalise=options.normalise,
-            log1p=options.log1p,
-            weights=dict(options.weight),
-            reduce=options.reduce,
-            algorithm=options.algorithm,
             noise=options.noise,
-            max_iter=options.max_iter,
+            trim=options.trim,
             callback=shown.callback,
             on_stage=shown.on_stage,
+            **fit_options(options),
         )
         # All that can take its time comes before the model is in place.
         data = {"model": options.model, **summary.of_fit(model)}
@@ -271,14 +252,6 @@ def _check_model_place(place: Path, overwrite: bool) -> None:
         raise FileProblem(f"{place} is a folder without a model in it: give another name")
 
 
-def _columns(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the column arguments that were given; an empty name leaves a column out."""
-    named = {name: getattr(options, f"column_{name}") for name in (*ROLES, *FEATURES)}
-    if named["text"] is not None and len(named["text"]) == 1:
-        named["text"] = named["text"][0]
-    return {name: columns or None for name, columns in named.items() if columns is not None}
-
-
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "demo": demo,
     "look": look,
@@ -287,6 +260,12 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "labels": labels,
     "assign": assign,
     "recommend": recommend,
+    "choose-k": questions.choose_k,
+    "levels": questions.levels,
+    "outliers": questions.outliers,
+    "compare": questions.compare,
+    "drift": questions.drift,
+    "edit": questions.edit,
     "evaluate": evaluate,
     "plot": plot,
     "image": image,

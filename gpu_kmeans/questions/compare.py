@@ -151,7 +151,7 @@ def compare(before: Model, after: Model) -> Comparison:
             names[0][row],
             names[1][column],
             int(table[row, column]),
-            pairs.get(int(row)) == column,
+            pairs.get(int(row)) == int(column),
         )
         for row, column in zip(*np.nonzero(table), strict=True)
     ]
