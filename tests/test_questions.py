@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import adjusted_rand_score, roc_auc_score, silhouette_samples, v_measure_score
 from toy import toy_model
@@ -25,7 +26,7 @@ from gpu_kmeans.cli import main
 from gpu_kmeans.clustering.choose import candidate_counts, choose_clusters
 from gpu_kmeans.clustering.indices import adjusted_rand, matched, silhouettes, v_measure
 from gpu_kmeans.data import sample
-from gpu_kmeans.errors import InvalidParam, UnknownItem
+from gpu_kmeans.errors import FeatureMismatch, InvalidParam, UnknownItem
 from gpu_kmeans.model import Model
 from gpu_kmeans.model.edit import merge, move, rename, split
 from gpu_kmeans.model.hierarchy import levels
@@ -33,6 +34,7 @@ from gpu_kmeans.model.naming import _unlike, cluster_names, distinctive_terms
 from gpu_kmeans.model.outliers import junk_clusters, outliers
 from gpu_kmeans.questions.choose_k import choose_k
 from gpu_kmeans.questions.compare import carry_names, compare, drift
+from gpu_kmeans.questions.update import update
 
 CPU = resolve("cpu")
 
@@ -402,3 +404,72 @@ def test_the_commands_answer(capsys: Any, tmp_path: Path, films: Model) -> None:
         assert capsys.readouterr().out.strip()
     for wrong in (["rename", 0], ["merge", 1], ["split", "x"], ["move", 1], ["merge", 1, 99]):
         assert main(["edit", str(one), *map(str, wrong), "--out", str(tmp_path / "n")]) == 2
+
+
+# -- more rows -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_matrix])
+def test_rows_that_follow_move_the_means_to_those_of_all(kind: Any) -> None:
+    rows, _ = blobs(4, 5, 400)
+    kmeans = gpu_kmeans.KMeans(4, random_state=0, backend="cpu").partial_fit(kind(rows[:200]))
+    labels = [kmeans.labels_]
+    for start in (200, 300):
+        batch = rows[start : start + 100]
+        expected = kmeans.predict(kind(batch))
+        kmeans.partial_fit(kind(batch))
+        np.testing.assert_array_equal(kmeans.labels_, expected)
+        labels.append(expected)
+    seen = np.concatenate(labels)
+    means = np.array([rows[seen == k].mean(axis=0, dtype=np.float64) for k in range(4)])
+    np.testing.assert_allclose(kmeans.cluster_centers_, means, rtol=1e-4, atol=1e-4)
+    assert kmeans.inertia_ > 0
+    with pytest.raises(FeatureMismatch):
+        kmeans.partial_fit(kind(rows[:10, :3]))
+
+
+def test_weights_of_rows_that_follow_count() -> None:
+    first, second = np.float32([[0.0], [10.0]]), np.float32([[1.0], [9.0]])
+    kmeans = gpu_kmeans.KMeans(2, random_state=0, backend="cpu").fit(first)
+    kmeans.partial_fit(second, sample_weight=[3.0, 1.0])
+    np.testing.assert_allclose(np.sort(kmeans.cluster_centers_.ravel()), [0.75, 9.5])
+
+
+def test_new_items_join_their_clusters_without_a_refit(capsys: Any, tmp_path: Path) -> None:
+    header = ["id", "plot", "year"]
+    old = [[i, f"{'ghost castle' if i % 2 else 'ship storm'} {i % 7}", 1990 + i] for i in range(40)]
+    new = [[39, "known already", 1], [100, "ghost in a castle", 2001], [101, "zebra", 2002]]
+    for name, rows in (("old.csv", old), ("new.csv", new)):
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+    columns = {"text": "plot"}
+    model = gpu_kmeans.fit(tmp_path / "old.csv", n_clusters=2, columns=columns, backend="cpu")
+    rename(model, 0, "Mine").save(tmp_path / "m")
+    done = run(capsys, "update", tmp_path / "m", tmp_path / "new.csv", "--out", tmp_path / "n")
+    assert (done["n_new"], done["n_known"], done["strange"]) == (2, 1, [101])
+    updated = Model.load(tmp_path / "n")
+    assert updated.items["id"].to_pylist() == [*range(40), 100, 101]
+    assert updated.others is not None
+    assert updated.others["year"].to_pylist()[-2:] == ["2001", "2002"]
+    assert updated.labels.tolist() == [*model.labels.tolist(), int(model.labels[1]), -1]
+    assert updated.names == {0: "Mine"}
+    rows = updated.postings.to_csr().toarray()
+    for label in range(2):
+        mean = rows[updated.labels == label].mean(axis=0)
+        np.testing.assert_allclose(updated.centroids[label], mean, atol=1e-6)
+    again = ["update", tmp_path / "m", tmp_path / "new.csv", "--out", tmp_path / "k"]
+    assert main([str(part) for part in again]) == 0
+    assert "1 fit nowhere: 101" in capsys.readouterr().out
+
+
+def test_rows_of_a_matrix_are_added_likewise(tmp_path: Path) -> None:
+    rows, _ = blobs(3, 4, 300)
+    model = fitted(tmp_path, rows, n_clusters=3, reduce=2)
+    np.save(tmp_path / "new.npy", rows)
+    done = update(model, tmp_path / "new.npy", backend="cpu")
+    assert (done.n_new, done.n_known) == (300, 0)
+    assert done.model.items["id"].to_pylist() == list(range(1, 601))
+    assert done.model.labels.tolist() == 2 * model.labels.tolist()
+    np.testing.assert_allclose(done.model.centroids, model.centroids, atol=1e-3)
+    again = update(done.model, tmp_path / "new.npy", backend="cpu").model
+    assert len(again.labels) == 900

@@ -266,6 +266,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "compare": questions.compare,
     "drift": questions.drift,
     "edit": questions.edit,
+    "update": questions.update,
     "evaluate": evaluate,
     "plot": plot,
     "image": image,

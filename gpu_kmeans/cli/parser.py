@@ -102,6 +102,7 @@ def build() -> argparse.ArgumentParser:
     _compare(command("compare", "what became of the clusters of a model in another"))
     _drift(command("drift", "whether new rows still are what a model was fitted on"))
     _edit(command("edit", "rename, merge or split clusters, or move items, into a new model"))
+    _update(command("update", "put new rows into a model without a refit, as a new model"))
     _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
     _plot(command("plot", "draw a model's clusters, and recommendations for a query"))
     _image(command("image", "an image in a few colours: its own, clustered"))
@@ -233,6 +234,17 @@ def _edit(parser: Any) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the model if it exists")
     _seed_option(parser)
+
+
+def _update(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("file", type=_file, metavar="FILE", help="new rows; - for standard input")
+    parser.add_argument(
+        "--out", type=_folder, required=True, metavar="DIR", help="folder to keep the result in"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the model if it exists")
+    _format_options(parser)
+    _backend_option(parser)
 
 
 def _seed_option(parser: Any) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpu_kmeans.model.hierarchy import Level
     from gpu_kmeans.questions.compare import Comparison, Drift
 
-__all__ = ["choose_k", "compare", "drift", "edit", "levels", "outliers"]
+__all__ = ["choose_k", "compare", "drift", "edit", "levels", "outliers", "update"]
 
 
 def choose_k(options: argparse.Namespace) -> Answer:
@@ -269,6 +269,46 @@ def edit(options: argparse.Namespace) -> Answer:
             commands("Next", [f"gpu-kmeans compare {before} {after}"]),
         ),
     )
+
+
+def update(options: argparse.Namespace) -> Answer:
+    """Put new rows into a model, and keep the result as a model of its own."""
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.questions.update import update
+
+    staging.check_free(options.out, overwrite=options.overwrite)
+    model = Model.load(options.model)
+    with standard_input.as_file(options.file) as path, progress.shown("assigning"):
+        done = update(
+            model,
+            path,
+            encoding=options.encoding,
+            delimiter=options.delimiter,
+            backend=options.backend,
+        )
+    with staging.folder_at(options.out) as aside:
+        done.model.save(aside, overwrite=True)
+    strange = ", ".join(map(str, done.strange[:MOST_STRANGE]))
+    more = f" and {len(done.strange) - MOST_STRANGE:,} more" * (len(done.strange) > MOST_STRANGE)
+    lines = [("Known", f"{count(done.n_known, 'row')} left out: the model has these ids")]
+    return Answer(
+        {"model": options.out, **done.to_dict()},
+        lambda: show.paragraphs(
+            heading(f"{count(done.n_new, 'new item')} in {options.out}"),
+            facts(
+                [
+                    *(lines if done.n_known else []),
+                    ("Strange", f"{len(done.strange):,} fit nowhere: {strange}{more}")
+                    if done.strange
+                    else ("Strange", "none: all fit"),
+                ]
+            ),
+        ),
+    )
+
+
+MOST_STRANGE = 20
+"""Number of ids that are shown of what fits nowhere."""
 
 
 def _edited(model: Model, action: str, arguments: list[str], seed: int) -> Model:
