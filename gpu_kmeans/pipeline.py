@@ -207,8 +207,8 @@ def fit(
         k: int | None = None if ALGORITHMS[algorithm].finds_k else 0
         if n_clusters == AUTO and k is not None:
             stages.begin("choose")
-            k, said = _choose_k(encoded, features, seed, device)
-            notes.append(said)
+            k, why = _choose_k(encoded, features, seed, device)
+            notes.append(why)
         elif k is not None:
             k = int(n_clusters)
             _check_enough_rows(k, encoded)
@@ -458,11 +458,11 @@ def _settle_noise(
 
 def _fewer_clusters(clustering: Clustering, n_clusters: int | None) -> list[str]:
     """Say it where some clusters have no items, as when there are few distinct texts."""
-    found = len(np.unique(clustering.labels[clustering.labels != UNCLUSTERED]))
-    if n_clusters is None or found == n_clusters:
+    occupied = len(np.unique(clustering.labels[clustering.labels != UNCLUSTERED]))
+    if n_clusters is None or occupied == n_clusters:
         return []
-    has = "has" if found == 1 else "have"
-    return [f"{found} of {n_clusters} clusters {has} items; the others are empty"]
+    has = "has" if occupied == 1 else "have"
+    return [f"{occupied} of {n_clusters} clusters {has} items; the others are empty"]
 
 
 class _Stages:

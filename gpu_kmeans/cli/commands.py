@@ -68,17 +68,17 @@ def fit(options: argparse.Namespace) -> Answer:
 def _fit_text(data: dict[str, Any]) -> str:
     n_found = data["n_clusters"] - data["n_empty"]
     title = f"{count(data['n_clustered'], 'item')} in {count(n_found, 'cluster')}"
-    place = str(data["model"])
+    folder = str(data["model"])
     return show.paragraphs(
         heading(title),
         show.fit(data),
-        facts([("Model", place)])
+        facts([("Model", folder)])
         + "\n"
         + layout.commands(
             "Next",
-            [f'gpu-kmeans recommend {quote(place)} "a few keywords"']
+            [f'gpu-kmeans recommend {quote(folder)} "a few keywords"']
             if data["n_terms"]
-            else [f"gpu-kmeans profile {quote(place)}", f"gpu-kmeans labels {quote(place)}"],
+            else [f"gpu-kmeans profile {quote(folder)}", f"gpu-kmeans labels {quote(folder)}"],
         ),
     )
 
@@ -105,15 +105,15 @@ def recommend(options: argparse.Namespace) -> Answer:
     if options.like is not None:
         item = recommender.item_id(options.like)
         similar = recommender.similar(item, limit=options.limit)
-        data = {"like": item, "items": [asdict(each) for each in similar]}
+        data = {"like": item, "items": [asdict(neighbour) for neighbour in similar]}
         return Answer(data, lambda: show.similar(item, similar))
-    found = recommender.recommend(
+    answer = recommender.recommend(
         query,
         limit=options.limit,
         rank=options.rank,
         clusters=options.clusters,
     )
-    return Answer(found.to_dict(), lambda: show.recommendation(found))
+    return Answer(answer.to_dict(), lambda: show.recommendation(answer))
 
 
 def profile(options: argparse.Namespace) -> Answer:
@@ -173,13 +173,13 @@ def plot(options: argparse.Namespace) -> Answer:
     names = figures.names(options.query is not None)
     with staging.files_into(options.out, names, overwrite=options.overwrite) as aside:
         model = Model.load(options.model)
-        found = None
+        answer = None
         if options.query is not None:
-            found = Recommender(model).recommend(options.query, limit=options.limit)
-            if not found.items:
-                raise InvalidQuery(f"nothing to draw for {options.query!r}: {found.message}")
+            answer = Recommender(model).recommend(options.query, limit=options.limit)
+            if not answer.items:
+                raise InvalidQuery(f"nothing to draw for {options.query!r}: {answer.message}")
         with progress.shown("drawing"):
-            figures.draw(model, cluster_views(model), found, aside)
+            figures.draw(model, cluster_views(model), answer, aside)
     paths = [options.out / name for name in names]
     return Answer({"files": paths}, lambda: show.files("Figures", paths))
 
@@ -209,8 +209,8 @@ def fetch(options: argparse.Namespace) -> Answer:
 def doctor(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.backends.doctor import diagnose
 
-    found = diagnose()
-    return Answer(found.to_dict(), lambda: show.diagnosis(found))
+    diagnosis = diagnose()
+    return Answer(diagnosis.to_dict(), lambda: show.diagnosis(diagnosis))
 
 
 def serve(options: argparse.Namespace) -> Answer:
@@ -243,13 +243,13 @@ def demo(options: argparse.Namespace) -> Answer:
     return demo.run(options.out, options.backend)
 
 
-def _check_model_place(place: Path, overwrite: bool) -> None:
+def _check_model_place(folder: Path, overwrite: bool) -> None:
     """Find out before the long work whether the model can be put there."""
     from gpu_kmeans.model.storage import MANIFEST
 
-    staging.check_free(place, overwrite=overwrite)
-    if place.exists() and any(place.iterdir()) and not (place / MANIFEST).exists():
-        raise FileProblem(f"{place} is a folder without a model in it: give another name")
+    staging.check_free(folder, overwrite=overwrite)
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise FileProblem(f"{folder} is a folder without a model in it: give another name")
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {

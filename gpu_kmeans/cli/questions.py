@@ -130,7 +130,7 @@ def outliers(options: argparse.Namespace) -> Answer:
         return tables.answer(chain([header], map(list, cells)), options.out, options.overwrite)
     names = cluster_names(model)
     junk = junk_clusters(model)
-    found = [
+    items = [
         {
             "id": ids[row],
             "title": None if titles is None else titles[row],
@@ -142,13 +142,13 @@ def outliers(options: argparse.Namespace) -> Answer:
         for row in scored.first(options.limit).tolist()
     ]
     data = {
-        "items": found,
+        "items": items,
         "junk_clusters": [{"label": label, "name": names[label]} for label in junk],
     }
     lines = [("Junk", ", ".join(f"{label} ({names[label]})" for label in junk))] if junk else []
     rows = [
         (f"{item['score']:.2f}", str(item["cluster"]), str(item["id"]), item["title"] or "")
-        for item in found
+        for item in items
     ]
     return Answer(
         data,
@@ -169,13 +169,13 @@ def compare(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.model import Model
     from gpu_kmeans.questions.compare import compare
 
-    found = compare(Model.load(options.model), Model.load(options.other))
-    return Answer(found.to_dict(), lambda: _comparison(found))
+    comparison = compare(Model.load(options.model), Model.load(options.other))
+    return Answer(comparison.to_dict(), lambda: _comparison(comparison))
 
 
-def _comparison(found: Comparison) -> str:
-    counts = f"{count(found.n_common, 'item')} in both"
-    counts += f", {found.n_gone:,} gone, {found.n_new:,} new"
+def _comparison(comparison: Comparison) -> str:
+    counts = f"{count(comparison.n_common, 'item')} in both"
+    counts += f", {comparison.n_gone:,} gone, {comparison.n_new:,} new"
     rows = [
         (
             f"{flow.items:,}",
@@ -183,19 +183,19 @@ def _comparison(found: Comparison) -> str:
             f"{flow.before} {flow.before_name}",
             f"{flow.after} {flow.after_name}",
         )
-        for flow in found.flows[:MOST_FLOWS]
+        for flow in comparison.flows[:MOST_FLOWS]
     ]
     changes = [
         (str(label), f"came: {', '.join(t['came']) or '-'}; went: {', '.join(t['went']) or '-'}")
-        for label, t in sorted(found.terms.items())
+        for label, t in sorted(comparison.terms.items())
     ]
     return show.paragraphs(
-        heading(found.verdict[0].upper() + found.verdict[1:]),
+        heading(comparison.verdict[0].upper() + comparison.verdict[1:]),
         facts(
             [
                 ("Items", counts),
-                ("Agreement", f"adjusted Rand index {found.agreement:.3f}"),
-                ("", f"V-measure {found.v_measure:.3f}"),
+                ("Agreement", f"adjusted Rand index {comparison.agreement:.3f}"),
+                ("", f"V-measure {comparison.v_measure:.3f}"),
             ]
         ),
         table(("items", "", "before", "after"), rows, left=(1, 2, 3)),
@@ -215,26 +215,26 @@ def drift(options: argparse.Namespace) -> Answer:
 
     model = Model.load(options.model)
     with standard_input.as_file(options.file) as path, progress.shown("assigning"):
-        found = drift(
+        change = drift(
             model,
             path,
             encoding=options.encoding,
             delimiter=options.delimiter,
             backend=options.backend,
         )
-    return Answer(found.to_dict(), lambda: _drift(found, model))
+    return Answer(change.to_dict(), lambda: _drift(change, model))
 
 
-def _drift(found: Drift, model: Model) -> str:
+def _drift(change: Drift, model: Model) -> str:
     from gpu_kmeans.model.naming import cluster_names
 
     names = cluster_names(model)
     rows = [
         (f"{rows:,}", f"{far:,}", f"{label} {names[label]}" if label >= 0 else "no cluster")
-        for label, (rows, far) in found.clusters.items()
+        for label, (rows, far) in change.clusters.items()
     ]
     return show.paragraphs(
-        heading(found.verdict[0].upper() + found.verdict[1:]),
+        heading(change.verdict[0].upper() + change.verdict[1:]),
         table(("rows", "far", "cluster"), rows),
     )
 

@@ -81,7 +81,7 @@ def update(
     empty = np.bincount(labels[inside], minlength=model.n_clusters) == 0
     means[empty] = model.centroids[empty]
     reduction = model.reduction
-    kept = _stacked(model.rows, encoded.rows[rows])
+    features = _stacked(model.rows, encoded.rows[rows])
     if reduction is not None:
         assert not isinstance(space, Postings)
         reduction = replace(reduction, rows=space)
@@ -101,7 +101,7 @@ def update(
         model,
         items=_joined(model.items, encoded.items, rows),
         others=_joined_others(model, encoded, rows),
-        rows=kept,
+        rows=features,
         labels=labels,
         centroids=np.asarray(means, dtype=model.centroids.dtype),
         info=info,
