@@ -370,7 +370,10 @@ def _text_role(number: int) -> str:
 def _check_proposal(roles: FeatureRoles, error: MissingColumn) -> None:
     """Raise what is said where no columns, or several texts, offer themselves."""
     if not roles.columns:
-        raise error
+        raise MissingColumn(
+            f"{error}: no column offers itself by what it holds, so name texts (--text), numbers "
+            "(--numbers) or categories (--categories)"
+        ) from error
     if len(roles.texts) > 1:
         listed = ", ".join(map(repr, roles.texts[:10]))
         first = roles.texts[0]
