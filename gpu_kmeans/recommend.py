@@ -529,7 +529,7 @@ def _heaviest(model: Model) -> list[list[str]]:
     """Return the words that name each cluster: its heaviest terms, or what sets it apart."""
     text = model.features.text
     if text is None:
-        from gpu_kmeans.model.profiles import short_reasons
+        from gpu_kmeans.model.reasons import short_reasons
 
         return short_reasons(model)
     start, end = model.features.bounds_of(text)

@@ -133,7 +133,8 @@ def profiles(shown: Sequence[Profile]) -> str:
 
 
 def _profile(profile: Profile) -> str:
-    title = f"Cluster {profile.label}: {count(profile.size, 'item')}, {profile.share:.1%}"
+    size = f"{count(profile.size, 'item')}, {profile.share:.1%}"
+    title = f"Cluster {profile.label}, {profile.name}: {size}"
     kinds = {kind: [r for r in profile.reasons if r.kind == kind] for kind in _REASON_TITLES}
     terms = [reason.name for kind in ("term", "feature") for reason in kinds[kind]]
     lines = [("Terms" if kinds["term"] else "Features", ", ".join(terms))] if terms else []

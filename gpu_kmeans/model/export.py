@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from gpu_kmeans.model.model import Model
+from gpu_kmeans.model.naming import cluster_names
 
 __all__ = ["csv_lines", "label_rows"]
 
@@ -30,7 +31,7 @@ def label_rows(model: Model, *, columns: bool = False) -> Iterator[list[Any]]:
     ----------
     model : Model
     columns : bool
-        Whether all columns of the items follow: those of the catalogue's roles by their roles,
+        Whether the cluster's name and all columns of the items follow: those of the catalogue's roles by their roles,
         lists of names as JSON, then the others by their own names.
 
     Yields
@@ -42,11 +43,15 @@ def label_rows(model: Model, *, columns: bool = False) -> Iterator[list[Any]]:
     names = ["title"] if "title" in items.column_names else []
     more = [name for name in items.column_names if name not in ("id", "title")] if columns else []
     own = list(others.column_names) if columns and others is not None else []
-    yield ["id", *names, "cluster", "distance", *more, *_unlike(own, items.column_names)]
+    named = ["cluster name"] if columns else []
+    called = cluster_names(model) if columns else []
+    header = ["id", *names, "cluster", "distance", *named]
+    yield [*header, *more, *_unlike(own, items.column_names)]
     cells = [
         *(_cells(items[name]) for name in ("id", *names)),
         iter(model.labels.tolist()),
         (_distance(distance) for distance in model.distances.tolist()),
+        *([called[label] if label >= 0 else "" for label in model.labels.tolist()] for _ in named),
         *(_cells(items[name]) for name in more),
         *(_cells(others[name]) for name in own if others is not None),
     ]
@@ -66,7 +71,7 @@ def csv_lines(rows: Iterable[list[Any]]) -> Iterator[str]:
 
 def _unlike(names: list[str], taken: Iterable[str]) -> list[str]:
     """Return names that none of ``taken``, nor a column of the export, has."""
-    used = {*taken, "cluster", "distance"}
+    used = {*taken, "cluster", "cluster name", "distance"}
     return [f"{name} (column)" if name in used else name for name in names]
 
 

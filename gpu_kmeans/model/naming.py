@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.model.model import Model
-from gpu_kmeans.model.profiles import short_reasons
+from gpu_kmeans.model.reasons import short_reasons
 
 __all__ = ["cluster_names", "distinctive_terms"]
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gpu_kmeans.features.base import Reason
 from gpu_kmeans.model.cluster_map import typical_first
 from gpu_kmeans.model.model import Model
-from gpu_kmeans.model.rows import Postings
+from gpu_kmeans.model.naming import cluster_names
+from gpu_kmeans.model.reasons import reasons_of
 from gpu_kmeans.validation import check_integer
 
-__all__ = ["Profile", "profiles", "short_reasons"]
+__all__ = ["Profile", "profiles"]
 
 REASONS = 8
 """Number of reasons of each kind in a profile."""
 TYPICAL = 3
 """Number of typical items in a profile."""
-SHOWN_DEVIATION = 0.1
-"""Deviation of a number or a share, in standard deviations, from which on it names a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +27,8 @@ class Profile:
     Attributes
     ----------
     label, size : int
+    name : str
+        See :func:`gpu_kmeans.model.naming.cluster_names`.
     share : float
         Of all items in clusters.
     reasons : tuple of Reason
@@ -42,6 +39,7 @@ class Profile:
     """
 
     label: int
+    name: str
     size: int
     share: float
     reasons: tuple[Reason, ...]
@@ -51,6 +49,7 @@ class Profile:
         """Return plain dictionaries, lists, text and numbers."""
         return {
             "label": self.label,
+            "name": self.name,
             "size": self.size,
             "share": self.share,
             "reasons": [reason.to_dict() for reason in self.reasons],
@@ -71,12 +70,13 @@ def profiles(model: Model, *, n_reasons: int = REASONS, n_typical: int = TYPICAL
     """
     check_integer("n_reasons", n_reasons, 1)
     check_integer("n_typical", n_typical, 0)
-    reasons = _reasons(model, n_reasons)
+    reasons = reasons_of(model, n_reasons)
     typical: dict[int, list[int]] = {label: [] for label in range(model.n_clusters)}
     rows = typical_first(model)
     for row, label in zip(rows.tolist(), model.labels[rows].tolist(), strict=True):
         if len(typical[label]) < n_typical:
             typical[label].append(row)
+    names = cluster_names(model)
     ids = model.items["id"]
     titles = model.items["title"] if "title" in model.items.column_names else None
 
@@ -86,6 +86,7 @@ def profiles(model: Model, *, n_reasons: int = REASONS, n_typical: int = TYPICAL
     return [
         Profile(
             label=label,
+            name=names[label],
             size=size,
             share=size / model.n_clustered,
             reasons=tuple(reasons[label]) if size else (),
@@ -93,60 +94,3 @@ def profiles(model: Model, *, n_reasons: int = REASONS, n_typical: int = TYPICAL
         )
         for label, size in enumerate(model.sizes.tolist())
     ]
-
-
-def short_reasons(model: Model, count: int = 8) -> list[list[str]]:
-    """Name each cluster in a few words: what it has more or less of than all items."""
-    return [
-        [words for reason in cluster if (words := _in_words(reason)) is not None][:count]
-        for cluster in _ranked(_reasons(model, count))
-    ]
-
-
-def _ranked(clusters: list[list[Reason]]) -> list[list[Reason]]:
-    """Order the reasons of each cluster by how far they deviate, whatever their kind."""
-    return [sorted(cluster, key=lambda reason: -abs(reason.deviation)) for cluster in clusters]
-
-
-def _in_words(reason: Reason) -> str | None:
-    if abs(reason.deviation) < SHOWN_DEVIATION:
-        return None
-    if reason.kind == "number":
-        return f"{'high' if reason.deviation > 0 else 'low'} {reason.name}"
-    if reason.kind == "category":
-        return f"{reason.column} {reason.name}"
-    return reason.name
-
-
-def _reasons(model: Model, limit: int) -> list[list[Reason]]:
-    rows = model.rows.to_csr() if isinstance(model.rows, Postings) else model.rows
-    inside = np.flatnonzero(model.clustered)
-    cells = _Cells(model, inside)
-    return model.features.reasons(
-        cells, rows[inside], model.labels[inside], model.n_clusters, limit
-    )
-
-
-class _Cells(Mapping[str, Any]):
-    """Cells of the items in clusters by their columns' names, converted on first use."""
-
-    def __init__(self, model: Model, rows: NDArray[np.intp]) -> None:
-        self._model = model
-        self._rows = rows
-
-    def __getitem__(self, name: str) -> Any:
-        others = self._model.others
-        if others is None or name not in others.column_names:
-            raise KeyError(name)
-        # By way of Python's numbers, because pyarrow's conversion to NumPy imports pandas.
-        cells = others[name].to_pylist()
-        if str(others[name].type) == "double":
-            numbers = np.array([np.nan if cell is None else cell for cell in cells])
-            return numbers[self._rows]
-        return [cells[row] for row in self._rows.tolist()]
-
-    def __iter__(self) -> Any:
-        return iter(() if self._model.others is None else self._model.others.column_names)
-
-    def __len__(self) -> int:
-        return 0 if self._model.others is None else self._model.others.num_columns
