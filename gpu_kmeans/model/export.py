@@ -31,8 +31,8 @@ def label_rows(model: Model, *, columns: bool = False) -> Iterator[list[Any]]:
     ----------
     model : Model
     columns : bool
-        Whether the cluster's name and all columns of the items follow: those of the catalogue's roles by their roles,
-        lists of names as JSON, then the others by their own names.
+        Whether the cluster's name and all columns of the items follow: those of the catalogue's
+        roles by their roles, lists of names as JSON, then the others by their own names.
 
     Yields
     ------
