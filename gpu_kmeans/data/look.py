@@ -10,7 +10,6 @@ from gpu_kmeans.backends.select import resolve
 from gpu_kmeans.data.catalogue import load_catalogue
 from gpu_kmeans.data.columns import Sheet
 from gpu_kmeans.data.proposals import Proposal, proposals, whole_sheet
-from gpu_kmeans.data.roles import DEFAULTS
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.tables.delimiters import check_delimiter
 from gpu_kmeans.tables.encodings import check_encoding
@@ -41,7 +40,7 @@ class TableLook:
     columns : tuple of Proposal
         In the file's order, without those that have no name of their own.
     text : str or None
-        The column that a fit without options would cluster.
+        The column of texts that a fit without options would cluster.
     rows : tuple of tuple of str
         The first ten rows, long cells cut.
     problems : tuple of str
@@ -89,9 +88,9 @@ def look(
     text: str | None = None
     problems: tuple[str, ...] = ()
     try:
-        report = load_catalogue(path, encoding=encoding, delimiter=delimiter, backend="cpu").report
-        text = report.proposed.get("text", DEFAULTS["text"])
-        problems = report.warnings
+        read = load_catalogue(path, encoding=encoding, delimiter=delimiter, backend="cpu")
+        text = next(iter(read.roles.texts), None)
+        problems = read.report.warnings
     except InputError as error:
         problems = (str(error),)
     return TableLook(
