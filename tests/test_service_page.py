@@ -171,7 +171,7 @@ def test_a_refused_upload_says_why_and_can_be_mended(browser: Any, tmp_path: Pat
         page = Page(browser, server)
         tab = page.tab
         tab.set_input_files("input[name=items]", str(file))
-        # The page has seen that the usual columns are missing, and asks which ones to use.
+        # The page has seen that the usual column is missing, and asks which one to use.
         tab.fill("input[name=id]", "isbn")
         tab.fill("input[name=text]", "blurb")
         tab.click("text=Upload as “books”")

@@ -9,7 +9,7 @@ export const STATES = {
 };
 const LIVE = ['queued', 'running'];
 const STAGES = {
-  read: 'Read the file', vectorise: 'Count the words', cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
+  read: 'Read the file', vectorise: 'Count the words', reduce: 'Reduce', cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
 };
 
 const numeric = (name, value, properties) =>
@@ -23,10 +23,11 @@ const tick = (label, name, checked) =>
  * The form that starts a fit. It says which data it takes, and what comes of it; the data that
  * were chosen are never exchanged for others, even where they are gone meanwhile.
  *
+ * @param {{name: string, meaning: string}[]} algorithms of the service
  * @param {(message?: Node) => Promise<void>} changed to be called when the data are not as listed
  * @returns {{form: Element, show: (datasets: object[], models: object[], chosen?: string) => void}}
  */
-export function fitForm(changed) {
+export function fitForm(algorithms, changed) {
   const outcome = h('div', { 'aria-live': 'polite' });
   const submit = h('button', { class: 'main' });
   const data = h('select', { name: 'dataset', required: true });
@@ -39,7 +40,7 @@ export function fitForm(changed) {
     h('details', {}, h('summary', {}, 'More choices'), h('div', { class: 'grid' },
       field('Name of the model', h('input', { name: 'model', pattern: '[a-z0-9_\\-]{1,64}', placeholder: 'as the data', autocomplete: 'off' })),
       field('Seed', numeric('seed', 42, { min: 0 }), 'The same seed gives the same clusters.'),
-      field('Method', select('algorithm', { hartigan: 'thorough (Hartigan)', lloyd: 'classic (Lloyd)' })),
+      field('Method', select('algorithm', Object.fromEntries(algorithms.map(({ name, meaning }) => [name, `${name}: ${meaning}`])))),
       field('Most iterations', numeric('max_iter', 300)),
       field('Words to skip', select('stop_words', { english: 'common English words', '': 'none' })),
       field('Longest phrase', select('longest', { 1: 'single words', 2: 'two words', 3: 'three words' })),
