@@ -14,6 +14,6 @@ OLD NEW`` says what became faster, slower or better.
 
 ``python -m bench.article MOVIES CREDITS`` does the job that the project began from, with pandas
 and scikit-learn and with this package, pair by pair, and judges both. ``python -m
-bench.pruning`` takes away from Lloyd's loop what saves it work, and ``python -m bench.gpu_check``
+bench.pruning`` runs Lloyd's loop without what saves it work, and ``python -m bench.gpu_check``
 is everything that only a GPU can show.
 """

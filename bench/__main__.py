@@ -18,9 +18,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Parse the command line and do what it asks."""
-    asked = _parser().parse_args()
+    options = _parser().parse_args()
     try:
-        asked.command(asked)
+        options.command(options)
     except (ValueError, OSError) as problem:
         sys.exit(f"error: {problem}")
 
@@ -79,67 +79,67 @@ def _positive(text: str) -> int:
     return number
 
 
-def _run(asked: Any) -> None:
+def _run(options: Any) -> None:
     from bench.measure import machine
     from bench.records import append, key, read
     from bench.runner import Runner, tasks
     from bench.store import Store
 
-    tier = asked.tier or (None if asked.case else "standard")
-    out = asked.out or Path(f"bench-{tier or 'cases'}.jsonl")
+    tier = options.tier or (None if options.case else "standard")
+    out = options.out or Path(f"bench-{tier or 'cases'}.jsonl")
     if out.exists():
         raise ValueError(f"{out} exists: name another file with --out, or move it away")
     contestants = [
-        each
-        for name, each in CONTESTANTS.items()
-        if (not asked.contestant or name in asked.contestant)
-        and (not asked.backend or each.device in asked.backend)
+        contestant
+        for name, contestant in CONTESTANTS.items()
+        if (not options.contestant or name in options.contestant)
+        and (not options.backend or contestant.device in options.backend)
     ]
-    questions = list(asked.question)
+    questions = list(options.question)
     if "target" in questions and "convergence" not in questions:
         questions.append("convergence")  # which sets the targets
-    done = {key(record): record for record in read(asked.resume)}
+    done = {key(record): record for record in read(options.resume)}
     todo = [
         task
-        for task in tasks(select(tier, asked.case), contestants, questions)
+        for task in tasks(select(tier, options.case), contestants, questions)
         if (task.question, task.case.name, task.contestant.name) not in done
     ]
     if not todo:
         raise ValueError("these choices leave nothing to measure")
     # Stopped by `kill` or by Ctrl-C: the contestant is ended and what is written stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    kept = 0
+    n_kept = 0
 
     def keep(record: dict[str, Any]) -> None:
-        nonlocal kept
+        nonlocal n_kept
         append(out, record)
-        kept += 1
+        n_kept += 1
 
     out.parent.mkdir(parents=True, exist_ok=True)
     out.touch()
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-            store = Store(Path(scratch), corpora(asked.tmdb))
-            Runner(store, machine(), asked.repeats, keep, list(done.values())).run(todo)
+            store = Store(Path(scratch), corpora(options.tmdb))
+            Runner(store, machine(), options.repeats, keep, list(done.values())).run(todo)
     except KeyboardInterrupt:
-        print(f"\nstopped; {kept} of {len(todo)} records are in {out}", file=sys.stderr)
+        print(f"\nstopped; {n_kept} of {len(todo)} records are in {out}", file=sys.stderr)
         sys.exit(130)
-    print(f"{kept} records are in {out}", file=sys.stderr)
+    print(f"{n_kept} records are in {out}", file=sys.stderr)
 
 
-def _report(asked: Any) -> None:
+def _report(options: Any) -> None:
     from bench.records import read
     from bench.report import write_report
 
-    folder = asked.out or asked.files[0].parent
-    print(write_report(read(asked.files), folder))
+    folder = options.out or options.files[0].parent
+    print(write_report(read(options.files), folder))
 
 
-def _compare(asked: Any) -> None:
+def _compare(options: Any) -> None:
     from bench.compare import compare
     from bench.records import read
 
-    print(compare(read([asked.old]), read([asked.new])), end="")
+    print(compare(read([options.old]), read([options.new])), end="")
 
 
 if __name__ == "__main__":

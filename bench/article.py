@@ -68,19 +68,19 @@ def main() -> None:
     parser.add_argument("credits", type=Path)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    files = [str(asked.movies), str(asked.credits)]
+    options = parser.parse_args()
+    files = [str(options.movies), str(options.credits)]
     record = {
         "machine": machine(),
         "seed": SEED,
-        "pairs": asked.pairs,
+        "pairs": options.pairs,
         "warm_up": 1,
-        "whole_process": whole_process(files, asked.pairs),
-        "clustering": [clustering(asked.movies, k, asked.pairs) for k in (10, 50, 100)],
+        "whole_process": whole_process(files, options.pairs),
+        "clustering": [clustering(options.movies, k, options.pairs) for k in (10, 50, 100)],
     }
     text = json.dumps(record, indent=2)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    if options.out:
+        options.out.write_text(text + "\n")
     print(text)
 
 
@@ -118,7 +118,7 @@ def clustering(movies: Path, k: int, pairs: int) -> dict[str, Any]:
         labels["theirs"] = Theirs(k, random_state=SEED, n_init=10).fit(rows).labels_
 
     times = in_turns(ours, theirs, pairs)
-    judged = {side: judge(rows, found, k) for side, found in labels.items()}
+    judged = {side: judge(rows, assigned, k) for side, assigned in labels.items()}
     return {"k": k, "rows": rows.shape[0], "terms": rows.shape[1], "nnz": rows.nnz} | {
         **times,
         "inertia": judged,
@@ -137,7 +137,7 @@ def in_turns(ours: Callable[[], None], theirs: Callable[[], None], pairs: int) -
             seconds[side].append(time.perf_counter() - start)
     ratios = [a / b for a, b in zip(seconds["ours"], seconds["theirs"], strict=True)]
     return {
-        "seconds": {side: summary(each) for side, each in seconds.items()},
+        "seconds": {side: summary(times) for side, times in seconds.items()},
         "ratio": summary(ratios),
     }
 

@@ -1,4 +1,4 @@
-"""The cases as data: which corpus, how many clusters, what is asked, and what it may cost.
+"""The cases as data: corpora, numbers of clusters, questions, and what they may cost.
 
 Tiers: ``tiny`` proves that the harness works and says nothing about speed; ``standard`` is the
 comparison that the report shows; ``large`` takes hours: fits of tens of thousands of documents
@@ -256,11 +256,11 @@ def select(tier: str | None, names: Iterable[str]) -> list[Case]:
         A name is neither a case's nor a corpus's.
     """
     names = set(names)
-    found = [case for case in CASES if not names or {case.name, case.corpus} & names]
+    selected = [case for case in CASES if not names or {case.name, case.corpus} & names]
     known = {case.name for case in CASES} | {case.corpus for case in CASES}
     if names - known:
         raise ValueError(
             f"no case is named {', '.join(sorted(names - known))}; "
             f"there are {', '.join(case.name for case in CASES)}"
         )
-    return [case for case in found if case.tier == tier] if tier or not names else found
+    return [case for case in selected if case.tier == tier] if tier or not names else selected

@@ -12,15 +12,15 @@ __all__ = ["compare"]
 def compare(old: list[Record], new: list[Record]) -> str:
     """Return Markdown: one row for each thing that both files measured.
 
-    "faster" and "slower" are said where the two spreads do not overlap.
+    Rows are marked "faster" or "slower" where the two spreads do not overlap.
     """
     before = {key(record): record for record in old}
     after = {key(record): record for record in new}
-    both = [each for each in before if each in after]
+    both = [subject for subject in before if subject in after]
     rows, changed = [], []
-    for each in both:
-        was, now = before[each], after[each]
-        about = [each[1], each[0], title_of(now)]
+    for subject in both:
+        was, now = before[subject], after[subject]
+        about = [subject[1], subject[0], title_of(now)]
         if was["status"] == now["status"] == "done":
             rows.append([*about, *_seconds(was, now), _inertia(was, now)])
         elif was["status"] != now["status"]:
@@ -60,7 +60,7 @@ def _to_target(was: Record, now: Record) -> list[str]:
             *_pair(a["seconds"]["median"], b["seconds"]["median"]),
             _verdict(a["seconds"], b["seconds"]),
         ]
-    shown = [f"{each['seconds']['median']:.3g}" if each["reached"] else "not" for each in (a, b)]
+    shown = [f"{way['seconds']['median']:.3g}" if way["reached"] else "not" for way in (a, b)]
     return [*shown, "", ""]
 
 
@@ -76,8 +76,8 @@ def _verdict(a: dict[str, float], b: dict[str, float]) -> str:
 
 
 def _inertia(was: Record, now: Record) -> str:
-    found = [record.get("inertia") for record in (was, now)]
-    a, b = (each["median"] if isinstance(each, dict) else each for each in found)
+    inertias = [record.get("inertia") for record in (was, now)]
+    a, b = (value["median"] if isinstance(value, dict) else value for value in inertias)
     if a is None or b is None:
         return ""
     return f"{a:,.2f} to {b:,.2f} ({100 * (b / a - 1):+.3f} %)"

@@ -1,4 +1,4 @@
-"""What the cases measure on: real films, made-up texts, made-up embeddings; all from a seed.
+"""Corpora of the cases: real films, made-up texts, made-up embeddings; all from a seed.
 
 A corpus can be asked for three things, as far as it has them: ``rows()`` to cluster, ``texts()``
 to vectorise and ``files(folder)`` to read. Texts become TF-IDF rows of unit length, float32 CSR.
@@ -56,13 +56,13 @@ class Films:
 
         if self.folder is None:
             return sample.paths()
-        found = self.folder / "tmdb_5000_movies.csv", self.folder / "tmdb_5000_credits.csv"
-        for file in found:
+        files = self.folder / "tmdb_5000_movies.csv", self.folder / "tmdb_5000_credits.csv"
+        for file in files:
             if not file.is_file():
                 raise CannotRun(
                     f"{file.name} is not in the folder that --tmdb or GPU_KMEANS_TMDB names"
                 )
-        return found
+        return files
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def _ours(name: str) -> bool:
 
 
 LOOKS = {
-    name: (BLUE if _ours(name) else COLOURS[at % len(COLOURS)], SHAPES[at % len(SHAPES)])
-    for at, name in enumerate(CONTESTANTS)
+    name: (BLUE if _ours(name) else COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)])
+    for i, name in enumerate(CONTESTANTS)
 }
 
 ROW = 0.27
@@ -56,12 +56,12 @@ NAMES = 2.0
 
 def draw(records: list[Record], folder: Path) -> dict[str, list[str]]:
     """Draw all figures that the records allow; return file names by question or series."""
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
 
     def keep(about: str, name: str, figure: Figure) -> None:
         for suffix in ("png", "svg"):
             save(figure, folder / f"{name}.{suffix}")
-        found.setdefault(about, []).append(f"{name}.png")
+        names.setdefault(about, []).append(f"{name}.png")
 
     done = [record for record in records if record["status"] == "done"]
     for question, picture in PICTURES.items():
@@ -76,7 +76,7 @@ def draw(records: list[Record], folder: Path) -> dict[str, list[str]]:
         if any(len(line.sizes) > 1 for line in lines.values()):
             first = next(record for record in done if record["series"] == series)
             keep(series, f"growth-{series}", growth(series, lines, first))
-    return found
+    return names
 
 
 def _about(record: Record) -> str:
@@ -116,8 +116,8 @@ def iteration(records: list[Record]) -> Figure:
         number_axis(
             axes, "x", "seconds an iteration (median; lowest to highest, of many the middle half)"
         )
-        asked = panel[0]["iterations"]
-        _heading(axes, f"k = {panel[0]['k']:,}, {asked} iterations from one start")
+        n_iter = panel[0]["iterations"]
+        _heading(axes, f"k = {panel[0]['k']:,}, {n_iter} iterations from one start")
         top += PANEL + size
     return figure
 
@@ -161,8 +161,8 @@ def convergence(records: list[Record]) -> Figure:
     height = HEADER + len(panels) * (size + 1.0) + 0.2
     title = f"Inertia at convergence: {records[0]['corpus']['name']}"
     figure = card(height, title, _about(records[0]))
-    for at, panel in enumerate(panels):
-        top = HEADER + at * (size + 1.0) + 0.3
+    for position, panel in enumerate(panels):
+        top = HEADER + position * (size + 1.0) + 0.3
         bottom = height - top - size
         axes = add_axes(figure, 0.85, right=MARGIN + legend, top=top, bottom=bottom)
         best = min(record["inertia"]["min"] for record in panel)
@@ -185,7 +185,7 @@ def convergence(records: list[Record]) -> Figure:
         number_axis(axes, "x", "seconds of a fit, its start included")
         number_axis(axes, "y", "% above the best known")
         _heading(axes, f"k = {panel[0]['k']:,}, a mark for each seed")
-        if at == 0:
+        if position == 0:
             _legend(axes, [(CONTESTANTS[name].title, *LOOKS[name]) for name in names])
     return figure
 
@@ -206,25 +206,28 @@ def growth(series: str, lines: dict[tuple[str, str], Line], record: Record) -> F
         "threads": f"32,000 documents, 79,000 terms, k = {record['k']}",
     }[series]
     figure = card(height, f"Growth with the number of {series}", f"{rest}; {machine}")
-    for at, measure in enumerate(shown):
-        top = HEADER + at * (size + 1.0) + 0.2
+    for position, measure in enumerate(shown):
+        top = HEADER + position * (size + 1.0) + 0.2
         axes = add_axes(figure, 0.85, MARGIN + legend, top, height - top - size)
         named = []
-        for (name, of), line in lines.items():
-            if of != measure:
+        for (name, quantity), line in lines.items():
+            if quantity != measure:
                 continue
             color, shape = LOOKS[name]
             axes.plot(line.sizes, line.values, shape, color=color, markersize=6)
             slope = fitted(line)
-            said = "" if slope is None else f", slope {slope:.2f}"
-            named.append((CONTESTANTS[name].title + said, color, shape))
+            suffix = "" if slope is None else f", slope {slope:.2f}"
+            named.append((CONTESTANTS[name].title + suffix, color, shape))
             if slope is not None:
                 _line(axes, line, color)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.margins(x=0.08)
         values = [
-            value for (_, of), line in lines.items() if of == measure for value in line.values
+            value
+            for (_, quantity), line in lines.items()
+            if quantity == measure
+            for value in line.values
         ]
         # At least a factor of four, so that what hardly changes looks so.
         middle, reach = math.sqrt(min(values) * max(values)), max(4, max(values) / min(values))

@@ -45,28 +45,28 @@ MARK = "result: "
 
 
 def main() -> None:
-    """Run the sections that were asked for, or all, and write what they found."""
+    """Run the given sections, or all, and write their results."""
     parser = argparse.ArgumentParser(prog="bench.gpu_check", description=__doc__.split("\n")[0])
     parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], metavar="SECTION")
     parser.add_argument("--movies", type=Path, help="tmdb_5000_movies.csv (the sample otherwise)")
     parser.add_argument("--credits", type=Path, help="tmdb_5000_credits.csv")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    files = _files(asked.movies, asked.credits)
-    if asked.inside:
-        (name,) = asked.sections
+    options = parser.parse_args()
+    files = _files(options.movies, options.credits)
+    if options.inside:
+        (name,) = options.sections
         print(MARK + json.dumps(SECTIONS[name](*files)))
         return
     # Not asked in this process: the answer would hold a context on the device all the while.
-    found = _apart("machine", files)
-    if found.get("gpu") is None:
-        sys.exit(f"gpu-check needs a GPU: {found['obstacle']}")
-    record: dict[str, Any] = {"machine": found, "seed": SEED, "sections": {}}
-    for name in asked.sections or [name for name in SECTIONS if name != "machine"]:
+    device = _apart("machine", files)
+    if device.get("gpu") is None:
+        sys.exit(f"gpu-check needs a GPU: {device['obstacle']}")
+    record: dict[str, Any] = {"machine": device, "seed": SEED, "sections": {}}
+    for name in options.sections or [name for name in SECTIONS if name != "machine"]:
         record["sections"][name] = _apart(name, files)
-        write(record, asked.out)
-    failed = [name for name, found in record["sections"].items() if "failed" in found]
+        write(record, options.out)
+    failed = [name for name, result in record["sections"].items() if "failed" in result]
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
@@ -85,11 +85,11 @@ def _apart(name: str, files: tuple[Path, Path | None]) -> dict[str, Any]:
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
     took = {"process_seconds": round(time.perf_counter() - start, 1)}
-    found = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
-    if done.returncode or not found:
+    marked = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if done.returncode or not marked:
         tail = (done.stderr or done.stdout).strip().splitlines()[-12:]
         return {"failed": f"exit {done.returncode}", "said": tail, **took}
-    result: dict[str, Any] = json.loads(found[-1].removeprefix(MARK))
+    result: dict[str, Any] = json.loads(marked[-1].removeprefix(MARK))
     return result | took
 
 
@@ -119,9 +119,9 @@ def contract(movies: Path, credits: Path | None) -> dict[str, Any]:
     cases = [case for case in cases if re.search(r"\[gpu[-\]]", case.get("name") or "")]
     for case in cases:
         for kind, names in kinds.items():
-            found = case.find(kind)
-            if found is not None:
-                reason = (found.get("message") or "").splitlines()[:1]
+            outcome = case.find(kind)
+            if outcome is not None:
+                reason = (outcome.get("message") or "").splitlines()[:1]
                 names.append(
                     f"{case.get('classname')}.{case.get('name')}: {' '.join(reason)}"[:300]
                 )
@@ -138,7 +138,7 @@ def parity(movies: Path, credits: Path | None) -> dict[str, Any]:
     from gpu_kmeans.backends.select import resolve
     from gpu_kmeans.data.catalogue import load_catalogue
 
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     matrices, vocabularies, tables = {}, {}, {}
     for name in ("cpu", "gpu"):
         catalogue = load_catalogue(movies, credits, backend=name)
@@ -148,9 +148,9 @@ def parity(movies: Path, credits: Path | None) -> dict[str, Any]:
         vocabularies[name] = list(vectorizer.vocabulary_)
         tables[name] = catalogue.to_arrow()
     cpu, gpu = matrices["cpu"], matrices["gpu"]
-    found["catalogue_equal"] = tables["cpu"].equals(tables["gpu"])
-    found["vocabulary_equal"] = vocabularies["cpu"] == vocabularies["gpu"]
-    found["matrix_equal"] = cpu.nnz == gpu.nnz and bool(
+    result["catalogue_equal"] = tables["cpu"].equals(tables["gpu"])
+    result["vocabulary_equal"] = vocabularies["cpu"] == vocabularies["gpu"]
+    result["matrix_equal"] = cpu.nnz == gpu.nnz and bool(
         (cpu.indptr == gpu.indptr).all()
         and (cpu.indices == gpu.indices).all()
         and (cpu.data == gpu.data).all()
@@ -162,20 +162,20 @@ def parity(movies: Path, credits: Path | None) -> dict[str, Any]:
         name: KMeans(k, init=start, algorithm="lloyd", max_iter=25, backend=name).fit(known)
         for name in ("cpu", "gpu")
     }
-    found["lloyd_from_one_start"] = _compare(known, fits["cpu"], fits["gpu"])
+    result["lloyd_from_one_start"] = _compare(known, fits["cpu"], fits["gpu"])
     fits = {name: KMeans(k, random_state=SEED, backend=name).fit(known) for name in ("cpu", "gpu")}
-    found["fit_from_one_seed"] = _compare(known, fits["cpu"], fits["gpu"])
+    result["fit_from_one_seed"] = _compare(known, fits["cpu"], fits["gpu"])
     again = KMeans(k, random_state=SEED, backend="gpu").fit(known)
-    found["same_labels_twice_on_the_gpu"] = bool((again.labels_ == fits["gpu"].labels_).all())
-    start = found["lloyd_from_one_start"]
+    result["same_labels_twice_on_the_gpu"] = bool((again.labels_ == fits["gpu"].labels_).all())
+    start = result["lloyd_from_one_start"]
     wrong = [
-        name for name in ("catalogue_equal", "vocabulary_equal", "matrix_equal") if not found[name]
+        name for name in ("catalogue_equal", "vocabulary_equal", "matrix_equal") if not result[name]
     ]
     if start["labels_that_differ"] > start["of_them_near_ties"]:
         wrong.append("labels differ beyond near-ties")
     if start["relative_difference"] > PARITY:
         wrong.append(f"inertia differs by more than {PARITY:g}")
-    return found | ({"failed": ", ".join(wrong)} if wrong else {})
+    return result | ({"failed": ", ".join(wrong)} if wrong else {})
 
 
 def _compare(rows: Any, cpu: Any, gpu: Any) -> dict[str, Any]:
@@ -189,8 +189,11 @@ def _compare(rows: Any, cpu: Any, gpu: Any) -> dict[str, Any]:
     means = cpu.cluster_centers_.astype(np.float64)
     squared = np.asarray(wide.multiply(wide).sum(axis=1)).reshape(-1, 1) - 2 * (wide @ means.T)
     squared = np.asarray(squared) + np.square(means).sum(axis=1)
-    each = np.arange(len(different))
-    mine, theirs = squared[each, cpu.labels_[different]], squared[each, gpu.labels_[different]]
+    position = np.arange(len(different))
+    mine, theirs = (
+        squared[position, cpu.labels_[different]],
+        squared[position, gpu.labels_[different]],
+    )
     gaps = np.abs(mine - theirs) / np.maximum(np.abs(mine), 1e-30)
     return {
         "inertia": inertia,
@@ -268,21 +271,21 @@ def memory(movies: Path, credits: Path | None) -> dict[str, Any]:
     clusters = backend.clusters_from(rng.random((2_000, 64), dtype=np.float32), np.float32)
     expected = backend.assign(rows, clusters).nearest
     pool = rmm.mr.get_current_device_resource()
-    found: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
     for mebibytes in (1024, 256, 64, 24, 1):
         limited = rmm.mr.LimitingResourceAdaptor(pool, mebibytes << 20)
         rmm.mr.set_current_device_resource(limited)
         try:
             same = bool((backend.assign(rows, clusters).nearest == expected).all())
-            found.append({"mebibytes": mebibytes, "same_labels": same})
+            outcomes.append({"mebibytes": mebibytes, "same_labels": same})
         except errors.OutOfDeviceMemory as error:
-            found.append({"mebibytes": mebibytes, "refused": str(error)})
+            outcomes.append({"mebibytes": mebibytes, "refused": str(error)})
         finally:
             rmm.mr.set_current_device_resource(pool)
     again = bool((backend.assign(rows, clusters).nearest == expected).all())
-    wrong = [one for one in found if not one.get("same_labels", True)]
-    refused = any("refused" in one for one in found)
-    result = {"with_a_limit_of": found, "right_again_afterwards": again, **_beyond_int32()}
+    wrong = [one for one in outcomes if not one.get("same_labels", True)]
+    refused = any("refused" in one for one in outcomes)
+    result = {"with_a_limit_of": outcomes, "right_again_afterwards": again, **_beyond_int32()}
     if wrong or not again or not refused or not result["right_beyond_int32"]:
         result["failed"] = "see the figures"
     return result
@@ -309,9 +312,9 @@ def _beyond_int32() -> dict[str, Any]:
     labels = np.minimum(features, k - 1).astype(np.int32)
     labels[features == n_features - 1] = k - 2
     clusters = backend.cluster_sums(device, labels, k)
-    found = backend.assign(device, clusters).nearest
+    nearest = backend.assign(device, clusters).nearest
     certain = (features < k - 2) | (features == n_features - 1)
-    right = bool((found[certain] == labels[certain]).all())
+    right = bool((nearest[certain] == labels[certain]).all())
     return {"right_beyond_int32": right, "rows_features_clusters": [n, n_features, k]}
 
 
@@ -319,15 +322,15 @@ def iteration(movies: Path, credits: Path | None) -> dict[str, Any]:
     """Assignment and sums at the shape of 63,000 package descriptions, k = 100 and 1000."""
     rows = CORPORA["zipf-63k"].rows()
     copied = _copy()
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "shape": list(rows.shape),
         "nnz": int(rows.nnz),
         "copy_bytes_per_second": copied,
     }
     for k in (100, 1000):
         ours = _sparse_iteration(rows, k, copied)
-        found[f"k={k}"] = {"ours": ours, "cuml_dense": _cuml_dense(rows, k)}
-    return found
+        result[f"k={k}"] = {"ours": ours, "cuml_dense": _cuml_dense(rows, k)}
+    return result
 
 
 def million(movies: Path, credits: Path | None) -> dict[str, Any]:
@@ -420,8 +423,8 @@ def _cuml_dense(rows: Any, k: int) -> dict[str, Any]:
         return time.perf_counter() - start
 
     fit(1)
-    each = [(fit(6) - fit(1)) / 5 for _ in range(3)]
-    return {"seconds": {"iteration": summary(each) | {"repeats": 3, "warm_up": 1}}}
+    seconds = [(fit(6) - fit(1)) / 5 for _ in range(3)]
+    return {"seconds": {"iteration": summary(seconds) | {"repeats": 3, "warm_up": 1}}}
 
 
 SECTIONS: dict[str, Callable[[Path, Path | None], dict[str, Any]]] = {

@@ -21,18 +21,23 @@ class Line(NamedTuple):
 
 def points(records: list[Record], series: str) -> dict[tuple[str, str], Line]:
     """Lines by contestant and measure."""
-    found: dict[tuple[str, str], dict[float, float]] = {}
+    by_line: dict[tuple[str, str], dict[float, float]] = {}
     for record in records:
         if record["series"] != series or record["status"] != "done":
             continue
         name = record["contestant"]
         seconds = record["seconds"]["median"]
-        which = MEASURES[0] if record["question"] == "iteration" else MEASURES[1]
-        found.setdefault((name, which), {})[record["size"]] = seconds
+        measure = MEASURES[0] if record["question"] == "iteration" else MEASURES[1]
+        by_line.setdefault((name, measure), {})[record["size"]] = seconds
         if record["question"] == "iteration":
-            found.setdefault((name, MEASURES[2]), {})[record["size"]] = record["peak_bytes"] / 2**30
-    ordered = sorted(found.items(), key=lambda each: MEASURES.index(each[0][1]))
-    return {about: Line(sorted(at), [at[size] for size in sorted(at)]) for about, at in ordered}
+            by_line.setdefault((name, MEASURES[2]), {})[record["size"]] = (
+                record["peak_bytes"] / 2**30
+            )
+    ordered = sorted(by_line.items(), key=lambda item: MEASURES.index(item[0][1]))
+    return {
+        about: Line(sorted(values), [values[size] for size in sorted(values)])
+        for about, values in ordered
+    }
 
 
 def fitted(line: Line) -> float | None:

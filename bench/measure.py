@@ -1,4 +1,4 @@
-"""What every benchmark states and how it judges: the machine, medians, inertia from labels."""
+"""What all benchmarks share: a description of the machine, medians, inertia from labels."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ PEERS = (
 )
 
 SLOW, SLOWER = 4.0, 20.0
-"""A whole fit that takes longer than so many seconds is repeated three times, or not at all."""
+"""Seconds of a whole fit above which it is repeated three times, and above which it is not."""
 MANY = 9
-"""From so many values on, extremes say more of the machine than of what is measured."""
+"""Minimum number of values that get quartiles: their extremes say more about the machine."""
 MOST_REPEATS, TOGETHER = 101, 2.0
-"""Short runs are repeated more often than asked for, as their times scatter more: so often at
-most, or for so many seconds."""
+"""Maximum number of repeats of a short run, and seconds that they may take together: short runs are
+repeated more often than asked for, as their times scatter more."""
 
 
 def machine() -> dict[str, Any]:
-    """What ran this: processor, cores, GPU, and the versions that matter."""
+    """Describe the machine: processor, cores, GPU, and the versions that matter."""
     from gpu_kmeans.backends.doctor import diagnose
 
-    found = diagnose()
-    versions = dict(found.versions)
+    diagnosis = diagnose()
+    versions = dict(diagnosis.versions)
     for name in PEERS:
         try:
             versions[name] = version(name)
@@ -58,15 +58,15 @@ def machine() -> dict[str, Any]:
             versions[name] = "not installed"
     return {
         "processor": _processor(),
-        "cores": found.usable_cores,
-        "memory_bytes": found.memory_bytes,
+        "cores": diagnosis.usable_cores,
+        "memory_bytes": diagnosis.memory_bytes,
         "threads": os.environ.get("OMP_NUM_THREADS", "as many as cores"),
-        "system": found.platform,
+        "system": diagnosis.platform,
         "python": platform.python_version(),
-        "gpu": None if found.device is None else str(found.device),
-        "driver": found.driver or None,
-        "driver_cuda": found.cuda or None,
-        "accelerators": found.accelerators,
+        "gpu": None if diagnosis.device is None else str(diagnosis.device),
+        "driver": diagnosis.driver or None,
+        "driver_cuda": diagnosis.cuda or None,
+        "accelerators": diagnosis.accelerators,
         "versions": versions,
     }
 
@@ -122,16 +122,16 @@ def peak_bytes() -> int:
 
 
 def summary(values: list[float]) -> dict[str, float]:
-    """Median and extremes, of many values the quartiles, rounded to what can be told."""
-    found = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    """Median and extremes, and quartiles of many values, rounded to four digits."""
+    figures = {"median": statistics.median(values), "min": min(values), "max": max(values)}
     if len(values) >= MANY:
         first, _, third = statistics.quantiles(values, n=4, method="inclusive")
-        found |= {"first_quartile": first, "third_quartile": third}
-    return {name: float(f"{value:.4g}") for name, value in found.items()}
+        figures |= {"first_quartile": first, "third_quartile": third}
+    return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
 def spread(seconds: dict[str, float]) -> tuple[float, float]:
-    """From where to where values lie: of many the middle half, of few all."""
+    """Range of values: the middle half of many, all of few."""
     low = seconds.get("first_quartile", seconds["min"])
     return low, seconds.get("third_quartile", seconds["max"])
 

@@ -22,9 +22,9 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""One number for all of them: a library left to itself takes all cores, or half of them."""
+"""Variables of the number of threads: a library left to itself takes all cores, or half."""
 KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""They would make a library's BLAS another one than its users have."""
+"""Variables that would make a library's BLAS another one than its users have."""
 
 
 def apart(
@@ -42,7 +42,7 @@ def apart(
     """
     folder.mkdir()
     (folder / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-    inherited = {name: each for name, each in os.environ.items() if name not in KERNEL_VARIABLES}
+    inherited = {name: value for name, value in os.environ.items() if name not in KERNEL_VARIABLES}
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     variables = inherited | {name: str(spec["threads"]) for name in THREAD_VARIABLES}
     variables |= {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
@@ -65,10 +65,10 @@ def apart(
     answer = folder / "answer.json"
     if not answer.exists():
         last = (folder / "printed").read_text(errors="replace").strip().splitlines()[-1:]
-        said = f": {last[0][:300]}" if last else ""
-        return {"failed": f"the process ended with status {process.returncode}{said}"}
-    found: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    return found
+        reason = f": {last[0][:300]}" if last else ""
+        return {"failed": f"the process ended with status {process.returncode}{reason}"}
+    result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    return result
 
 
 def _watch(process: subprocess.Popen[bytes], timeout: float, memory: float) -> str | None:

@@ -1,4 +1,4 @@
-"""Lloyd's loop with and without what saves work, from the same start, to rest.
+"""Lloyd's loop with and without its savings, from the same start, to convergence.
 
     python -m bench.pruning [--pairs 5] [--seeds 3] [--out FILE]
 
@@ -30,7 +30,7 @@ CORPUS, CLUSTERS = "zipf-63k", (100, 200, 300, 1000)
 
 @contextmanager
 def _way(name: str) -> Iterator[None]:
-    """Take away what the way does without."""
+    """Switch off the savings that the way does without."""
     from cpu_fallback.compiled import csr, sums
     from gpu_kmeans.clustering import lloyd
 
@@ -38,15 +38,15 @@ def _way(name: str) -> Iterator[None]:
     if name != "pruned":
         without += [(lloyd, "may_pay", lambda *_: False), (lloyd, "SOON", -1)]
     if name == "unpruned":
-        without += [(each, "rare_at_most", lambda k: 0) for each in (csr, sums)]
-    before = [(where, what, getattr(where, what)) for where, what, _ in without]
-    for where, what, value in without:
-        setattr(where, what, value)
+        without += [(module, "rare_at_most", lambda k: 0) for module in (csr, sums)]
+    before = [(where, attribute, getattr(where, attribute)) for where, attribute, _ in without]
+    for where, attribute, value in without:
+        setattr(where, attribute, value)
     try:
         yield
     finally:
-        for where, what, value in before:
-            setattr(where, what, value)
+        for where, attribute, value in before:
+            setattr(where, attribute, value)
 
 
 def loops(corpus: str, k: int, seed: int, pairs: int) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def loops(corpus: str, k: int, seed: int, pairs: int) -> dict[str, Any]:
     for turn in range(1 + pairs):
         for way in WAYS:
             with _way(way):
-                took, seen = _loop(rows.copy(), start, keep=turn == 0)
+                took, history = _loop(rows.copy(), start, keep=turn == 0)
             if turn == 0:
-                labels[way] = seen
+                labels[way] = history
             else:
                 seconds[way].append(took)
     one, *others = labels.values()
@@ -80,25 +80,25 @@ def loops(corpus: str, k: int, seed: int, pairs: int) -> dict[str, Any]:
         "same_labels": same,
         "pairs": pairs,
         "warm_up": 1,
-        "seconds": {way: summary(each) for way, each in seconds.items()},
+        "seconds": {way: summary(times) for way, times in seconds.items()},
         "ratio": summary([mine / plain for mine, plain in both]),
     }
 
 
 def _loop(matrix: Any, start: NDArray[Any], keep: bool) -> tuple[float, list[NDArray[np.int32]]]:
-    """Seconds of a loop to rest, and where they are kept the labels of all its iterations."""
+    """Seconds of a loop to convergence, and, if kept, the labels of all its iterations."""
     from gpu_kmeans import resolve
     from gpu_kmeans.clustering import lloyd
 
     backend = resolve("cpu")
     rows = lloyd.Rows(backend.matrix(matrix), backend.squared_norms(matrix), None)
     clusters = backend.clusters_from(start, matrix.dtype)
-    nearest, seen = lloyd._Means.nearest, []
+    nearest, history = lloyd._Means.nearest, []
 
     def noted(means: Any, before: Any) -> Any:
-        found = nearest(means, before)
-        seen.append(found.nearest)
-        return found
+        assignment = nearest(means, before)
+        history.append(assignment.nearest)
+        return assignment
 
     if keep:
         lloyd._Means.nearest = noted  # type: ignore[method-assign]
@@ -107,7 +107,7 @@ def _loop(matrix: Any, start: NDArray[Any], keep: bool) -> tuple[float, list[NDA
         lloyd.lloyd(backend, rows, clusters, max_iter=300, tol=0, report=lambda *_: False)
     finally:
         lloyd._Means.nearest = nearest  # type: ignore[method-assign]
-    return time.perf_counter() - begun, seen
+    return time.perf_counter() - begun, history
 
 
 def main() -> None:
@@ -116,11 +116,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    found = [
-        loops(CORPUS, k, SEED + seed, asked.pairs) for k in CLUSTERS for seed in range(asked.seeds)
+    options = parser.parse_args()
+    records = [
+        loops(CORPUS, k, SEED + seed, options.pairs)
+        for k in CLUSTERS
+        for seed in range(options.seeds)
     ]
-    write({"machine": machine(), "loops": found}, asked.out)
+    write({"machine": machine(), "loops": records}, options.out)
 
 
 if __name__ == "__main__":

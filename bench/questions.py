@@ -1,4 +1,4 @@
-"""What is measured, and how: the part that runs in a contestant's own process.
+"""The questions and their measurement: the part that runs in a contestant's own process.
 
 ``iteration``
     Seconds an iteration of Lloyd's algorithm takes, from one start (given as an array) and for one
@@ -118,7 +118,7 @@ def _start(rows: Any, groups: list[list[int]]) -> Any:
 def iteration(job: Job) -> dict[str, Any]:
     rows, contestant = _rows(job), job.contestant
     start = _start(rows, job.spec["start"])
-    prepared, asked = contestant.prepare(rows), job.spec["case"]["iterations"]
+    prepared, n_iter = contestant.prepare(rows), job.spec["case"]["iterations"]
 
     def fit(iterations: int) -> tuple[float, Fit]:
         return job.timed(lambda: contestant.iterate(prepared, job.k, start, iterations))
@@ -127,33 +127,33 @@ def iteration(job: Job) -> dict[str, Any]:
     job.begin()
     short: list[float] = []
     long: list[float] = []
-    each: list[float] = []
+    per_iteration: list[float] = []
     wanted, fewer = 1, None
     while len(long) < wanted:
-        seconds, done = fit(asked)
+        seconds, done = fit(n_iter)
         once, first = fit(1)
         long.append(seconds)
         short.append(once)
-        between = (done.n_iter or asked) - (first.n_iter or 1)
+        between = (done.n_iter or n_iter) - (first.n_iter or 1)
         if between > 0:
-            each.append((seconds - once) / between)
+            per_iteration.append((seconds - once) / between)
         if len(long) == 1:
             wanted = often(seconds + once, job.repeats)
         if len(long) < min(wanted, job.repeats) and not job.patient():
             fewer = job.impatience()
             break
     method = DIFFERENCE
-    if not each or statistics.median(each) <= 0:
-        method, each = WHOLE, [seconds / (done.n_iter or asked) for seconds in long]
+    if not per_iteration or statistics.median(per_iteration) <= 0:
+        method, per_iteration = WHOLE, [seconds / (done.n_iter or n_iter) for seconds in long]
     return {
-        "seconds": summary(each),
+        "seconds": summary(per_iteration),
         "method": method,
         "seconds_of_fit": summary(long),
         "seconds_of_one_iteration_fit": summary(short),
-        "repeats": len(each),
+        "repeats": len(per_iteration),
         "warm_up": 1,
         "fewer_because": fewer,
-        "iterations": asked,
+        "iterations": n_iter,
         "n_iter": done.n_iter,
         "labels": job.save(done.labels),
     }
@@ -195,7 +195,7 @@ def target(job: Job) -> dict[str, Any]:
     for planned in job.spec["attempts"]:
         if attempts and not job.patient():
             break
-        before = (each["inertia"] for each in attempts if each["seed"] == planned["seed"])
+        before = (done["inertia"] for done in attempts if done["seed"] == planned["seed"])
         if any(meets(inertia, min(planned["goals"])) for inertia in before):
             continue  # a shorter fit of this seed has reached all that this one could
         call = partial(
@@ -220,14 +220,14 @@ def target(job: Job) -> dict[str, Any]:
                 "labels": job.save(done.labels),
             }
         )
-    for at in quickest(attempts):
-        each = attempts[at]["each"]
-        wanted, fewer = enough(each[0], job.repeats)
-        while len(each) < min(wanted, job.repeats) and job.patient():
-            each.append(job.timed(calls[at])[0])
-        if len(each) < min(wanted, job.repeats):
+    for position in quickest(attempts):
+        times = attempts[position]["each"]
+        wanted, fewer = enough(times[0], job.repeats)
+        while len(times) < min(wanted, job.repeats) and job.patient():
+            times.append(job.timed(calls[position])[0])
+        if len(times) < min(wanted, job.repeats):
             fewer = job.impatience()
-        attempts[at]["fewer_because"] = fewer
+        attempts[position]["fewer_because"] = fewer
     for attempt in attempts:
         attempt["repeats"] = len(attempt["each"])
         attempt["seconds"] = summary(attempt.pop("each"))
@@ -300,21 +300,22 @@ def queries(job: Job) -> dict[str, Any]:
         texts = [row["overview"] for row in csv.DictReader(file)]
     words = sorted({word for text in texts for word in text.lower().split() if word.isalnum()})
     rng = np.random.default_rng(SEED)
-    asked = [
+    drawn = [
         " ".join(words[i] for i in rng.choice(len(words), rng.integers(2, 4), replace=False))
         for _ in range(QUERIES)
     ]
     answer = job.contestant.ranker(movies, credits, job.k)
 
     def call() -> None:
-        for query in asked:
+        for query in drawn:
             answer(query)
 
     measured = repeat(call, job.repeats)
-    each = {name: measured[name] / QUERIES for name in ("median", "min", "max")}
+    per_query = {name: measured[name] / QUERIES for name in ("median", "min", "max")}
     return {
-        "seconds": summary([each["median"]]) | {"min": each["min"], "max": each["max"]},
-        "queries_per_second": float(f"{1 / each['median']:.4g}"),
+        "seconds": summary([per_query["median"]])
+        | {"min": per_query["min"], "max": per_query["max"]},
+        "queries_per_second": float(f"{1 / per_query['median']:.4g}"),
         "queries": QUERIES,
         "repeats": job.repeats,
         "warm_up": 1,
@@ -322,11 +323,13 @@ def queries(job: Job) -> dict[str, Any]:
     }
 
 
-def _measured(found: dict[str, float]) -> dict[str, Any]:
-    seconds = {name: each for name, each in found.items() if name not in ("repeats", "warm_up")}
+def _measured(measured: dict[str, float]) -> dict[str, Any]:
+    seconds = {
+        name: value for name, value in measured.items() if name not in ("repeats", "warm_up")
+    }
     return {
         "seconds": seconds,
-        "repeats": found["repeats"],
+        "repeats": measured["repeats"],
         "warm_up": 1,
         "fewer_because": None,
     }

@@ -1,4 +1,4 @@
-"""How many different films searches can reach: what README says of it.
+"""How many different films searches can reach, as README states it.
 
 Ten clusters of the TMDB films, seed 42, judged by :func:`gpu_kmeans.evaluate.evaluate` once for
 each draw of queries.
@@ -28,15 +28,15 @@ def main() -> None:
     parser.add_argument("credits", type=Path)
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     record = {
-        "command": f"python -m bench.reach MOVIES CREDITS --draws {asked.draws}",
+        "command": f"python -m bench.reach MOVIES CREDITS --draws {options.draws}",
         "machine": machine(),
-        **measure(asked.movies, asked.credits, range(asked.draws)),
+        **measure(options.movies, options.credits, range(options.draws)),
     }
     text = json.dumps(record, indent=2)
-    if asked.out:
-        asked.out.write_text(text + "\n", encoding="utf-8")
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
@@ -46,22 +46,24 @@ def measure(movies: Path, credits: Path, draws: range) -> dict[str, Any]:
     from gpu_kmeans.evaluate import evaluate
 
     model = fit(movies, credits, n_clusters=CLUSTERS, seed=SEED, backend="cpu")
-    found = [evaluate(model, seed=seed) for seed in draws]
+    evaluations = [evaluate(model, seed=seed) for seed in draws]
     return {
         "clusters": CLUSTERS,
         "seed": SEED,
-        "items": found[0].n_items,
+        "items": evaluations[0].n_items,
         "terms": len(model.vectorizer.vocabulary_),
-        "inertia": found[0].inertia,
-        "inertia_one_cluster": found[0].inertia_one_cluster,
-        "explained": found[0].explained,
+        "inertia": evaluations[0].inertia,
+        "inertia_one_cluster": evaluations[0].inertia_one_cluster,
+        "explained": evaluations[0].explained,
         "draws": [
             {
                 "seed": seed,
-                "silhouette": None if each.silhouette is None else each.silhouette.value,
-                **asdict(each.reach),
+                "silhouette": None
+                if evaluation.silhouette is None
+                else evaluation.silhouette.value,
+                **asdict(evaluation.reach),
             }
-            for seed, each in zip(draws, found, strict=True)
+            for seed, evaluation in zip(draws, evaluations, strict=True)
         ],
     }
 

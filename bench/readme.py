@@ -33,7 +33,7 @@ BETTER = (
     *("zipf-5k-10", "zipf-5k-100", "zipf-63k-100-long", "zipf-63k-1000-long"),
     *("blobs-63k-100", "blobs-63k-1000"),
 )
-"""Cases of which README says that each of our fits ends below the best of theirs."""
+"""Cases in which, as README says, each of our fits ends below the best of theirs."""
 
 NAMES = (
     "TMDB 5000",
@@ -55,7 +55,7 @@ NAMES = (
     "pairs 11",
     "RAPIDS 26.10",
 )
-"""What has digits and is no figure."""
+"""Names with digits that are no figures."""
 NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
 
 
@@ -71,24 +71,24 @@ class Records:
 
     def __init__(self, folder: Path = RESULTS) -> None:
         files = [folder / f"{tier}.jsonl" for tier in ("standard", "large")]
-        self._by_key = {records.key(each): each for each in records.read(files)}
+        self._by_key = {records.key(record): record for record in records.read(files)}
         self.article, self.pruning, self.service, self.reach = (
             json.loads((folder / f"{name}.json").read_text("utf-8"))
             for name in ("article", "pruning", "service", "reach")
         )
 
-    def of(self, question: str, case: str, contestant: str = OURS) -> dict[str, Any]:
+    def record(self, question: str, case: str, contestant: str = OURS) -> dict[str, Any]:
         """One record."""
-        found: dict[str, Any] = self._by_key[question, case, contestant]
-        return found
+        record: dict[str, Any] = self._by_key[question, case, contestant]
+        return record
 
     def seconds(self, question: str, case: str, contestant: str = OURS) -> float:
         """Median seconds of a record."""
-        return float(self.of(question, case, contestant)["seconds"]["median"])
+        return float(self.record(question, case, contestant)["seconds"]["median"])
 
     def to_best_of_theirs(self, case: str, contestant: str = OURS) -> float:
         """Seconds until the lowest inertia of scikit-learn's ten starts is reached."""
-        target = self.of("target", case, contestant)["targets"][THEIRS]
+        target = self.record("target", case, contestant)["targets"][THEIRS]
         return float(target["seconds"]["median"])
 
 
@@ -98,15 +98,15 @@ def short(value: float) -> str:
     return f"{round(value, digits):,.{digits}f}"
 
 
-def claims(found: Records) -> list[Claim]:
+def claims(stored: Records) -> list[Claim]:
     """All claims, in the order of README."""
     return [
         *_sample(),
-        *_films(found),
-        *_corpus(found),
-        *_smaller(found),
-        *_service(found),
-        *_reach(found),
+        *_films(stored),
+        *_corpus(stored),
+        *_smaller(stored),
+        *_service(stored),
+        *_reach(stored),
         *_computed(),
     ]
 
@@ -119,8 +119,8 @@ def _sample() -> Iterator[Claim]:
     yield Claim(f"clusters {many} invented films", "gpu_kmeans/sample")
 
 
-def _films(found: Records) -> Iterator[Claim]:
-    article = found.article
+def _films(stored: Records) -> Iterator[Claim]:
+    article = stored.article
     first, cores = article["clustering"][0], article["machine"]["cores"]
     source = "article.json"
     yield Claim(
@@ -144,10 +144,10 @@ def _films(found: Records) -> Iterator[Claim]:
     )
     spreads, sooner = [], []
     for case in (f"tmdb-{k}" for k in FILMS):
-        fits = found.of("convergence", case)["inertia"]
+        fits = stored.record("convergence", case)["inertia"]
         spreads.append(100 * (fits["max"] / fits["min"] - 1))
-        theirs = found.to_best_of_theirs(case, THEIRS)
-        sooner.append(f"1/{theirs / found.to_best_of_theirs(case):.0f}")
+        theirs = stored.to_best_of_theirs(case, THEIRS)
+        sooner.append(f"1/{theirs / stored.to_best_of_theirs(case):.0f}")
     most = math.ceil(100 * max(spreads)) / 100
     yield Claim(f"by {most:.2f} % or less at 10, 50 and 100 clusters", "standard.jsonl")
     one, two, three = sooner
@@ -165,8 +165,8 @@ CORPUS_ROWS = {
 NEEDS = re.compile(r"would need ([\d.]+) GiB|allows ([\d.]+) GiB")
 
 
-def _corpus(found: Records) -> Iterator[Claim]:
-    about = found.of("iteration", "zipf-63k-100")["corpus"]
+def _corpus(stored: Records) -> Iterator[Claim]:
+    about = stored.record("iteration", "zipf-63k-100")["corpus"]
     source = "standard.jsonl, large.jsonl"
     yield Claim(
         f"A synthetic corpus of {about['rows']:,} documents and {about['features']:,} terms, "
@@ -175,18 +175,18 @@ def _corpus(found: Records) -> Iterator[Claim]:
     )
     yield Claim("fresh processes on the same 2 cores", source)
     for title, name in CORPUS_ROWS.items():
-        iterations = [_iteration(found, k, name) for k in (100, 1000)]
-        fits = [_fit(found, k, name) for k in (100, 1000)]
+        iterations = [_iteration(stored, k, name) for k in (100, 1000)]
+        fits = [_fit(stored, k, name) for k in (100, 1000)]
         cells = [*iterations, *(cell for fit in fits for cell in fit)]
         yield Claim(" ".join(f"| {title} | {' | '.join(cells)} |".split()), source)
     for k in (100, 1000):
         case = f"zipf-63k-{k}-long"
-        highest = found.of("convergence", case)["inertia"]["max"]
+        highest = stored.record("convergence", case)["inertia"]["max"]
         start = "The highest of our ten inertias is " if k == 100 else "and "
         yield Claim(f"{start}{highest:,.0f} at k = {k}", source)
-        ours, theirs = (found.to_best_of_theirs(case, each) for each in (OURS, THEIRS))
+        ours, theirs = (stored.to_best_of_theirs(case, name) for name in (OURS, THEIRS))
         yield Claim(f"in {short(ours)} s instead of {theirs:.0f} at k = {k}", source)
-    million = found.of("convergence", "zipf-1m-100")
+    million = stored.record("convergence", "zipf-1m-100")
     yield Claim(
         f"A million documents ({million['corpus']['features']:,} terms, {million['k']} clusters) "
         f"take {million['seconds']['median']:.0f} s and {million['peak_bytes'] / 2**30:.1f} GiB",
@@ -194,17 +194,17 @@ def _corpus(found: Records) -> Iterator[Claim]:
     )
 
 
-def _iteration(found: Records, k: int, name: str) -> str:
-    record = found.of("iteration", f"zipf-63k-{k}", name)
+def _iteration(stored: Records, k: int, name: str) -> str:
+    record = stored.record("iteration", f"zipf-63k-{k}", name)
     if record["status"] != "done":
         return _obstacle(record)
     value = 1000 * record["seconds"]["median"]
     return f"{value:.1f}" if value < 20 else f"{float(f'{value:.3g}'):,.0f}"
 
 
-def _fit(found: Records, k: int, name: str) -> tuple[str, str]:
+def _fit(stored: Records, k: int, name: str) -> tuple[str, str]:
     try:
-        record = found.of("convergence", f"zipf-63k-{k}-long", name)
+        record = stored.record("convergence", f"zipf-63k-{k}-long", name)
     except KeyError:  # said once, beside the smaller number of clusters
         return "", ""
     if name == "faiss-dense":  # said once, beside its iterations
@@ -221,13 +221,13 @@ def _obstacle(record: dict[str, Any]) -> str:
     return f"needs {would} GiB" if would else f"needs over {allowed} GiB"
 
 
-def _smaller(found: Records) -> Iterator[Claim]:
+def _smaller(stored: Records) -> Iterator[Claim]:
     def ms(case: str, name: str = OURS) -> str:
-        value = 1000 * found.seconds("iteration", case, name)
+        value = 1000 * stored.seconds("iteration", case, name)
         return f"{value:.0f}" if value >= 10 else short(value)
 
     source = "standard.jsonl"
-    about = found.of("iteration", "blobs-63k-100")["corpus"]
+    about = stored.record("iteration", "blobs-63k-100")["corpus"]
     one, two = "blobs-63k-100", "blobs-63k-1000"
     yield Claim(
         f"Dense rows ({about['rows']:,} x {about['features']}): {ms(one)} ms an iteration at "
@@ -237,7 +237,7 @@ def _smaller(found: Records) -> Iterator[Claim]:
         source,
     )
     texts = {
-        case: [found.seconds("text", case, name) for name in (OURS, THEIRS)]
+        case: [stored.seconds("text", case, name) for name in (OURS, THEIRS)]
         for case in ("zipf-63k-100", "zipf-5k-10")
     }
     (ours, theirs), (ours_small, theirs_small) = texts.values()
@@ -256,10 +256,10 @@ def _smaller(found: Records) -> Iterator[Claim]:
         source,
     )
     ratios: dict[int, list[float]] = {}
-    for loop in found.pruning["loops"]:
+    for loop in stored.pruning["loops"]:
         assert loop["same_labels"], loop
         ratios.setdefault(loop["k"], []).append(loop["ratio"]["median"])
-    *parts, last = (f"{sorted(each)[len(each) // 2]:.2f}" for each in ratios.values())
+    *parts, last = (f"{sorted(values)[len(values) // 2]:.2f}" for values in ratios.values())
     *ks, most = (f"{k:,}" for k in ratios)
     yield Claim(
         f"takes {', '.join(parts)} and {last} of the time of looking at everything at "
@@ -268,8 +268,8 @@ def _smaller(found: Records) -> Iterator[Claim]:
     )
 
 
-def _service(found: Records) -> Iterator[Claim]:
-    about = found.service
+def _service(stored: Records) -> Iterator[Claim]:
+    about = stored.service
     burst, steady, fit = about["burst"], about["steady"], about["fit"]["steady"]
     assert not burst["errors"] + steady["errors"] + fit["errors"]
     yield Claim(
@@ -282,8 +282,8 @@ def _service(found: Records) -> Iterator[Claim]:
     )
 
 
-def _reach(found: Records) -> Iterator[Claim]:
-    about, (first, *_) = found.reach, found.reach["draws"]
+def _reach(stored: Records) -> Iterator[Claim]:
+    about, (first, *_) = stored.reach, stored.reach["draws"]
     blend = [draw["nearest_cluster"]["blend"] for draw in about["draws"]]
     source = "reach.json"
     yield Claim(f"short texts in {about['terms']:,} dimensions", source)
@@ -311,12 +311,12 @@ def _computed() -> Iterator[Claim]:
 # -- README against them ---------------------------------------------------------------------
 
 
-def problems(readme: str, found: Records) -> list[str]:
+def problems(readme: str, stored: Records) -> list[str]:
     """Claims that README does not have as they should be, and figures that no claim covers."""
     prose = prose_of(readme)
     covered = bytearray(len(prose))
     amiss = []
-    for text in [claim.text for claim in claims(found)] + list(NAMES):
+    for text in [claim.text for claim in claims(stored)] + list(NAMES):
         places = [match.span() for match in re.finditer(re.escape(text), prose)]
         if not places and text not in NAMES:
             amiss.append(f"not in README: {text}")
@@ -327,7 +327,7 @@ def problems(readme: str, found: Records) -> list[str]:
             around = prose[max(0, match.start() - 40) : match.end() + 40]
             amiss.append(f"{match.group()} has no record: ...{around}...")
     for case in BETTER:
-        ours, theirs = (found.of("convergence", case, each) for each in (OURS, THEIRS))
+        ours, theirs = (stored.record("convergence", case, name) for name in (OURS, THEIRS))
         if ours["inertia"]["max"] >= theirs["inertia"]["min"] or len(ours["fits"]) < 2:
             amiss.append(f"a fit of {case} does not end below the best of theirs")
     return amiss
@@ -344,23 +344,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.readme", description=__doc__.split("\n")[0])
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     parser.add_argument("--tmdb", type=Path, metavar="FOLDER", help="measure the reach again")
-    asked = parser.parse_args()
-    found = Records()
-    for claim in claims(found):
+    options = parser.parse_args()
+    stored = Records()
+    for claim in claims(stored):
         print(f"{claim.source}: {claim.text}")
-    amiss = problems(asked.readme.read_text("utf-8"), found)
-    if asked.tmdb:
-        amiss += _measured_again(asked.tmdb, found)
-    for each in amiss:
-        print(f"AMISS: {each}", file=sys.stderr)
+    amiss = problems(options.readme.read_text("utf-8"), stored)
+    if options.tmdb:
+        amiss += _measured_again(options.tmdb, stored)
+    for problem in amiss:
+        print(f"AMISS: {problem}", file=sys.stderr)
     return 1 if amiss else 0
 
 
-def _measured_again(folder: Path, found: Records) -> list[str]:
+def _measured_again(folder: Path, stored: Records) -> list[str]:
     from bench.reach import measure
 
     files = (folder / f"tmdb_5000_{part}.csv" for part in ("movies", "credits"))
-    now, before = measure(*files, range(1)), found.reach
+    now, before = measure(*files, range(1)), stored.reach
     same = now["draws"] == before["draws"][:1] and math.isclose(now["inertia"], before["inertia"])
     return [] if same else [f"reach.json has {before['draws'][0]}, and now it is {now['draws'][0]}"]
 

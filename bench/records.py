@@ -20,14 +20,14 @@ def append(file: Path, record: Record) -> None:
 
 
 def read(files: Iterable[Path]) -> list[Record]:
-    """Read the records of the files; of those about the same thing, the last.
+    """Read the records of the files; later ones replace earlier ones on the same subject.
 
     Raises
     ------
     ValueError
         A line is no record of this schema; the message names it.
     """
-    found: dict[tuple[str, str, str], Record] = {}
+    by_key: dict[tuple[str, str, str], Record] = {}
     for file in files:
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             try:
@@ -36,12 +36,12 @@ def read(files: Iterable[Path]) -> list[Record]:
                 raise ValueError(f"{file}, line {number}: not JSON ({error})") from None
             if not isinstance(record, dict) or record.get("schema") != SCHEMA:
                 raise ValueError(f"{file}, line {number}: no record of schema {SCHEMA}")
-            found[key(record)] = record
-    return list(found.values())
+            by_key[key(record)] = record
+    return list(by_key.values())
 
 
 def key(record: Record) -> tuple[str, str, str]:
-    """What a record is about: question, case and contestant."""
+    """Subject of a record: question, case and contestant."""
     return record["question"], record["case"], record["contestant"]
 
 

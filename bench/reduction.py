@@ -72,13 +72,13 @@ def compare(corpus: str, count: int, pairs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, and write what was found."""
+    """Measure, and write the record."""
     parser = argparse.ArgumentParser(prog="bench.reduction")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("bench/results/reduction.json"))
     options = parser.parse_args()
-    found = compare(CORPUS, COMPONENTS, options.pairs)
-    write({"machine": machine(), **found}, options.out)
+    comparison = compare(CORPUS, COMPONENTS, options.pairs)
+    write({"machine": machine(), **comparison}, options.out)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from bench.targets import FACTORS
 __all__ = ["describe", "table", "title_of", "write_report"]
 
 DIFFERENT = 1e-4
-"""Relative difference of inertias from which a table says that they differ."""
+"""Relative difference of inertias above which a table marks them as different."""
 
 HEADINGS = {
     "iteration": "Seconds an iteration",
@@ -73,7 +73,7 @@ def write_report(records: list[Record], folder: Path) -> Path:
 
 
 def describe(record: Record) -> str:
-    """Say what a clustering case is: its corpus, shape and number of clusters."""
+    """Describe a clustering case: its corpus, shape and number of clusters."""
     about = record["corpus"]
     kind = f"{about['nonzeros']:,} non-zeros" if about["sparse"] else "dense"
     return (
@@ -97,7 +97,7 @@ def table(header: list[str], rows: Iterable[list[str]], texts: int = 1) -> str:
 
 
 def _machines(records: list[Record]) -> str:
-    seen: dict[str, list[int]] = {}
+    threads_by_machine: dict[str, list[int]] = {}
     for record in records:
         if record["status"] == "skipped":
             continue
@@ -110,16 +110,16 @@ def _machines(records: list[Record]) -> str:
             for library, version in sorted(machine["versions"].items())
             if version != "not installed" and library != "python"
         )
-        what = (
+        description = (
             f"{machine['processor']}{gpu}; {machine['cores']} usable cores{held}, "
             f"{machine['system']}, Python {machine['python']}; {installed}"
         )
-        threads = seen.setdefault(what, [])
+        threads = threads_by_machine.setdefault(description, [])
         if record["threads"] not in threads:
             threads.append(record["threads"])
     lines = ["## Machine\n"]
-    for what, threads in seen.items():
-        lines.append(f"{what}. Threads: {' or '.join(map(str, sorted(threads)))}.\n")
+    for description, threads in threads_by_machine.items():
+        lines.append(f"{description}. Threads: {' or '.join(map(str, sorted(threads)))}.\n")
     first, last = (pick(record["when"] for record in records) for pick in (min, max))
     lines.append(
         f"{len(records)} records from {first} to {last}. Each figure comes from a fresh process; "
@@ -130,13 +130,13 @@ def _machines(records: list[Record]) -> str:
 
 
 def _contestants(records: list[Record]) -> str:
-    """Say of those that were measured what sets their figures apart."""
+    """Describe what sets apart the figures of the contestants that were measured."""
     names = {record["contestant"] for record in records if record["status"] == "done"}
     lines = []
     for name, contestant in CONTESTANTS.items():
-        said = [contestant.subsamples, contestant.stops, contestant.remark]
-        if name in names and any(said):
-            marks = "; ".join(each for each in said if each)
+        remarks = [contestant.subsamples, contestant.stops, contestant.remark]
+        if name in names and any(remarks):
+            marks = "; ".join(remark for remark in remarks if remark)
             lines.append(f"- **{contestant.title}**: {marks}.")
     return "\n".join(["## Who does what\n", *lines, ""]) if lines else ""
 
@@ -166,8 +166,8 @@ def _section(question: str, records: list[Record], drawn: dict[str, list[str]]) 
             if record.get("fewer_because")
         ]
         if fewer:
-            what = "Fewer seeds" if question == "convergence" else "Fewer repeats"
-            parts.append(f"{what}: {'; '.join(fewer)}.\n")
+            label = "Fewer seeds" if question == "convergence" else "Fewer repeats"
+            parts.append(f"{label}: {'; '.join(fewer)}.\n")
     return parts
 
 
@@ -190,7 +190,7 @@ def _range(seconds: dict[str, float], show: Callable[[float], str]) -> str:
 
 
 def _ratio(record: Record, records: list[Record]) -> str:
-    mine = next((each for each in records if each["contestant"] == OURS), None)
+    mine = next((other for other in records if other["contestant"] == OURS), None)
     if mine is None:
         return ""
     return f"{record['seconds']['median'] / mine['seconds']['median']:.3g}"
@@ -239,9 +239,9 @@ def _convergence(records: list[Record]) -> str:
     unit, show = _unit(record["seconds"]["median"] for record in records)
     best = min(record["inertia"]["min"] for record in records)
     rows = []
-    for record in sorted(records, key=lambda each: each["inertia"]["median"]):
+    for record in sorted(records, key=lambda record: record["inertia"]["median"]):
         inertia = record["inertia"]
-        told = sorted(fit["n_iter"] for fit in record["fits"] if fit["n_iter"] is not None)
+        n_iter = sorted(fit["n_iter"] for fit in record["fits"] if fit["n_iter"] is not None)
         empty = max(fit["sizes"]["empty"] for fit in record["fits"])
         rows.append(
             [
@@ -250,7 +250,7 @@ def _convergence(records: list[Record]) -> str:
                 f"{100 * (inertia['median'] / best - 1):.2f}",
                 _range(record["seconds"], show),
                 _ratio(record, records),
-                f"{told[len(told) // 2]}" if told else "",
+                f"{n_iter[len(n_iter) // 2]}" if n_iter else "",
                 f"{record['repeats']}",
                 f"{empty}",
                 _memory(record),
@@ -280,33 +280,35 @@ def _target(records: list[Record]) -> str:
     }
     names = [name for name in names if name in inertia]
     times = [
-        found["seconds"]["median"]
+        result["seconds"]["median"]
         for record in records
-        for found in record["targets"].values()
-        if found["reached"]
+        for result in record["targets"].values()
+        if result["reached"]
     ]
     unit, show = _unit(times)
 
-    def cell(found: dict[str, Any] | None) -> str:
-        if found is None:
+    def cell(result: dict[str, Any] | None) -> str:
+        if result is None:
             return ""
-        tried = found["seeds_tried"]
+        tried = result["seeds_tried"]
         starts = "1 start" if tried == 1 else f"{tried} starts"
-        if not found["reached"]:
-            return f"not in {starts}, {show(found['seconds_spent'])}"
-        return show(found["seconds"]["median"]) + ("" if tried == 1 else f" ({starts})")
+        if not result["reached"]:
+            return f"not in {starts}, {show(result['seconds_spent'])}"
+        return show(result["seconds"]["median"]) + ("" if tried == 1 else f" ({starts})")
 
     def order(record: Record) -> tuple[float, ...]:
-        found = (record["targets"].get(name) for name in names)
+        results = (record["targets"].get(name) for name in names)
         return tuple(
-            each["seconds"]["median"] if each and each["reached"] else float("inf")
-            for each in found
+            result["seconds"]["median"] if result and result["reached"] else float("inf")
+            for result in results
         )
 
     header = ["contestant"]
     for name in names:
-        what = f"{name} x the best" if name in FACTORS else f"{CONTESTANTS[name].title}, all starts"
-        header.append(f"{unit} to {what} ({inertia[name]:,.2f})")
+        name_of_target = (
+            f"{name} x the best" if name in FACTORS else f"{CONTESTANTS[name].title}, all starts"
+        )
+        header.append(f"{unit} to {name_of_target} ({inertia[name]:,.2f})")
     return table(
         header,
         [
@@ -322,22 +324,22 @@ def _text(records: list[Record]) -> str:
     for record in _by_time(records):
         same = record["same_as_scikit_learn"]
         if record["contestant"] == REFERENCE:
-            said = ""
+            agreement = ""
         elif same is None:
-            said = "not compared"
+            agreement = "not compared"
         elif not same["pattern"]:
-            said = "no"
+            agreement = "no"
         elif not same["largest_difference"]:
-            said = "identical"
+            agreement = "identical"
         else:
-            said = f"same pattern, values within {same['largest_difference']:.1g}"
+            agreement = f"same pattern, values within {same['largest_difference']:.1g}"
         rows.append(
             [
                 "scikit-learn" if record["contestant"] == REFERENCE else title_of(record),
                 _range(record["seconds"], show),
                 _ratio(record, records),
                 f"{record['texts']:,}",
-                said,
+                agreement,
                 _memory(record),
             ]
         )
@@ -367,7 +369,8 @@ def _queries(records: list[Record]) -> str:
             "scikit-learn cosines" if record["contestant"] == REFERENCE else title_of(record),
             f"{record['queries_per_second']:,.0f}",
             _range(
-                {which: 1000 * each for which, each in record["seconds"].items()}, "{:.3g}".format
+                {name: 1000 * seconds for name, seconds in record["seconds"].items()},
+                "{:.3g}".format,
             ),
             _memory(record),
         ]
@@ -398,12 +401,12 @@ def _growth(records: list[Record], drawn: dict[str, list[str]]) -> str:
         sizes = sorted({size for line in lines.values() for size in line.sizes})
         rows = []
         for (name, measure), line in lines.items():
-            at = dict(zip(line.sizes, line.values, strict=True))
+            value_at = dict(zip(line.sizes, line.values, strict=True))
             slope = fitted(line)
             rows.append(
                 [
                     f"{CONTESTANTS[name].title}, {measure}",
-                    *(f"{at[size]:.3g}" if size in at else "" for size in sizes),
+                    *(f"{value_at[size]:.3g}" if size in value_at else "" for size in sizes),
                     "" if slope is None else f"{slope:.2f}",
                 ]
             )
@@ -432,7 +435,7 @@ def _missing(records: list[Record]) -> str:
         return ""
     rows = [
         [
-            *(each.replace("|", "\\|") for each in about),
+            *(cell.replace("|", "\\|") for cell in about),
             "; ".join(f"{case}: {', '.join(questions)}" for case, questions in where.items()),
         ]
         for about, where in reasons.items()

@@ -27,7 +27,7 @@ from bench.store import Store
 __all__ = ["Runner", "Task", "tasks"]
 
 TYPICAL_ITERATIONS = 30
-"""Number of fits to convergence by which it is judged whether a contestant gets there in time."""
+"""Number of iterations assumed for a fit to convergence when its time is estimated."""
 
 
 class Task(NamedTuple):
@@ -57,12 +57,12 @@ class Runner:
     ----------
     store : Store
     machine : dict
-        Of :func:`bench.measure.machine`; goes into every record.
+        Result of :func:`bench.measure.machine`; goes into every record.
     repeats : int
     keep : callable
         Takes each record as it comes.
     before : list of records
-        Of an earlier run: their fits to convergence set targets, too.
+        Records of an earlier run: their fits to convergence set targets, too.
     """
 
     def __init__(
@@ -143,10 +143,10 @@ class Runner:
             raise CannotRun(reason)
         before = self.done.get((case.name, "iteration", contestant.name), {})
         if task.question == "convergence" and before.get("status") == "done":
-            each = before["seconds"]["median"]
-            if each * TYPICAL_ITERATIONS > case.timeout:
+            seconds = before["seconds"]["median"]
+            if seconds * TYPICAL_ITERATIONS > case.timeout:
                 raise CannotRun(
-                    f"an iteration takes {each:.3g} s: {TYPICAL_ITERATIONS} of them are more "
+                    f"an iteration takes {seconds:.3g} s: {TYPICAL_ITERATIONS} of them are more "
                     f"than the {case.timeout:g} s that the case allows"
                 )
 
@@ -200,22 +200,22 @@ class Runner:
 
     def _converged(self, task: Task) -> tuple[Record, dict[str, float]]:
         """This contestant's fits to convergence, and the targets that all of them set."""
-        found = {
+        records = {
             name: record
             for (case, question, name), record in self.done.items()
             if case == task.case.name and question == "convergence" and record["status"] == "done"
         }
-        if task.contestant.name not in found:
+        if task.contestant.name not in records:
             raise CannotRun("has no fit to convergence in this run")
-        return found[task.contestant.name], targets.targets(found)
+        return records[task.contestant.name], targets.targets(records)
 
     # -- judging ----------------------------------------------------------------------------
 
     def _judge(self, task: Task, answer: dict[str, Any], folder: Path) -> None:
         """Put inertia and sizes, as recomputed from the labels, into the answer."""
-        for each in (answer, *answer.get("fits", ()), *answer.get("attempts", ())):
-            if "labels" in each:
-                each |= self._judged(task, folder, each.pop("labels"), answer)
+        for part in (answer, *answer.get("fits", ()), *answer.get("attempts", ())):
+            if "labels" in part:
+                part |= self._judged(task, folder, part.pop("labels"), answer)
         if "fits" in answer:
             inertia = sorted(fit["inertia"] for fit in answer["fits"])
             middle = (inertia[(len(inertia) - 1) // 2] + inertia[len(inertia) // 2]) / 2
@@ -249,15 +249,15 @@ class Runner:
         if expected is None:
             return None
         parts = tuple(np.load(folder / f"{part}.npy") for part in ("data", "indices", "indptr"))
-        found = sparse.csr_matrix(parts, shape=tuple(np.load(folder / "shape.npy")))
-        found.sort_indices()
+        matrix = sparse.csr_matrix(parts, shape=tuple(np.load(folder / "shape.npy")))
+        matrix.sort_indices()
         expected.sort_indices()
         pattern = (
-            found.shape == expected.shape
-            and np.array_equal(found.indptr, expected.indptr)
-            and np.array_equal(found.indices, expected.indices)
+            matrix.shape == expected.shape
+            and np.array_equal(matrix.indptr, expected.indptr)
+            and np.array_equal(matrix.indices, expected.indices)
         )
-        largest = float(np.abs(found.data - expected.data).max()) if pattern else None
+        largest = float(np.abs(matrix.data - expected.data).max()) if pattern else None
         return {"pattern": bool(pattern), "largest_difference": largest}
 
 
@@ -271,11 +271,11 @@ def _headline(record: Record) -> str:
         return f"{targets.FACTORS[1]} times the best {seconds}"
     if record["question"] == "queries":
         return f"{record['queries_per_second']:g} queries a second"
-    said = f"{record['seconds']['median']:.3g} s"
+    headline = f"{record['seconds']['median']:.3g} s"
     inertia = record.get("inertia")
     if inertia is not None:
-        said += f", inertia {inertia['median'] if isinstance(inertia, dict) else inertia:.8g}"
-    return said
+        headline += f", inertia {inertia['median'] if isinstance(inertia, dict) else inertia:.8g}"
+    return headline
 
 
 def _say(text: str, end: str = "\n") -> None:

@@ -50,13 +50,13 @@ NAME = "load"
 
 
 def main() -> None:
-    """Run the sections that were asked for, or all, and write what they found."""
+    """Run the given sections, or all, and write their results."""
     parser = argparse.ArgumentParser(prog="bench.service", description=__doc__.split("\n")[0])
     parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], metavar="SECTION")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each section (60)")
     parser.add_argument("--soak", type=float, default=600.0, help="seconds of the soak (600)")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     record: dict[str, Any] = {
         "what": "the service under load",
         "items": ITEMS,
@@ -72,11 +72,11 @@ def main() -> None:
         with _served(Path(folder)) as address:
             load = Load(address, Path(folder))
             load.prepare()
-            for name in asked.sections or SECTIONS:
+            for name in options.sections or SECTIONS:
                 print(f"{name} …", file=sys.stderr, flush=True)
-                record[name] = SECTIONS[name](load, asked)
+                record[name] = SECTIONS[name](load, options)
                 print(f"{name}: {json.dumps(record[name])}", file=sys.stderr, flush=True)
-    write(record, asked.out)
+    write(record, options.out)
 
 
 class Load:
@@ -129,15 +129,15 @@ class Load:
             time.sleep(0.1)
 
     def process(self) -> dict[str, float]:
-        """Memory and file handles of the server, as it tells Prometheus."""
+        """Memory and file handles of the server, as its metrics report them."""
         with urllib.request.urlopen(f"{self.address}/metrics", timeout=30) as answer:
             text = answer.read().decode()
         names = {"resident_mb": "process_resident_memory_bytes", "handles": "process_open_fds"}
-        found = {
+        values = {
             short: float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])  # type: ignore[index]
             for short, name in names.items()
         }
-        return found | {"resident_mb": round(found["resident_mb"] / 1e6, 1)}
+        return values | {"resident_mb": round(values["resident_mb"] / 1e6, 1)}
 
     def _compare(self) -> None:
         from gpu_kmeans import Model, Recommender
@@ -261,15 +261,15 @@ def _summary(latencies: list[float], errors: list[str], seconds: float) -> dict[
 # -- sections -------------------------------------------------------------------------------
 
 
-def _burst(load: Load, asked: Any) -> dict[str, Any]:
-    return asyncio.run(burst(load, asked.seconds))
+def _burst(load: Load, options: Any) -> dict[str, Any]:
+    return asyncio.run(burst(load, options.seconds))
 
 
-def _steady(load: Load, asked: Any) -> dict[str, Any]:
-    return asyncio.run(steady(load, asked.seconds))
+def _steady(load: Load, options: Any) -> dict[str, Any]:
+    return asyncio.run(steady(load, options.seconds))
 
 
-def _fit(load: Load, asked: Any) -> dict[str, Any]:
+def _fit(load: Load, options: Any) -> dict[str, Any]:
     """Both kinds of load, for half of the time each, while one fit follows another."""
 
     async def during(work: Callable[[Load, float], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -284,39 +284,39 @@ def _fit(load: Load, asked: Any) -> dict[str, Any]:
 
         fitting = asyncio.create_task(fits())
         try:
-            found = await work(load, asked.seconds / 2)
+            result = await work(load, options.seconds / 2)
         finally:
             fitting.cancel()
-        return found | {"fits_done": done, "clusters_of_a_fit": 500}
+        return result | {"fits_done": done, "clusters_of_a_fit": 500}
 
-    found = {"steady": asyncio.run(during(steady)), "burst": asyncio.run(during(burst))}
+    result = {"steady": asyncio.run(during(steady)), "burst": asyncio.run(during(burst))}
     for job in load.call("GET", "/v1/jobs?limit=5")["jobs"]:
         if job["state"] in ("queued", "running"):
             load.call("POST", f"/v1/jobs/{job['id']}/cancel")
-    return found
+    return result
 
 
-def _soak(load: Load, asked: Any) -> dict[str, Any]:
+def _soak(load: Load, options: Any) -> dict[str, Any]:
     samples: list[dict[str, float]] = []
 
     async def watch() -> None:
         while True:
             samples.append(await asyncio.to_thread(load.process))
-            await asyncio.sleep(asked.soak / 60)
+            await asyncio.sleep(options.soak / 60)
 
     async def both() -> dict[str, Any]:
         watching = asyncio.create_task(watch())
         try:
-            return await steady(load, asked.soak, SOAK_RATE)
+            return await steady(load, options.soak, SOAK_RATE)
         finally:
             watching.cancel()
 
-    found = asyncio.run(both())
+    result = asyncio.run(both())
     tenth = max(1, len(samples) // 10)
     # The first samples see connections being opened and caches being filled.
     for name, part in (("after_a_tenth", samples[tenth : 2 * tenth]), ("end", samples[-tenth:])):
-        found[name] = {key: float(np.median([each[key] for each in part])) for key in part[0]}
-    return found
+        result[name] = {key: float(np.median([sample[key] for sample in part])) for key in part[0]}
+    return result
 
 
 SECTIONS: dict[str, Callable[[Load, Any], dict[str, Any]]] = {
@@ -346,9 +346,9 @@ def _served(folder: Path) -> Iterator[str]:
 
 def _address(log: Path, server: subprocess.Popen[bytes]) -> str:
     for _ in range(300):
-        found = re.search(rb"open (http://\S+) in a browser", log.read_bytes())
-        if found:
-            return found[1].decode()
+        match = re.search(rb"open (http://\S+) in a browser", log.read_bytes())
+        if match:
+            return match[1].decode()
         if server.poll() is not None:
             break
         time.sleep(0.1)

@@ -12,7 +12,7 @@ __all__ = ["Store"]
 
 
 GROUP = 10
-"""Rows whose mean is one centroid of the given start."""
+"""Number of rows whose mean is one centroid of the common start."""
 
 
 class Store:
@@ -52,8 +52,8 @@ class Store:
         import numpy as np
 
         n = self.rows(name).shape[0]
-        each = min(GROUP, n // k)
-        drawn = np.random.default_rng(SEED).choice(n, (k, each), replace=False)
+        size = min(GROUP, n // k)
+        drawn = np.random.default_rng(SEED).choice(n, (k, size), replace=False)
         return [[int(row) for row in group] for group in drawn]
 
     def texts(self, name: str) -> Path:
@@ -80,7 +80,7 @@ class Store:
         return self._reference[1]
 
     def about(self, name: str) -> dict[str, Any]:
-        """What a record says of the rows."""
+        """Describe the rows for a record."""
         rows = self.rows(name)
         sparse = hasattr(rows, "indptr")
         return {

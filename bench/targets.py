@@ -15,22 +15,22 @@ __all__ = ["FACTORS", "meets", "plan", "quickest", "reached", "targets"]
 
 FACTORS = ("1.01", "1.001", "1.0")
 SLACK = 1e-6
-"""Relative: judged in float64, reached in float32."""
+"""Relative slack of a target, which is judged in float64 and reached in float32."""
 LONGEST = 64
-"""Limit of the longest shortened fit of a library that does not tell its iterations."""
+"""Maximum number of iterations of a shortened fit of a library that does not report them."""
 
 
 def targets(convergence: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Inertias to reach by name, from the records of convergence by contestant."""
     fits = {name: record["fits"] for name, record in convergence.items()}
-    judged = {name: min(fit["inertia"] for fit in each) for name, each in fits.items()}
+    judged = {name: min(fit["inertia"] for fit in runs) for name, runs in fits.items()}
     if not judged:
         return {}
     best = min(judged.values())
-    found = {factor: float(factor) * best for factor in FACTORS}
+    inertias = {factor: float(factor) * best for factor in FACTORS}
     if REFERENCE in judged:
-        found[REFERENCE] = judged[REFERENCE]
-    return found
+        inertias[REFERENCE] = judged[REFERENCE]
+    return inertias
 
 
 def plan(record: dict[str, Any], wanted: dict[str, float]) -> list[dict[str, Any]]:
@@ -50,8 +50,8 @@ def plan(record: dict[str, Any], wanted: dict[str, float]) -> list[dict[str, Any
         fit = record["fits"][tried]
         if stops:
             ways = [
-                {"limit": None, "stop_at": each * (1 + SLACK / 2), "goals": [each]}
-                for each in inertias
+                {"limit": None, "stop_at": inertia * (1 + SLACK / 2), "goals": [inertia]}
+                for inertia in inertias
             ]
         else:
             longest = fit["n_iter"] or LONGEST
@@ -66,16 +66,18 @@ def quickest(attempts: list[dict[str, Any]]) -> list[int]:
 
     ``each`` are the seconds of an attempt, ``goals`` the targets of its seed.
     """
-    found = set()
-    for seed, inertia in {(each["seed"], goal) for each in attempts for goal in each["goals"]}:
+    counting = set()
+    for seed, inertia in {
+        (attempt["seed"], goal) for attempt in attempts for goal in attempt["goals"]
+    }:
         met = [
-            at
-            for at, each in enumerate(attempts)
-            if each["seed"] == seed and meets(each["inertia"], inertia)
+            position
+            for position, attempt in enumerate(attempts)
+            if attempt["seed"] == seed and meets(attempt["inertia"], inertia)
         ]
         if met:
-            found.add(min(met, key=lambda at: float(attempts[at]["each"][0])))
-    return sorted(found)
+            counting.add(min(met, key=lambda position: float(attempts[position]["each"][0])))
+    return sorted(counting)
 
 
 def reached(
@@ -83,38 +85,42 @@ def reached(
 ) -> dict[str, dict[str, Any]]:
     """For each target: whether it was reached, in how many seconds, and how."""
     fits = record["fits"]
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for name, inertia in wanted.items():
         tried = _first(fits, inertia)
         spent = sum(fit["seconds"] for fit in fits[: len(fits) if tried is None else tried])
         about = {"target": inertia, "reached": tried is not None}
         if tried is None:
-            found[name] = about | {"seeds_tried": len(fits), "seconds_spent": spent}
+            results[name] = about | {"seeds_tried": len(fits), "seconds_spent": spent}
             continue
-        whole = {which: fits[tried]["seconds"] for which in ("median", "min", "max")}
-        ways = [(whole, fits[tried]["inertia"], 1, "a whole fit")]
-        for each in attempts:
-            if each["seed"] == fits[tried]["seed"] and meets(each["inertia"], inertia):
-                stop = "its callback" if each["limit"] is None else f"{each['limit']} iterations"
-                ways.append((each["seconds"], each["inertia"], each["repeats"], f"ended by {stop}"))
-        seconds, got, repeats, how = min(ways, key=lambda way: way[0]["median"])
-        found[name] = about | {
+        whole_fit = {which: fits[tried]["seconds"] for which in ("median", "min", "max")}
+        ways = [(whole_fit, fits[tried]["inertia"], 1, "a whole fit")]
+        for attempt in attempts:
+            if attempt["seed"] == fits[tried]["seed"] and meets(attempt["inertia"], inertia):
+                stop = (
+                    "its callback" if attempt["limit"] is None else f"{attempt['limit']} iterations"
+                )
+                ways.append(
+                    (attempt["seconds"], attempt["inertia"], attempt["repeats"], f"ended by {stop}")
+                )
+        seconds, inertia_reached, repeats, how = min(ways, key=lambda way: way[0]["median"])
+        results[name] = about | {
             "seconds": {which: spent + seconds[which] for which in ("median", "min", "max")},
             "seeds_tried": tried + 1,
-            "inertia": got,
+            "inertia": inertia_reached,
             "repeats": repeats,
             "how": how,
         }
-    if record["contestant"] == REFERENCE and REFERENCE in found:
+    if record["contestant"] == REFERENCE and REFERENCE in results:
         # Its best of all starts is known only when all of them are done.
         total = sum(fit["seconds"] for fit in fits)
-        found[REFERENCE] |= {
+        results[REFERENCE] |= {
             "seconds": {which: total for which in ("median", "min", "max")},
             "seeds_tried": len(fits),
             "repeats": 1,
             "how": "all its starts",
         }
-    return found
+    return results
 
 
 def meets(inertia: float, wanted: float) -> bool:
@@ -124,4 +130,4 @@ def meets(inertia: float, wanted: float) -> bool:
 
 def _first(fits: list[dict[str, Any]], wanted: float) -> int | None:
     """Position of the first fit that reached the target."""
-    return next((at for at, fit in enumerate(fits) if meets(fit["inertia"], wanted)), None)
+    return next((i for i, fit in enumerate(fits) if meets(fit["inertia"], wanted)), None)

@@ -1,9 +1,8 @@
-"""Arguments of the verbs on rows, held to what the kernels and SciPy read without looking.
+"""Checks of the arguments of the verbs on rows, which the kernels and SciPy trust.
 
-Both read arrays by the numbers in others: a label says which sums, an index which feature. So each
-verb checks what it is given for shape, dtype, order and range, once, before anything reads by it.
-Rows are checked when they become the backend's own, and not again: what is cut from such rows is
-in order as they are.
+Both index arrays by the numbers in others: a label selects sums, an index a feature. So each verb
+checks its arguments for shape, dtype, order and range, once, before anything reads by them. Rows
+are checked when they become the backend's own, and not again: their slices are as valid as they.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ __all__ = [
     "check_width",
     "labels_of",
     "own_rows",
-    "places_of",
+    "row_numbers_of",
     "values_of",
 ]
 
@@ -32,7 +31,7 @@ FLOATS = (np.float32, np.float64)
 
 
 class Csr(sparse.csr_array):
-    """CSR of floats whose arrays were held to its shape; its slices and copies are, too."""
+    """CSR of floats whose arrays were checked against its shape, as are its slices and copies."""
 
 
 def own_rows(rows: Any) -> Matrix:
@@ -67,7 +66,7 @@ def labels_of(labels: Any, n: int, k: int, name: str = "labels") -> NDArray[np.i
     return np.ascontiguousarray(out, np.int32)
 
 
-def places_of(which: Any, n: int) -> NDArray[np.int64]:
+def row_numbers_of(which: Any, n: int) -> NDArray[np.int64]:
     """Return row numbers as contiguous int64, all of them in [0, n)."""
     out = np.asarray(which)
     if out.ndim != 1 or (out.dtype.kind not in "iu" and out.size):
@@ -106,5 +105,5 @@ def check_clusters(clusters: Clusters, rows: Matrix | None = None) -> None:
 
 
 def _beyond(numbers: NDArray[Any], end: int) -> bool:
-    """Whether an integer is outside [0, end), in one pass: as unsigned, negative ones are large."""
+    """Whether an integer is outside [0, end), in one pass: as unsigned, negatives are large."""
     return int(numbers.view(f"u{numbers.dtype.itemsize}").max()) >= end

@@ -1,7 +1,7 @@
 """Counting terms without a compiler, and n-grams: NumPy finds the words, Arrow numbers them.
 
-The texts of a chunk become one UTF-8 buffer, a table says which of its characters belong to
-words, and Arrow tells the words apart.
+The texts of a chunk become one UTF-8 buffer, a table says which of its characters belong to words,
+and Arrow numbers the distinct words.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def count(
     chunks: Sequence[list[str]], rules: TokenRules, vocabulary: Sequence[str] | None
 ) -> tuple[list[str], Matrix]:
     """Count the terms of texts in chunks; see :func:`cpu_fallback.text.count_terms`."""
-    found = _on_threads(partial(_find_terms, rules=rules), chunks)
-    terms, columns = _number_terms([part.names for part in found], vocabulary)
+    parts = _on_threads(partial(_find_terms, rules=rules), chunks)
+    terms, columns = _number_terms([part.names for part in parts], vocabulary)
     blocks = _on_threads(
         lambda part: _count(part[0], part[1], len(part[2]), len(terms)),
-        list(zip(found, columns, chunks, strict=True)),
+        list(zip(parts, columns, chunks, strict=True)),
     )
-    del found, columns  # as large as the result
+    del parts, columns  # as large as the result
     return terms, sp.vstack(blocks, format="csr")
 
 
@@ -46,11 +46,11 @@ def _on_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) ->
     def work(position: int) -> None:
         results[position] = function(items[position])
 
-    threads.each(work, range(len(items)))
+    threads.parallel_for(work, range(len(items)))
     return [results[position] for position in range(len(items))]
 
 
-class _Found(NamedTuple):
+class _ChunkTerms(NamedTuple):
     """The terms of a chunk in the order of the texts, numbered within the chunk."""
 
     names: pa.LargeStringArray
@@ -58,22 +58,22 @@ class _Found(NamedTuple):
     rows: NDArray[np.int32]
 
 
-def _find_terms(texts: list[str], rules: TokenRules) -> _Found:
-    found, rows = _words(texts)
-    encoded = found.dictionary_encode()
-    names, codes = encoded.dictionary, encoded.indices.to_numpy()
-    words = names.to_pylist()
-    usable = [len(word) >= rules.min_length and word not in rules.stop_words for word in words]
-    kept = np.array(usable, dtype=bool)[codes]
-    codes, rows = codes[kept], rows[kept]
+def _find_terms(texts: list[str], rules: TokenRules) -> _ChunkTerms:
+    words, rows = _words(texts)
+    encoded = words.dictionary_encode()
+    term_names, codes = encoded.dictionary, encoded.indices.to_numpy()
+    names = term_names.to_pylist()
+    is_usable = [len(word) >= rules.min_length and word not in rules.stop_words for word in names]
+    usable = np.array(is_usable, dtype=bool)[codes]
+    codes, rows = codes[usable], rows[usable]
     if rules.ngram_range != (1, 1):
-        grams, codes, rows = _ngrams(words, codes, rows, rules.ngram_range)
-        names = pa.array(grams, pa.large_string())
+        grams, codes, rows = _ngrams(names, codes, rows, rules.ngram_range)
+        term_names = pa.array(grams, pa.large_string())
     # Only what is left gets a name: a stop word must not become a term.
-    seen = np.zeros(len(names), dtype=bool)
-    seen[codes] = True
-    renumbered = np.cumsum(seen, dtype=np.int32) - 1
-    return _Found(names.filter(pa.array(seen)), renumbered[codes], rows)
+    is_used = np.zeros(len(term_names), dtype=bool)
+    is_used[codes] = True
+    renumbered = np.cumsum(is_used, dtype=np.int32) - 1
+    return _ChunkTerms(term_names.filter(pa.array(is_used)), renumbered[codes], rows)
 
 
 def _words(texts: list[str]) -> tuple[pa.LargeStringArray, NDArray[np.int32]]:
@@ -122,17 +122,17 @@ def _ngrams(
     shortest, longest = ngram_range
     names: list[str] = []
     all_codes, all_rows = [], []
-    at, grams, gram_names = np.arange(len(codes)), codes.astype(np.int64), words
+    first, grams, gram_names = np.arange(len(codes)), codes.astype(np.int64), words
     for length in range(1, longest + 1):
-        if not len(at):
+        if not len(first):
             break  # no row has so many words
         if length > 1:
             # Lengthen each gram by the word that comes next, where one does in the same row.
-            following = at + length - 1
-            whole = following < len(codes)
-            whole[whole] = rows[at[whole]] == rows[following[whole]]
-            at = at[whole]
-            pairs = grams[whole] * len(words) + codes[following[whole]]
+            following = first + length - 1
+            continued = following < len(codes)
+            continued[continued] = rows[first[continued]] == rows[following[continued]]
+            first = first[continued]
+            pairs = grams[continued] * len(words) + codes[following[continued]]
             distinct, grams = np.unique(pairs, return_inverse=True)
             gram_names = [
                 f"{gram_names[pair // len(words)]} {words[pair % len(words)]}"
@@ -140,7 +140,7 @@ def _ngrams(
             ]
         if length >= shortest:
             all_codes.append(grams + len(names))
-            all_rows.append(rows[at])
+            all_rows.append(rows[first])
             names = names + gram_names
     empty = np.empty(0, dtype=np.int32)
     return names, np.concatenate([empty, *all_codes]), np.concatenate([empty, *all_rows])
@@ -159,10 +159,12 @@ def _number_terms(
     return terms, np.split(column[encoded.indices.to_numpy()], ends[:-1])
 
 
-def _count(found: _Found, columns: NDArray[np.int32], n_rows: int, n_terms: int) -> sp.csr_matrix:
-    indices = columns[found.codes]
-    known = indices >= 0
-    ones = np.ones(np.count_nonzero(known), dtype=np.int32)
-    places = (found.rows[known], indices[known])
+def _count(
+    part: _ChunkTerms, columns: NDArray[np.int32], n_rows: int, n_terms: int
+) -> sp.csr_matrix:
+    indices = columns[part.codes]
+    wanted = indices >= 0
+    ones = np.ones(np.count_nonzero(wanted), dtype=np.int32)
+    cells = (part.rows[wanted], indices[wanted])
     # By way of CSC, equal places meet and columns come out in order, all in linear time.
-    return sp.coo_matrix((ones, places), shape=(n_rows, n_terms)).tocsc().tocsr()
+    return sp.coo_matrix((ones, cells), shape=(n_rows, n_terms)).tocsc().tocsr()

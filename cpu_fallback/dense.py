@@ -17,11 +17,12 @@ from gpu_kmeans.forking import SharedSetting, openmp_is_lost, product
 __all__ = ["dense_kmeans"]
 
 ALL_ROWS = 2**31 - 1
-WORTH_THREADS = 100_000_000  # products in an iteration
+WORTH_THREADS = 100_000_000
+"""Minimum number of products of an iteration that are shared out among threads."""
 FEW_CLUSTERS, FEW_FEATURES = 48, 64
-"""Up to so many, FAISS's own loops take a quarter (10 clusters) to two thirds (30) of the time of
-its way through BLAS, which it prefers; beyond, BLAS is faster (32 features, 4,803 and 63,000
-rows)."""
+"""Maximum number of clusters, and of features, at which FAISS uses its own loops: they take a
+quarter (10 clusters) to two thirds (30) of the time of BLAS, which it prefers. Beyond, BLAS is
+faster (32 features, 4,803 and 63,000 rows)."""
 SEED = 1234  # FAISS draws only to split an empty cluster; the starts are given
 
 
@@ -60,10 +61,11 @@ _blas_threshold = SharedSetting[int](
 
 @contextmanager
 def _tuned_for(work: int, shape: tuple[int, ...]) -> Iterator[None]:
-    """Keep little work on one thread: on a busy machine FAISS's threads wait for each other
-    by spinning, a hundred times longer than the work itself takes. And few clusters from BLAS.
+    """Keep little work on one thread, and few clusters from BLAS.
 
-    In a forked process, and where threads cannot be had, all work is on one: labels are the same.
+    On a busy machine FAISS's threads wait for each other by spinning, a hundred times longer than
+    the work itself takes. In a forked process, and where the system grants no threads, all work is
+    on one: labels are the same.
     """
     k, n_features = shape
     own_loops = k <= FEW_CLUSTERS and n_features <= FEW_FEATURES

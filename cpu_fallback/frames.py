@@ -125,7 +125,7 @@ def join(left: pd.DataFrame, right: pd.DataFrame, key: str) -> tuple[pd.DataFram
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
-    """The same columns and rows as a ``pyarrow.Table``, without pandas' metadata."""
+    """Return the same columns and rows as a ``pyarrow.Table``, without pandas' metadata."""
     return pa.table({name: pa.array(frame[name]) for name in frame})
 
 

@@ -1,11 +1,11 @@
-"""Verbs on rows: compiled, or CSR through SciPy and dense through NumPy; never one as the other.
+"""Verbs on rows: compiled, or CSR through SciPy and dense through NumPy.
 
 Sums are stored feature by cluster: a non-zero of a CSR row then reads one contiguous run of k
 numbers. Where the package was installed with a C compiler, :mod:`cpu_fallback.compiled` assigns
 and sums rows and moves sparse ones, and the sums of rare features are lists. Everywhere else the
 hot line is SciPy's or NumPy's ``rows @ sums``, in chunks of about :data:`SCORES_PER_CHUNK` scores,
-which keeps them in a core's cache: of sparse rows on a pool of threads (SciPy releases the GIL), of
-dense rows one after the other, as BLAS has threads of its own.
+which fit a core's cache: chunks of sparse rows on a pool of threads (SciPy releases the GIL), those
+of dense rows one after the other, as BLAS has threads of its own.
 
 Memory beside the rows themselves: ``n_features * k`` numbers for each ``Clusters``; compiled, one
 copy of the rows by column and one with the places of their features, and for each ``Clusters`` no
@@ -30,7 +30,7 @@ from cpu_fallback.arguments import (
     check_width,
     labels_of,
     own_rows,
-    places_of,
+    row_numbers_of,
     values_of,
 )
 from cpu_fallback.compiled import Sums
@@ -58,11 +58,14 @@ __all__ = [
 
 SCORES_PER_CHUNK = 200_000
 ELEMENTS_PER_CHUNK = 4_000_000
+"""Number of values of dense rows that are turned into float64 at once."""
 SMALL_SUMS = 1 << 19
+"""Maximum number of sums that non-zeros are added to directly: beyond it, SciPy is faster."""
 FOLLOWS, FOLLOWS_IN_CACHE, NONZEROS_IN_CACHE = 32, 8, 1 << 18
-"""Number of rows of which one may move before it takes less time to form sums anew: one in 4 to
-35 for 2 to 1,000 clusters of 5,000 and 63,000 texts. Few rows are then also still in a core's cache
-when they are assigned next: sums by column would take their place."""
+"""Minimum number of rows for each that moves: where more move, sums are formed anew in less time
+(from one in 4 to one in 35, for 2 to 1,000 clusters of 5,000 and 63,000 texts). For rows of at most
+NONZEROS_IN_CACHE non-zeros it is FOLLOWS_IN_CACHE: they stay in a core's cache for the next
+assignment, where sums by column would displace them."""
 FEW_LABELS = 4
 """Maximum number of labels that are counted one by one sooner than all at once."""
 
@@ -75,7 +78,7 @@ def matrix(rows: Any) -> Matrix:
 
 
 def to_host(value: Any) -> Any:
-    """SciPy CSR or NumPy of the same content: an array of sums, anything else as it is."""
+    """Return sums as an array; anything else is on the host already."""
     return value.dense() if hasattr(value, "dense") else value
 
 
@@ -135,15 +138,15 @@ def inner_products(left: Matrix, right: Matrix) -> NDArray[np.float64]:
 
 
 def clusters_from(centroids: NDArray[Any], dtype: Any) -> Clusters:
-    given = own_rows(np.asarray(centroids, dtype))
+    rows = own_rows(np.asarray(centroids, dtype))
     if compiled.is_there():
-        found, norms = compiled.nonzeros(given)
+        counts, norms = compiled.nonzeros(rows)
         # Means of sparse rows are sparse: as such they are read faster.
-        if found.sum() < given.size // 2:
-            return Clusters(Sums.of(given, dtype), np.ones(len(given)), norms)
+        if counts.sum() < rows.size // 2:
+            return Clusters(Sums.from_centroids(rows, dtype), np.ones(len(rows)), norms)
     else:
-        norms = np.array([np.square(c, dtype=np.float64).sum() for c in given])
-    return Clusters(np.ascontiguousarray(given.T), np.ones(len(given)), norms)
+        norms = np.array([np.square(c, dtype=np.float64).sum() for c in rows])
+    return Clusters(np.ascontiguousarray(rows.T), np.ones(len(rows)), norms)
 
 
 def cluster_sums(
@@ -162,9 +165,9 @@ def cluster_sums(
         spare = None if into is None else into.sums
         # In float64 the last bits of what comes and goes would remain.
         can_be = k > 1 and rows.dtype == np.float32
-        found, squares = compiled.sum_rows(rows, labels, k, weight, spare, exact and can_be)
+        sums, squares = compiled.sum_rows(rows, labels, k, weight, spare, exact and can_be)
         follows = FOLLOWS_IN_CACHE if rows.nnz <= NONZEROS_IN_CACHE else FOLLOWS
-        return Clusters(found, totals, squares, exact and can_be, follows if can_be else 0)
+        return Clusters(sums, totals, squares, exact and can_be, follows if can_be else 0)
     if _is_csr(rows) and rows.shape[1] * k <= SMALL_SUMS:
         return _small_cluster_sums(rows, labels, k, weight, totals)
     if not _is_csr(rows) and compiled.can_take(rows):
@@ -173,11 +176,11 @@ def cluster_sums(
     members = sparse.csc_array((ones, labels, np.arange(n + 1)), shape=(k, n)).tocsr()
     if _is_csr(rows):
         by_cluster = members @ rows
-        sums = np.zeros((rows.shape[1], k), dtype=rows.dtype)
+        dense_sums = np.zeros((rows.shape[1], k), dtype=rows.dtype)
         cluster = np.repeat(np.arange(k), np.diff(by_cluster.indptr))
-        sums[by_cluster.indices, cluster] = by_cluster.data
+        dense_sums[by_cluster.indices, cluster] = by_cluster.data
         norms = _totals(cluster, np.square(by_cluster.data), k)
-        return Clusters(sums, totals, norms)
+        return Clusters(dense_sums, totals, norms)
     wide = np.zeros((k, rows.shape[1]))
     step = max(1, ELEMENTS_PER_CHUNK // rows.shape[1])
     for start in range(0, n, step):
@@ -199,13 +202,13 @@ def _small_cluster_sums(
     weight: NDArray[np.float64] | None,
     totals: NDArray[np.float64],
 ) -> Clusters:
-    """Add every non-zero to its place at once: faster while the sums fit in a cache."""
+    """Add every non-zero to its sum at once: faster while the sums fit in a cache."""
     n_features = rows.shape[1]
     length = np.diff(rows.indptr)
-    place = np.repeat(labels.astype(np.intp) * n_features, length)
-    place += rows.indices
+    position = np.repeat(labels.astype(np.intp) * n_features, length)
+    position += rows.indices
     values = rows.data if weight is None else rows.data * np.repeat(weight, length)
-    exact = _totals(place, values, k * n_features).reshape(k, n_features)
+    exact = _totals(position, values, k * n_features).reshape(k, n_features)
     sums = np.ascontiguousarray(exact.T, dtype=rows.dtype)
     return Clusters(sums, totals, np.einsum("ij,ij->i", exact, exact))
 
@@ -226,13 +229,13 @@ def assign(
         labels = labels_of(labels, n, k)
         squared_norms = values_of(squared_norms, n, "squared_norms")
         weight = None if weight is None else values_of(weight, n, "weight")
-    which = None if which is None else places_of(which, n)
+    which = None if which is None else row_numbers_of(which, n)
     size, q = clusters.sizes_and_spreads()
     if _is_csr(rows) and compiled.can_take(rows):
         sums = clusters.sums
-        sums = sums if isinstance(sums, Sums) else Sums.of(sums.T, dtype)
-        asked = (q, size, labels, weight, squared_norms, second)
-        return compiled.nearest(rows, sums, *asked, which=which)
+        sums = sums if isinstance(sums, Sums) else Sums.from_centroids(sums.T, dtype)
+        arguments = (q, size, labels, weight, squared_norms, second)
+        return compiled.nearest(rows, sums, *arguments, which=which)
     rows = rows if which is None else rows[which]
     n = rows.shape[0]
     dense = _dense(clusters.sums)
@@ -246,12 +249,12 @@ def assign(
     def work(start: int) -> None:
         chunk = slice(start, start + step)
         scores = multiply(rows if step >= n else rows[chunk], dense)
-        each = np.arange(scores.shape[0])
+        position = np.arange(scores.shape[0])
         if labels is None or own is None or squared_norms is None:
             scores *= (-2 / size).astype(dtype)
             scores += (q / size).astype(dtype)
         else:
-            mine = (each, labels[chunk])
+            mine = (position, labels[chunk])
             own[chunk] = scores[mine]
             if weight is None:
                 enter = 1 / (size + 1)
@@ -266,9 +269,9 @@ def assign(
             scores[mine] = np.inf
         best = scores.argmin(axis=1)
         nearest[chunk] = best
-        cost[chunk] = scores[each, best]
+        cost[chunk] = scores[position, best]
         if next_best is not None:
-            scores[each, best] = np.inf
+            scores[position, best] = np.inf
             next_best[chunk] = scores.min(axis=1)
 
     multiply = operator.matmul if _is_csr(rows) else product
@@ -278,20 +281,20 @@ def assign(
 
 
 def update_bounds(
-    rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
+    rows: Matrix, assignment: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     rows, n, k = own_rows(rows), rows.shape[0], len(drift.offset)
-    found = Assignment(
-        labels_of(found.nearest, n, k),
-        values_of(found.cost, n, "costs"),
-        values_of(found.second, n, "second costs"),
+    assignment = Assignment(
+        labels_of(assignment.nearest, n, k),
+        values_of(assignment.cost, n, "costs"),
+        values_of(assignment.second, n, "second costs"),
         None,
     )
     rounding_error = values_of(rounding_error, n, "rounding_error")
     if compiled.can_take(rows):
-        return compiled.update_bounds(rows, found, drift, rounding_error)
+        return compiled.update_bounds(rows, assignment, drift, rounding_error)
     return update_bounds_by_products(
-        found, drift, rounding_error, rows, lambda which: rows[which], operator.matmul
+        assignment, drift, rounding_error, rows, lambda which: rows[which], operator.matmul
     )
 
 
@@ -314,8 +317,8 @@ def distances(
         for start in range(0, rows.shape[0], step):
             part = rows[start : start + step]
             mine = labels[start : start + step]
-            at = np.repeat(mine, np.diff(part.indptr))
-            products = part.data.astype(np.float64) * centroids[at, part.indices]
+            label = np.repeat(mine, np.diff(part.indptr))
+            products = part.data.astype(np.float64) * centroids[label, part.indices]
             row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
             dots = np.bincount(row, weights=products, minlength=part.shape[0])
             out[start : start + step] = row_norms[start : start + step] - 2 * dots + norms[mine]
@@ -338,7 +341,7 @@ def move(
 ) -> None:
     rows, k = own_rows(rows), clusters.sums.shape[1]
     check_clusters(clusters, rows)
-    which = places_of(which, rows.shape[0])
+    which = row_numbers_of(which, rows.shape[0])
     source, target = (labels_of(labels, len(which), k) for labels in (source, target))
     w = np.ones(len(which))
     if weight is not None:
@@ -350,10 +353,10 @@ def move(
     if _is_csr(rows):
         _move_sparse(clusters, rows, which, source, target, w)
         return
-    touched, place = np.unique(np.concatenate((source, target)), return_inverse=True)
-    each = np.arange(len(which))
+    touched, column = np.unique(np.concatenate((source, target)), return_inverse=True)
+    position = np.arange(len(which))
     signed = sparse.csr_array(
-        (np.concatenate((-w, w)), (place, np.concatenate((each, each)))),
+        (np.concatenate((-w, w)), (column, np.concatenate((position, position)))),
         shape=(len(touched), len(which)),
     )
     sums = clusters.sums[:, touched] + (signed @ rows[which]).T
@@ -369,37 +372,37 @@ def _move_sparse(
     target: NDArray[np.int32],
     weight: NDArray[np.float64],
 ) -> None:
-    """Add and subtract the moved non-zeros where they stand in the sums.
+    """Add the moved non-zeros to their new sums, and subtract them from the old.
 
     For a change ``d`` of a sum ``s``, ``|s + d|^2 - |s|^2 = d . (s + (s + d))``: linear in the
-    single non-zeros of ``d``, so rows that touch the same place need not be brought together.
+    single non-zeros of ``d``, so rows that touch the same sum need not be brought together.
     """
     k = clusters.sums.shape[1]
     first = rows.indptr[which].astype(np.int64)
     length = rows.indptr[which + 1] - first
     offset = np.cumsum(length) - length
-    at = np.repeat(first - offset, length) + np.arange(length.sum())
-    values = rows.data[at] * np.repeat(weight, length)
+    position = np.repeat(first - offset, length) + np.arange(length.sum())
+    values = rows.data[position] * np.repeat(weight, length)
     values = np.concatenate((-values, values)).astype(clusters.sums.dtype)
     cluster = np.concatenate((np.repeat(source, length), np.repeat(target, length)))
-    place = np.tile(rows.indices[at].astype(np.int64) * k, 2) + cluster
+    cell = np.tile(rows.indices[position].astype(np.int64) * k, 2) + cluster
     flat = clusters.sums.reshape(-1)
-    before = flat[place].astype(np.float64)
-    np.add.at(flat, place, values)
-    clusters.squared_norms += _totals(cluster, (before + flat[place]) * values, k)
+    before = flat[cell].astype(np.float64)
+    np.add.at(flat, cell, values)
+    clusters.squared_norms += _totals(cluster, (before + flat[cell]) * values, k)
 
 
 def centroids(clusters: Clusters) -> NDArray[Any]:
     check_clusters(clusters)
-    place = clusters.places()
-    scale = (1 / clusters.weight[place]).astype(clusters.sums.dtype)
+    source = clusters.mean_sources()
+    scale = (1 / clusters.weight[source]).astype(clusters.sums.dtype)
     sums = clusters.sums
     if isinstance(sums, Sums):
         filled = sums.scaled(clusters.inverse_weight().astype(sums.dtype))
         empty = clusters.weight == 0
-        filled[empty] = filled[place[empty]]
+        filled[empty] = filled[source[empty]]
         return filled
-    sums = sums if (clusters.weight > 0).all() else sums[:, place]
+    sums = sums if (clusters.weight > 0).all() else sums[:, source]
     means: NDArray[Any] = np.multiply(sums.T, scale[:, None], order="C")
     return means
 
@@ -421,7 +424,7 @@ def centroid_shift(old: Clusters, new: Clusters) -> float:
         shift -= (_dense(new.sums, start, start + step) * after).ravel()
         squares[start // step] = product(shift, shift)
 
-    threads.each(work, starts)
+    threads.parallel_for(work, starts)
     return float(squares.sum())
 
 
@@ -445,7 +448,7 @@ def _totals(labels: Any, values: NDArray[Any] | None, k: int) -> NDArray[np.floa
 def _for_each_chunk(rows: Matrix, step: int, work: Any) -> None:
     starts = range(0, rows.shape[0], step)
     if _is_csr(rows):
-        threads.each(work, starts)
+        threads.parallel_for(work, starts)
     else:
         for start in starts:
             work(start)

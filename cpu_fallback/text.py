@@ -1,12 +1,12 @@
 """Counting and weighing terms on the CPU, compiled where a C compiler was at hand.
 
-Lower-casing (``str.lower``) and which characters are of words (``\\w`` of ``re``) are the
-interpreter's own, so a token here is exactly what :mod:`gpu_kmeans.features.tfidf` finds in a
-single query. A dataframe library's regular expressions would not give that: they bring Unicode
-tables of another version, with other letters and capitals.
+Lower-casing (``str.lower``) and word characters (``\\w`` of ``re``) are the interpreter's own, so a
+token here is exactly what :mod:`gpu_kmeans.features.tfidf` finds in a single query. A dataframe
+library's regular expressions would not give that: they bring Unicode tables of another version,
+with other letters and capitals.
 
-Chunks are independent of one another and are joined in order, so the result depends
-neither on their size nor on the number of threads.
+Chunks are independent of one another and are joined in order, so the result depends neither on
+their size nor on the number of threads.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from gpu_kmeans.features.weighting import check_counts, local_weights, saturatio
 
 __all__ = ["count_terms", "tfidf_transform"]
 
-# Characters in a chunk: enough to keep NumPy busy, few enough for 10 MB (English) to 60 MB
-# (Japanese) a thread. Of fewer texts there are smaller chunks, so that all threads have some.
 _CHUNK = 1 << 20
+"""Maximum number of characters of a chunk: enough to keep NumPy busy, few enough for 10 MB
+(English) to 60 MB (Japanese) a thread."""
 _LEAST_CHUNK = 1 << 16
+"""Minimum number of characters of a chunk, where there are other texts to fill it."""
 _FEW_CHUNKS = 8
-# Non-zeros that are weighed at once, in float64.
+"""Number of chunks of fewer texts, so that all threads have some."""
 _BLOCK = 1 << 16
+"""Number of non-zeros that are weighed at once, in float64."""
 
 
 def count_terms(

@@ -17,17 +17,17 @@ from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 
-__all__ = ["can_be_had", "count", "each"]
+__all__ = ["can_be_had", "count", "parallel_for"]
 
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
 
 def count() -> int:
-    """Threads to use: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
+    """Number of threads: ``OMP_NUM_THREADS`` if set, else the cores that this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), _allowed())
     return os.cpu_count() or 1
@@ -35,7 +35,7 @@ def count() -> int:
 
 @cache
 def _allowed() -> int:
-    """Cores whose time a container grants; more threads would spend it sooner."""
+    """Number of cores whose time a container grants; more threads would only spend it sooner."""
     try:
         quota, period = CGROUP.read_text(encoding="ascii").split()
         return max(1, math.ceil(int(quota) / int(period)))
@@ -44,7 +44,7 @@ def _allowed() -> int:
 
 
 def can_be_had(wanted: int) -> bool:
-    """Whether the system gives so many threads now: they are started, and end at once.
+    """Whether the system grants so many threads now: they are started, and end at once.
 
     GCC's OpenMP ends the whole process where it gets fewer than it counts on.
     """
@@ -73,7 +73,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def each(work: Callable[[int], None], starts: Iterable[int]) -> None:
+def parallel_for(work: Callable[[int], None], starts: Iterable[int]) -> None:
     """Call ``work(start)`` for every start; the pool helps when there is more than one.
 
     The caller works, too: where a thread of the pool takes long to wake, it finds nothing to do,

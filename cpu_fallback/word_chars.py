@@ -1,7 +1,7 @@
-"""Which characters words are made of: ``\\w`` as this interpreter's :mod:`re` has it.
+"""The characters of words: ``\\w`` as this interpreter's :mod:`re` has it.
 
-AssignArgs of the interpreter, so that texts are read as :mod:`gpu_kmeans.features.tfidf` reads a
-single query.
+The interpreter is asked, so that texts are read as :mod:`gpu_kmeans.features.tfidf` reads a single
+query.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ::
 
     GpuKMeansError
-    ├── InputError                  what was given cannot be used (also a ValueError)
+    ├── InputError                  an input that cannot be used (also a ValueError)
     │   ├── EmptyDataset            no rows: zero bytes, or a header alone
     │   ├── MissingColumn           a named column is not in the table
     │   ├── InvalidHeader           a blank or repeated column name
@@ -88,7 +88,7 @@ class GpuKMeansError(Exception):
 
 
 class InputError(GpuKMeansError, ValueError):
-    """What was given cannot be used; the message says what, where and the way out."""
+    """An input cannot be used; the message says which, where and the way out."""
 
     code = "invalid_input"
     status = 422
@@ -215,7 +215,7 @@ class UnknownItem(InputError):
 
 
 class _Unfitted(ValueError, AttributeError):
-    """What Python's own exceptions make of a use before ``fit``.
+    """Python's own exceptions for a use before ``fit``.
 
     A class of its own, since Python lets no others stand beside built-in ones later on.
     """

@@ -1,4 +1,4 @@
-"""What makes a class an estimator in scikit-learn's sense, without needing scikit-learn.
+"""Estimators in scikit-learn's sense, without needing scikit-learn.
 
 scikit-learn's own base class costs over a second to import; its contract is small: the
 constructor only stores its arguments, ``get_params`` and ``set_params`` read and write
@@ -37,14 +37,14 @@ def join_scikit_learn() -> None:
         return
     for waiting in tuple(_waiting):
         cls, module, names = waiting
-        there = sys.modules.get(module)
-        if there is None or not all(hasattr(there, name) for name in names):
+        loaded = sys.modules.get(module)
+        if loaded is None or not all(hasattr(loaded, name) for name in names):
             continue  # not loaded, or loading just now
         try:
             _waiting.remove(waiting)
         except ValueError:  # another thread was sooner
             continue
-        cls.__bases__ += tuple(getattr(there, name) for name in names)
+        cls.__bases__ += tuple(getattr(loaded, name) for name in names)
         for kind in (cls, *_subclasses(cls)):
             kind.__init_subclass__()  # as if these bases had been there from the start
 
@@ -92,7 +92,7 @@ class Estimator:
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose the container that ``transform`` answers in, as scikit-learn's ``set_output``.
+        """Choose the container that ``transform`` returns, as scikit-learn's ``set_output``.
 
         Parameters
         ----------

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_kmeans.clustering.indices import silhouettes, squared_norms, sums_of
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.inputs.cells import a
 from gpu_kmeans.model import Model
@@ -179,20 +180,6 @@ def evaluate(
 # -- clusters ---------------------------------------------------------------------------
 
 
-def _sums(rows: Any, labels: NDArray[np.int32], k: int) -> Any:
-    """Sum the rows of each cluster: CSR or dense as they are, of shape (k, n_features)."""
-    from scipy.sparse import csr_matrix
-
-    n = len(labels)
-    return csr_matrix((np.ones(n), (labels, np.arange(n))), shape=(k, n)) @ rows
-
-
-def _squares(rows: Any) -> NDArray[np.float64]:
-    """Return the squared norm of each row, shape (n,)."""
-    squares = rows.multiply(rows) if hasattr(rows, "indptr") else np.square(rows)
-    return np.asarray(squares.sum(axis=1)).ravel()
-
-
 def inertia_of_one_cluster(model: Model) -> float:
     """Sum of squared distances of the clustered items to the mean of them all."""
     return _inertia_of_one(as_matrix(model.space)[model.clustered])
@@ -210,7 +197,7 @@ def _inertia(rows: Any, labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> 
     ``|sum|^2 / size`` of each cluster. Of dense rows, which may lie far from the origin, it is
     summed over the differences.
     """
-    sums = _sums(rows, labels, len(sizes))
+    sums = sums_of(rows, labels, len(sizes))
     if not hasattr(rows, "indptr"):
         means = np.asarray(sums) / np.maximum(sizes, 1)[:, None]
         total = 0.0
@@ -218,8 +205,8 @@ def _inertia(rows: Any, labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> 
             part = slice(start, start + ROWS_AT_ONCE)
             total += float(np.square(rows[part] - means[labels[part]]).sum())
         return total
-    norms = float(_squares(rows).sum())
-    explained = _squares(sums) / np.maximum(sizes, 1)
+    norms = float(squared_norms(rows).sum())
+    explained = squared_norms(sums) / np.maximum(sizes, 1)
     left = norms - float(explained.sum())
     # What rounding leaves of rows that are all the same is not an inertia.
     return left if left > 1e-13 * norms else 0.0
@@ -233,59 +220,12 @@ def _silhouette(
     n_sampled: int,
     metric: str = "cosine",
 ) -> Silhouette | None:
-    """Mean silhouette coefficient (Rousseeuw 1987) under cosine or squared Euclidean distance.
-
-    A row's mean distance to a cluster needs no other row: it is ``1 - x . sum / size`` for unit
-    rows, and ``|x|^2 - 2 x . sum / size`` and the mean squared norm of the cluster's rows for
-    squared distances. In its own cluster the row itself is left out, and the only row of a cluster
-    has silhouette 0, as in scikit-learn.
-    """
+    """Mean silhouette of some rows, drawn without replacement."""
     if (sizes > 0).sum() < 2:
         return None
-    if metric == "cosine":
-        rows, offset = _unit(rows), None
-    else:
-        rows = _centered(rows)
-        offset = np.bincount(labels, weights=_squares(rows), minlength=len(sizes))
-    sums = _sums(rows, labels, len(sizes))
     sample = random.choice(len(labels), min(n_sampled, len(labels)), replace=False)
-    drawn, own = rows[sample], labels[sample]
-    at = np.arange(len(sample))
-    products = drawn @ sums.T  # sample x k
-    products = products.toarray() if hasattr(products, "toarray") else np.asarray(products)
-    squares = _squares(drawn)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if offset is None:
-            distances = 1 - products / sizes
-            inside = 1 - (products[at, own] - squares) / (sizes[own] - 1)
-        else:
-            totals = squares[:, None] * sizes - 2 * products + offset
-            distances = totals / sizes
-            inside = totals[at, own] / (sizes[own] - 1)
-        distances[:, sizes == 0] = np.inf
-        distances[at, own] = np.inf
-        outside = distances.min(axis=1)
-        # Distances of equal rows are 0 but for rounding, which must not decide.
-        inside, outside = (np.where(d < 1e-12, 0.0, d) for d in (inside, outside))
-        values = (outside - inside) / np.maximum(inside, outside)
-    values[(sizes[own] == 1) | np.isnan(values)] = 0.0
+    values = silhouettes(rows, labels, sizes, sample, metric)
     return Silhouette(float(values.mean()), len(sample), metric)
-
-
-def _unit(rows: Any) -> Any:
-    """Return the rows scaled to length 1; empty rows stay empty."""
-    norms = np.sqrt(_squares(rows))
-    factors = 1 / np.where(norms > 0, norms, 1.0)
-    if not hasattr(rows, "indptr"):
-        return rows * factors[:, None]
-    from scipy.sparse import diags_array
-
-    return (diags_array(factors) @ rows).tocsr()
-
-
-def _centered(rows: Any) -> Any:
-    """Return dense rows less their mean, which keeps distances and loses no digits to them."""
-    return rows if hasattr(rows, "indptr") else rows - rows.mean(axis=0)
 
 
 # -- recommendations --------------------------------------------------------------------

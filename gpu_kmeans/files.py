@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 PREFIX = ".gpu-kmeans-"
-"""Start of the names of what is written aside: hidden, and known for this package's."""
+"""Prefix of the names of files written aside: hidden, and recognisable as this package's."""
 
 
 def hidden_sibling(target: Path) -> Path:
-    """Return an unused hidden name beside ``target``, for what is to take its place.
+    """Return an unused hidden name beside ``target``, for a file that is to replace it.
 
-    Drawn here and not by :mod:`tempfile`, whose files are private: what is made under this name
-    gets the permissions that the user's umask gives.
+    Drawn here and not by :mod:`tempfile`, whose files are private: a file made under this name has
+    the permissions of the user's umask.
     """
     return target.with_name(f"{PREFIX}{os.urandom(8).hex()}")
 
@@ -50,9 +50,9 @@ def write_flushed(path: Path, content: bytes) -> None:
 
 
 def write_over(target: Path, content: bytes) -> None:
-    """Write a file in place of what is there, if anything is; readers see one or the other.
+    """Write a file over the present one, if any; readers see one or the other.
 
-    Not flushed to the disk: for what can be made again.
+    Not flushed to the disk: for files that can be made again.
     """
     aside = hidden_sibling(target)
     try:
@@ -77,8 +77,8 @@ def flush(path: Path) -> None:
 def put_in_place(new: Path, target: Path, old: Path) -> None:
     """Rename the folder ``new`` to ``target``; in one step where the system can.
 
-    What was at ``target`` is then at ``new`` or at ``old``, for the caller to remove. After a
-    failure it is where it was.
+    The folder that was at ``target`` is then at ``new`` or at ``old``, for the caller to remove.
+    After a failure it is where it was.
     """
     if not target.exists():
         os.rename(new, target)
@@ -100,8 +100,13 @@ def exchange(one: Path, other: Path) -> bool:
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False
-    here, both = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    if renameat2(here, os.fsencode(one), here, os.fsencode(other), both) == 0:
+    working_folder, exchange_names = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if (
+        renameat2(
+            working_folder, os.fsencode(one), working_folder, os.fsencode(other), exchange_names
+        )
+        == 0
+    ):
         return True
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EINVAL):

@@ -1,7 +1,7 @@
-"""What a forked process must not inherit: locks that are held, settings half-way, dead threads.
+"""Forks, after which a process must inherit no held lock, half-made setting or dead thread.
 
-A fork copies the memory of a process and, of its threads, only the one that forks. What another
-thread held or was about to put back stays so in the child for ever. Four cures, for four kinds:
+A fork copies the memory of a process, but only the thread that forks. A lock that another thread
+held, or a setting that it was to put back, stays so in the child for ever. Four cures:
 
 * a setting of the whole process that is changed for a while under a lock (:class:`SharedSetting`):
   the child gets it as it was before, and a new lock;
@@ -76,7 +76,7 @@ class SharedSetting(Generic[T]):
                 self._changed = None
 
     def _renew(self) -> None:
-        """In a forked process: do what a thread that is not there was to do."""
+        """In a forked process: put the setting back in place of a thread that is gone."""
         if self._changed is not None:
             thread, before = self._changed
             if thread == threading.get_ident():  # goes on in this process
@@ -86,7 +86,7 @@ class SharedSetting(Generic[T]):
 
 
 class _Sections:
-    """How deep in blocks that forks wait for each thread is."""
+    """For each thread, how many blocks that forks wait for it is in."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.RLock())

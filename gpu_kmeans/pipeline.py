@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 from gpu_kmeans.backends.doctor import versions
 from gpu_kmeans.backends.protocol import Backend, Callback, Matrix
 from gpu_kmeans.backends.select import BackendSpec, choose
-from gpu_kmeans.clustering.base import Clustering, check_algorithm, clusterer
+from gpu_kmeans.clustering.base import ALGORITHMS, Clustering, check_algorithm, clusterer
+from gpu_kmeans.clustering.distances import nearest
 from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
 from gpu_kmeans.data.matrix_catalogue import load_matrix
 from gpu_kmeans.data.roles import DEFAULTS, FEATURES
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, OutOfRange
 from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.features.combine import Features
+from gpu_kmeans.features.stop_words import stop_words_of
 from gpu_kmeans.features.svd import RandomizedSVD
 from gpu_kmeans.features.weighting import Weighting
 from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings, Reduction
@@ -30,6 +33,11 @@ from gpu_kmeans.tables.paths import check_path
 from gpu_kmeans.validation import check_integer
 
 __all__ = ["fit"]
+
+NOISE = ("apart", "nearest")
+"""What becomes of rows that an algorithm puts into no cluster."""
+MUCH_NOISE = 0.25
+"""Share of the rows beyond which noise is a reason to doubt the algorithm."""
 
 
 def fit(
@@ -43,6 +51,7 @@ def fit(
     encoding: str | None = None,
     delimiter: str | None = None,
     stop_words: Any = "english",
+    analyzer: str = "word",
     ngram_range: tuple[int, int] = (1, 1),
     min_df: int | float = 1,
     max_df: int | float = 1.0,
@@ -58,6 +67,7 @@ def fit(
     weights: Mapping[str, float] | None = None,
     reduce: int = 0,
     algorithm: str = "hartigan",
+    noise: str = "apart",
     max_iter: int = 300,
     callback: Callback | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -82,7 +92,13 @@ def fit(
         proposed by what they hold, which the model's warnings say.
     encoding, delimiter : str, optional
         What CSV files are in; see :func:`gpu_kmeans.data.catalogue.load_catalogue`.
-    stop_words, ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
+    stop_words : "english", str, collection of str, or None
+        Words to drop: the English ones, those of a language by its ISO 639-1 code (``"de"``),
+        or the words themselves. N-grams of characters drop none.
+    analyzer : {"word", "char", "char_wb"}
+        What n-grams are made of. Texts of languages that put no spaces between words are
+        clustered by n-grams of characters: ``"char"``, with an ``ngram_range`` of (1, 2).
+    ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
         See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
     scale, missing, log
         For numbers: see :class:`gpu_kmeans.features.numbers.NumbersEncoder`.
@@ -99,6 +115,9 @@ def fit(
         dense ones. 0 clusters the rows as they are.
     algorithm : str
         A name of :data:`gpu_kmeans.clustering.base.ALGORITHMS`.
+    noise : {"apart", "nearest"}
+        What becomes of rows that the algorithm puts into no cluster: they stay apart, or go to the
+        cluster of the nearest mean.
     max_iter : int
         Iterations at most.
     callback : callable, optional
@@ -124,10 +143,13 @@ def fit(
     check_integer("reduce", reduce, 0)
     columns = _check_columns(columns)
     check_algorithm(algorithm)
+    if noise not in NOISE:
+        raise InvalidParam(f"noise must be one of {', '.join(NOISE)}, got {noise!r:.60}")
     Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
     options = FeatureOptions(
         text={
-            "stop_words": stop_words,
+            "stop_words": _stop_words(stop_words, analyzer),
+            "analyzer": analyzer,
             "ngram_range": ngram_range,
             "min_df": min_df,
             "max_df": max_df,
@@ -156,19 +178,21 @@ def fit(
         names = ", ".join(map(repr, catalogue.roles.texts))
         raise EmptyVocabulary(f"{Path(movies).name}, column {names}: {problem}") from problem
     known, host_rows = _known(features, rows, device)
-    _check_enough_rows(n_clusters, known)
+    if not ALGORITHMS[algorithm].finds_k:
+        _check_enough_rows(n_clusters, known)
     space, reduction = rows, None
     if reduce:
         stages.begin("reduce")
         space, reduction = _reduce(rows, host_rows, reduce, seed, device)
 
     stages.begin("cluster")
-    algorithms = clusterer(
+    method = clusterer(
         algorithm, n_clusters=n_clusters, max_iter=max_iter, seed=seed, callback=callback
     )
     if not known.all():
         space = (host_rows if reduction is None else reduction.rows)[known]
-    clustering = algorithms.fit(space, device)
+    clustering = method.fit(space, device)
+    clustering, noise_notes = _settle_noise(clustering, space, noise, device)
     labels = np.full(len(known), UNCLUSTERED, dtype=np.int32)
     labels[known] = clustering.labels
     stages.end()
@@ -190,7 +214,8 @@ def fit(
         warnings=[
             *catalogue.report.warnings,
             *features.notes,
-            *_fewer_clusters(clustering.labels, n_clusters),
+            *noise_notes,
+            *_fewer_clusters(clustering, n_clusters if not ALGORITHMS[algorithm].finds_k else None),
         ],
         inertia=clustering.inertia,
         n_iter=clustering.n_iter,
@@ -207,6 +232,15 @@ def fit(
         others=catalogue.others,
         reduction=reduction,
     )
+
+
+def _stop_words(stop_words: Any, analyzer: str) -> Any:
+    """Return the words to drop as the vectorizer takes them."""
+    if analyzer != "word":
+        return None
+    if isinstance(stop_words, str) and stop_words != "english":
+        return stop_words_of(stop_words)
+    return stop_words
 
 
 def _load(
@@ -301,10 +335,30 @@ def _check_enough_rows(n_clusters: int, known: NDArray[np.bool_]) -> None:
         )
 
 
-def _fewer_clusters(labels: NDArray[np.int32], n_clusters: int) -> list[str]:
+def _settle_noise(
+    clustering: Clustering, rows: Matrix, noise: str, backend: Backend
+) -> tuple[Clustering, list[str]]:
+    """Leave rows in no cluster there, or put them into the nearest; say how many they are."""
+    apart = np.flatnonzero(clustering.labels == UNCLUSTERED)
+    if not len(apart):
+        return clustering, []
+    n = len(clustering.labels)
+    counts = f"{len(apart)} of {n} rows are noise, in no dense region"
+    if noise == "nearest":
+        labels = clustering.labels.copy()
+        labels[apart] = nearest(backend, backend.to_host(rows)[apart], clustering.means)
+        return replace(clustering, labels=labels), [f"{counts}: they went to the nearest cluster"]
+    much = "; another algorithm may suit them better" if len(apart) > MUCH_NOISE * n else ""
+    return clustering, [
+        f"{counts}, and are in no cluster{much}; noise='nearest' (--noise nearest) puts them into "
+        "the nearest"
+    ]
+
+
+def _fewer_clusters(clustering: Clustering, n_clusters: int | None) -> list[str]:
     """Say it where some clusters have no items, as when there are few distinct texts."""
-    found = len(np.unique(labels))
-    if found == n_clusters:
+    found = len(np.unique(clustering.labels[clustering.labels != UNCLUSTERED]))
+    if n_clusters is None or found == n_clusters:
         return []
     has = "has" if found == 1 else "have"
     return [f"{found} of {n_clusters} clusters {has} items; the others are empty"]

@@ -289,7 +289,7 @@ class Recommender:
             if not self.model.is_text:
                 raise InvalidQuery(
                     "the model was fitted on more than texts: assign rows of a table with the "
-                    "same columns (gpu_kmeans.assign.assign, on the command line assign)"
+                    "same columns (gpu_kmeans.questions.assign.assign, on the command line assign)"
                 )
             if len(indices):
                 squared = self._squared_distances(indices, weights)

@@ -93,19 +93,19 @@ def check_named_rows(
     """Return ``rows`` as CSR or a 2-d array, and the names of their columns.
 
     Float32 and float64 stay what they are, other numbers become float64, and so does float32 whose
-    squares would overflow. Sparse matrices of
-    any format, and data frames with sparse columns, become CSR, never dense: of sorted indices,
-    without repeats, held to its shape. Names are those of a data frame or an Arrow table, where
-    all of them are text, else None; ``check_names`` may refuse them before the values are read.
+    squares would overflow. Sparse matrices of any format, and data frames with sparse columns,
+    become CSR, never dense: with sorted indices within the shape, and without repeats. Names are
+    those of a data frame or an Arrow table, where all of them are text, else None; ``check_names``
+    may refuse them before the values are read.
 
     Raises
     ------
     InputError
-        Nothing that holds rows, not 2-d, no rows, no columns, complex, or malformed CSR.
+        No container of rows, not 2-d, no rows, no columns, complex, or malformed CSR.
     NotNumeric
         Text or dates, even of digits, lists, or other objects.
     NonFinite
-        NaN, infinity or a missing value, named with the first place.
+        NaN, infinity or a missing value; the message names the first.
     OutOfRange
         A finite number that overflows where float32 was asked for.
     """
@@ -124,7 +124,7 @@ def check_named_rows(
     columns = Columns(names)
     if isinstance(out, np.ndarray):
         return _check_finite(out, out, columns), _feature_names(names)
-    values = to_numbers(out.data, lambda at: columns.place(*_place_in_csr(out, at)))
+    values = to_numbers(out.data, lambda position: columns.location(*_cell_in_csr(out, position)))
     if values is not out.data:
         out = type(out)((values, out.indices, out.indptr), shape=out.shape)
     return _check_finite(out, values, columns), _feature_names(names)
@@ -160,7 +160,7 @@ def _check_device_rows(rows: Any) -> Any:
 
 
 def _check_device_csr(rows: Any) -> None:
-    """What :func:`gpu_kmeans.inputs.sparse_rows.check_compressed` asks of CSR, on its device."""
+    """Check CSR on its device as :func:`gpu_kmeans.inputs.sparse_rows.check_compressed` does."""
     (n, width), indptr, indices = rows.shape, rows.indptr, rows.indices
     fits = len(indptr) == n + 1 and int(indptr[0]) == 0 and bool((indptr[1:] >= indptr[:-1]).all())
     if not fits or int(indptr[-1]) > min(len(indices), len(rows.data)):
@@ -177,18 +177,20 @@ def _check_finite(rows: Any, values: NDArray[Any], columns: Columns) -> Any:
             return _with_finite_squares(rows, float(largest))
     bad = int(np.flatnonzero(~np.isfinite(values.ravel()))[0])
     if hasattr(rows, "indptr"):
-        row, column = _place_in_csr(rows, bad)
+        row, column = _cell_in_csr(rows, bad)
     else:
         row, column = divmod(bad, rows.shape[1])
     kind = "NaN" if np.isnan(values.ravel()[bad]) else "infinity"
     raise NonFinite(
-        f"Input X contains {kind} at {columns.place(row, column)}: "
+        f"Input X contains {kind} at {columns.location(row, column)}: "
         "drop or fill such rows first (no NaN, no inf)"
     )
 
 
-def _place_in_csr(rows: Any, at: int) -> tuple[int, int]:
-    return int(np.searchsorted(rows.indptr, at, side="right")) - 1, int(rows.indices[at])
+def _cell_in_csr(rows: Any, position: int) -> tuple[int, int]:
+    return int(np.searchsorted(rows.indptr, position, side="right")) - 1, int(
+        rows.indices[position]
+    )
 
 
 def _with_finite_squares(rows: Any, largest: float) -> Any:
@@ -204,7 +206,7 @@ def _with_finite_squares(rows: Any, largest: float) -> Any:
 
 
 def _largest_of(dtype: Any, shape: tuple[int, ...]) -> float:
-    """Largest value of which as many squares as rows or columns can be added up in the dtype."""
+    """Largest value whose square, summed over all rows or columns, does not overflow."""
     return float((float(np.finfo(dtype).max) / max(shape)) ** 0.5)
 
 
@@ -229,17 +231,21 @@ def check_weight(weight: Any, n: int) -> NDArray[np.float64] | None:
     return None if (out == 1).all() else out
 
 
-def check_input_features(given: Any, fitted: Any, width: int) -> None:
-    """Hold the names given to ``get_feature_names_out`` to the fitted features.
+def check_input_features(input_features: Any, fitted: Any, width: int) -> None:
+    """Compare the names passed to ``get_feature_names_out`` with the fitted features.
 
     Raises
     ------
     FeatureMismatch
         Another number of names than there are features, or other names.
     """
-    if given is None:
+    if input_features is None:
         return
-    names = list(given) if isinstance(given, Sequence | np.ndarray) else [given]
+    names = (
+        list(input_features)
+        if isinstance(input_features, Sequence | np.ndarray)
+        else [input_features]
+    )
     if fitted is not None and names != list(fitted):
         raise FeatureMismatch("input_features is not equal to feature_names_in_")
     if len(names) != width:
@@ -250,10 +256,10 @@ def check_input_features(given: Any, fitted: Any, width: int) -> None:
 
 
 def check_centers(centers: Any, k: int, width: int, dtype: Any) -> NDArray[Any]:
-    """Hold fitted centers, which anyone can have changed, to what they were fitted as.
+    """Check that fitted centers, which anyone can have changed, are still valid.
 
-    Returned C-contiguous, in the dtype of the rows that they are to meet, or in float64 where they
-    have it: the fit needed it.
+    Returned C-contiguous, in the dtype of the rows that they are compared with, or in float64 where
+    the fit needed it.
 
     Raises
     ------
@@ -261,9 +267,9 @@ def check_centers(centers: Any, k: int, width: int, dtype: Any) -> NDArray[Any]:
         They are no float32 or float64 array of shape (k, width), or not finite.
     """
     if not isinstance(centers, np.ndarray) or centers.dtype not in (np.float32, np.float64):
-        what = centers.dtype if isinstance(centers, np.ndarray) else type(centers).__name__
+        kind = centers.dtype if isinstance(centers, np.ndarray) else type(centers).__name__
         raise InvalidParam(
-            f"cluster_centers_ is no longer an array of float32 or float64, but {what}: fit again"
+            f"cluster_centers_ is no longer an array of float32 or float64, but {kind}: fit again"
         )
     if centers.shape != (k, width):
         raise InvalidParam(
@@ -292,9 +298,9 @@ def _feature_names(columns: Any) -> NDArray[Any] | None:
 
 
 def check_new_rows(rows: Any, width: int, fitted: Any, estimator: str) -> Any:
-    """Return rows given to a fitted estimator, as :func:`check_rows` does, held to its features.
+    """Return rows passed to a fitted estimator, as :func:`check_rows` does, with its features.
 
-    ``fitted`` are the names of its features, or None. Missing or new names are warned of.
+    ``fitted`` are the names of its features, or None. Warns where one of both has no names.
 
     Raises
     ------
@@ -326,10 +332,10 @@ def check_new_rows(rows: Any, width: int, fitted: Any, estimator: str) -> Any:
     return out
 
 
-def _different_names(got: list[str], fitted: list[str]) -> str:
+def _different_names(new: list[str], fitted: list[str]) -> str:
     lines = ["The feature names should match those that were passed during fit."]
-    unseen = sorted(set(got) - set(fitted))
-    missing = sorted(set(fitted) - set(got))
+    unseen = sorted(set(new) - set(fitted))
+    missing = sorted(set(fitted) - set(new))
     if unseen:
         lines += ["Feature names unseen at fit time:", *(f"- {name}" for name in unseen[:5])]
         lines += ["- ..."] if len(unseen) > 5 else []

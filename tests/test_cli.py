@@ -330,7 +330,7 @@ def test_every_command_explains_itself_within_80_columns(capsys: Capture, comman
     [
         ("", "COMMAND"),
         ("cluster", "cluster"),
-        ("fit", "MOVIES"),
+        ("fit", "FILE"),
         ("fit a.csv", "--model"),
         ("fit a.csv --model m --clusters 0", "at least 1, got 0"),
         ("fit a.csv --model m --clusters 1.5", "'1.5' is not a whole number"),
@@ -361,8 +361,8 @@ def test_wrong_usage_is_one_line_that_names_it(capsys: Capture, arguments: str, 
     ("arguments", "option"),
     [
         (["fit", "a.csv", "--model", ""], "--model: is empty: give the name of a folder"),
-        (["fit", "", "--model", "m"], "MOVIES: is empty: give the name of a file"),
-        (["fit", "a.csv", "", "--model", "m"], "CREDITS: is empty: give the name of a file"),
+        (["fit", "", "--model", "m"], "FILE: is empty: give the name of a file"),
+        (["fit", "a.csv", "", "--model", "m"], "SECOND: is empty: give the name of a file"),
         (["recommend", "", "alien"], "DIR: is empty: give the name of a folder"),
         (["evaluate", ""], "DIR: is empty"),
         (["plot", "m", "--out", ""], "--out: is empty"),
@@ -853,11 +853,15 @@ def test_numbers_that_are_clustered_as_words_get_a_warning(capsys: Capture, tmp_
 def test_a_file_that_is_no_table_is_named_with_what_to_pass_instead(
     capsys: Capture, tmp_path: Path
 ) -> None:
-    with (tmp_path / "rows.csv").open("wb") as file:
-        np.savez(file, rows=np.eye(3))
+    (tmp_path / "rows.csv").write_bytes(b"SQLite format 3\0" + bytes(100))
     message = refused(capsys, "fit", tmp_path / "rows.csv", "--model", tmp_path / "m")
-    assert "an archive of NumPy arrays (.npz)" in message
-    assert "gpu_kmeans.KMeans" in message
+    assert "an SQLite database" in message
+    assert "export the table as CSV or Parquet" in message
+    with (tmp_path / "rows.csv").open("wb") as file:
+        np.savez(file, rows=np.eye(3), columns=np.eye(2))
+    message = refused(capsys, "fit", tmp_path / "rows.csv", "--model", tmp_path / "m")
+    assert "'rows'" in message
+    assert "'columns'" in message
 
 
 def test_the_parts_of_a_score_have_one_name_in_text_and_in_json(

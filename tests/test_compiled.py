@@ -280,7 +280,7 @@ def test_sums_of_any_shape_hold_what_they_were_given(n_features, k, share, dtype
     rng = np.random.default_rng(seed)
     centroids = np.where(rng.random((k, n_features)) < share, rng.normal(size=(k, n_features)), 0)
     centroids = centroids.astype(dtype)
-    sums = Sums.of(centroids, dtype)
+    sums = Sums.from_centroids(centroids, dtype)
     assert sums.shape == (n_features, k)
     assert (sums.dense() == centroids.T).all()
     assert (sums.dense(1, 7) == centroids.T[1:7]).all()
@@ -457,7 +457,7 @@ def test_the_shift_is_that_of_the_means_written_out(k, seed, from_centroids):
     one, two = (with_library("cluster_sums", rows, each, k) for each in labels)
     if from_centroids:
         one = CpuBackend().clusters_from(rng.normal(size=(k, 25)), np.float64)
-        one.sums = Sums.of(CpuBackend().to_host(one.sums).T, np.float64)
+        one.sums = Sums.from_centroids(CpuBackend().to_host(one.sums).T, np.float64)
     means = [c.sums.dense() * c.inverse_weight() for c in (one, two)]
     found = CpuBackend().centroid_shift(one, two)
     np.testing.assert_allclose(found, np.square(means[0] - means[1]).sum(), 1e-9, 1e-20)
@@ -467,7 +467,7 @@ def test_the_shift_is_that_of_the_means_written_out(k, seed, from_centroids):
 def test_work_is_done_once_each_and_its_error_stops_the_rest(monkeypatch, count):
     monkeypatch.setattr(threads, "count", lambda: count)
     done: list[int] = []
-    threads.each(done.append, range(100))
+    threads.parallel_for(done.append, range(100))
     assert sorted(done) == list(range(100))
     done.clear()
 
@@ -477,9 +477,9 @@ def test_work_is_done_once_each_and_its_error_stops_the_rest(monkeypatch, count)
         done.append(start)
 
     with pytest.raises(MemoryError, match="no more"):
-        threads.each(fail_at_three, range(100_000))
+        threads.parallel_for(fail_at_three, range(100_000))
     assert len(done) < 100_000 - 1
-    threads.each(done.append, [])
+    threads.parallel_for(done.append, [])
 
 
 @needs_library
@@ -489,15 +489,21 @@ def test_products_with_sparse_rows_are_scipys_to_the_last_bit(k: int, dtype: Any
     rng = np.random.default_rng(k)
     rows = sparse.random_array((2500, 300), density=0.05, rng=rng).tocsr().astype(dtype)
     directions = rng.standard_normal((300, k)).astype(dtype)
-    found = with_library("project", CpuBackend().matrix(rows), directions)
-    np.testing.assert_array_equal(found, rows @ directions)
+    for start in (0, 1):  # where vectors may begin, or not
+        room = library.aligned(np.zeros, (300 * k + 1,), dtype)
+        placed = room[start : start + 300 * k].reshape(300, k)
+        placed[:] = directions
+        products = with_library("project", CpuBackend().matrix(rows), placed)
+        np.testing.assert_array_equal(products, rows @ directions)
 
 
 @needs_library
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 5, 513, 20_001])
-def test_inner_products_are_those_of_float64(n: int, dtype: Any) -> None:
-    left, right = values(n, 13, 1, dtype=dtype), values(n, 13, 2, dtype=dtype)
-    for other in (left, right):
-        exact = left.T.astype(np.float64) @ other.astype(np.float64)
-        np.testing.assert_allclose(with_library("inner_products", left, other), exact, rtol=1e-12)
+@pytest.mark.parametrize("widths", [(13, 13), (1, 64), (64, 65), (130, 7)])
+def test_inner_products_are_those_of_float64(n: int, widths: tuple[int, int], dtype: Any) -> None:
+    left, right = (values(n, width, width, dtype=dtype) for width in widths)
+    for one, other in ((left, left), (left, right), (right, right)):
+        exact = one.T.astype(np.float64) @ other.astype(np.float64)
+        products = with_library("inner_products", one, other)
+        np.testing.assert_allclose(products, exact, rtol=1e-12, atol=1e-12)

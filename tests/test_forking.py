@@ -476,10 +476,10 @@ def test_where_no_more_threads_are_to_be_had_the_caller_does_the_work(
     try:
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", limited)
-            threads.each(work, range(2000))
+            threads.parallel_for(work, range(2000))
         assert sorted(done) == list(range(2000))
         assert not at_work
-        threads.each(work, range(2000, 2100))  # and when there are threads again
+        threads.parallel_for(work, range(2000, 2100))  # and when there are threads again
     finally:
         threads._pool.cache_clear()
     assert sorted(done) == list(range(2100))
@@ -534,7 +534,7 @@ def test_nobody_is_at_work_after_an_interruption(monkeypatch: pytest.MonkeyPatch
         at_work.remove(number)
 
     with pytest.raises(KeyboardInterrupt):
-        threads.each(work, range(1000))
+        threads.parallel_for(work, range(1000))
     assert at_work == []
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
     *("cudf", "cuml", "cupy", "rmm", "numba", "torch"),  # GPU libraries
     *("faiss", "sklearn", "scipy", "pandas", "polars", "pyarrow"),
-    *("matplotlib", "rich"),
+    *("matplotlib", "PIL", "rich", "h5py"),
     *("fastapi", "starlette", "uvicorn"),
     "kagglehub",
 }

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +19,8 @@ from gpu_kmeans import errors
 from gpu_kmeans.cli import main
 from gpu_kmeans.data import sample
 from gpu_kmeans.data.catalogue import load_catalogue
-from gpu_kmeans.data.look import look
 from gpu_kmeans.data.roles import DEFAULTS
+from gpu_kmeans.questions.look import look
 
 TOPICS = [
     "my parcel was not delivered to the address",
@@ -110,8 +111,12 @@ def test_the_only_column_of_texts_is_clustered_and_it_is_said(tmp_path):
     path = table(tmp_path, "ticket_id", "priority", "opened", "body")
     catalogue = load_catalogue(path, backend="cpu")
     assert catalogue.to_arrow()["text"].to_pylist() == COLUMNS["body"][1]
-    assert catalogue.report.proposed == {"text": "body"}
-    assert catalogue.report.to_dict()["proposed"] == {"text": "body"}
+    assert catalogue.report.proposed == {"text": "body", "id": "ticket_id"}
+    assert catalogue.report.to_dict()["proposed"] == {"text": "body", "id": "ticket_id"}
+    assert catalogue.to_arrow()["id"].to_pylist() == COLUMNS["ticket_id"][1]
+    assert (
+        "table.parquet has no column 'id': 'ticket_id' is taken for the ids"
+    ) in catalogue.report.warnings
     assert (
         "table.parquet has no column 'overview': 'body' is clustered, the only column that "
         "holds texts"
@@ -158,10 +163,29 @@ def test_titles_beside_much_longer_texts_are_no_texts(tmp_path):
     }
 
 
-def test_a_table_without_texts_is_refused_as_before(tmp_path):
+def test_a_table_with_nothing_to_cluster_is_refused(tmp_path):
     path = table(tmp_path, "row", "priority", "customer")
     with pytest.raises(errors.MissingColumn, match="has no column 'overview'; found"):
         load_catalogue(path, backend="cpu")
+    assert look(path).clustered == {}
+
+
+def test_numbers_and_categories_are_clustered_where_there_are_no_texts(tmp_path):
+    path = table(tmp_path, "row", "priority", "customer", "income", "population", "opened")
+    catalogue = load_catalogue(path, backend="cpu")
+    assert catalogue.roles.by_kind() == {
+        "numbers": ("income", "population"),
+        "categories": ("priority",),
+    }
+    assert (
+        "table.parquet has no column of texts: the numbers 'income', 'population' and the "
+        "categories 'priority' are clustered"
+    ) in catalogue.report.warnings
+    assert np.isnan(catalogue.features["income"]).sum() == 7
+    assert catalogue.others["opened"].to_pylist() == COLUMNS["opened"][1]
+    seen = look(path)
+    assert (seen.text, seen.clustered) == (None, catalogue.roles.by_kind())
+    assert any("missing in 7 of 60 rows" in problem for problem in seen.problems)
 
 
 # -- the command -----------------------------------------------------------------------------

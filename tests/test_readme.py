@@ -212,5 +212,5 @@ def test_the_records_themselves_say_what_they_are_of(records: Records) -> None:
 
 def test_a_record_that_does_not_bear_the_claim_is_noticed() -> None:
     records = Records()
-    records.of("convergence", "tmdb-50")["inertia"]["max"] = 1e9
+    records.record("convergence", "tmdb-50")["inertia"]["max"] = 1e9
     assert "a fit of tmdb-50 does not end below the best of theirs" in problems(README, records)

@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from workbooks import workbook
 
 from gpu_kmeans.clustering.base import ALGORITHMS
 from gpu_kmeans.data.roles import FEATURES, ROLES
-from gpu_kmeans.tables.matrices import is_matrix
 
 GROUPS = 3
 N = 90
@@ -285,6 +283,9 @@ def test_a_table_is_the_same_in_every_format(server: Server) -> None:
         ({"scale": "log"}, "scale"),
         ({"stop_words": ["x"] * 10_001}, "stop_words"),
         ({"stop_words": "german"}, "stop_words"),
+        ({"stop_words": "xx"}, "'xx'"),
+        ({"analyzer": "syllable"}, "analyzer"),
+        ({"noise": "away"}, "noise"),
     ],
 )
 def test_what_cannot_be_fitted_does_not_wait(
@@ -390,14 +391,6 @@ def counts() -> Any:
     return sparse.csr_matrix(values)
 
 
-@pytest.fixture
-def reads_matrices(tmp_path: Path) -> None:
-    (tmp_path / "a.npy").write_bytes(npy(np.eye(3)))
-    if not is_matrix(tmp_path / "a.npy"):
-        pytest.skip("files of matrices are not read yet")
-
-
-@pytest.mark.usefixtures("reads_matrices")
 @pytest.mark.parametrize("kind", ["npy", "npz", "mtx.gz"])
 def test_a_matrix(server: Server, kind: str) -> None:
     name = f"matrix-{kind.replace('.', '-')}"
@@ -459,6 +452,7 @@ def test_a_preview_of_numbers_names_no_text(server: Server) -> None:
         "/v1/preview", content=as_csv(customers()), headers={"content-type": CSV}
     )
     assert reply.json()["text"] is None
+    assert reply.json()["clustered"] == {"numbers": ["age", "income"], "categories": ["plan"]}
     roles = {each["column"]: each["role"] for each in reply.json()["columns"]}
     assert roles == {"customer": "id", "age": "number", "income": "number", "plan": "category"}
 
@@ -471,9 +465,10 @@ def test_roles_and_algorithms_are_named_with_their_meanings(server: Server) -> N
     assert {each["name"]: each["several"] for each in found["features"]} == {
         name: role.several for name, role in FEATURES.items()
     }
-    assert {each["name"]: each["meaning"] for each in server.get("/v1/info")["algorithms"]} == {
-        name: algorithm.meaning for name, algorithm in ALGORITHMS.items()
-    }
+    assert server.get("/v1/info")["algorithms"] == [
+        {"name": name, "meaning": algorithm.meaning, "finds_k": algorithm.finds_k}
+        for name, algorithm in ALGORITHMS.items()
+    ]
 
 
 # -- what assign refuses -----------------------------------------------------------------------

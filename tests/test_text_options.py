@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction import text as peers
 from sklearn.feature_extraction.text import TfidfVectorizer as Peer
 from test_text import FILMS, any_text, assert_is_row, assert_same_rows
-from toy import TERMS, toy_idf, toy_model
+from toy import TERMS, text_features, toy_idf, toy_model
 
 from gpu_kmeans.errors import (
     EmptyVocabulary,
@@ -498,7 +498,7 @@ def test_a_model_cannot_hold_a_function() -> None:
 def test_a_model_directory_is_not_begun_for_what_it_cannot_hold(tmp_path: Path) -> None:
     vectorizer = TfidfVectorizer.from_fitted(TERMS, toy_idf(), {"tokenizer": str.split})
     with pytest.raises(InvalidParam, match="tokenizer is a function"):
-        toy_model(vectorizer=vectorizer).save(tmp_path / "model")
+        toy_model(features=text_features(vectorizer)).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -518,7 +518,7 @@ def test_a_model_reads_and_weighs_queries_as_it_did(
 ) -> None:
     params = {"stop_words": None, **params}
     vectorizer = TfidfVectorizer.from_fitted(TERMS, toy_idf(), params, average_length)
-    toy_model(vectorizer=vectorizer).save(tmp_path / "model")
+    toy_model(features=text_features(vectorizer)).save(tmp_path / "model")
     loaded = Model.load(tmp_path / "model").vectorizer
     assert loaded.get_params() == vectorizer.get_params()
     for query in (" ".join(TERMS), TERMS[0], "alien alien soldier"):

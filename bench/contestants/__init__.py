@@ -15,8 +15,8 @@ from bench.contestants.superkmeans import SuperKMeans
 __all__ = ["CONTESTANTS", "OURS", "REFERENCE", "CannotRun", "Contestant", "Fit"]
 
 CONTESTANTS: dict[str, Contestant] = {
-    each.name: each
-    for each in (
+    contestant.name: contestant
+    for contestant in (
         OursOnCpu(),
         OursOnGpu(),
         Lloyd(),

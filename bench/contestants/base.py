@@ -1,4 +1,4 @@
-"""What a contestant is: how it is asked, what it declares, and when it cannot run."""
+"""Contestants: how they are asked, what they declare, and when they cannot run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 __all__ = ["GIVEN_ITERATIONS", "CannotRun", "Contestant", "Fit", "dense", "threads"]
 
 GIVEN_ITERATIONS = 100
-"""Iterations for a library that has no stopping rule and has to be told a number."""
+"""Number of iterations of a library without a stopping rule."""
 
 
 class CannotRun(Exception):
@@ -18,7 +18,7 @@ class CannotRun(Exception):
 
 
 class Fit(NamedTuple):
-    """Labels on the host, and the iterations that led to them (None where it is not told)."""
+    """Labels on the host, and the iterations that led to them (None where they are unknown)."""
 
     labels: Any
     n_iter: int | None
@@ -63,7 +63,7 @@ class Contestant:
     remark: ClassVar[str] = ""
     environment: ClassVar[dict[str, str]] = {}
     stops_at_target: ClassVar[bool] = False
-    """Whether ``converge`` can be told an inertia to stop at."""
+    """Whether ``converge`` takes an inertia to stop at."""
 
     def obstacle(self) -> str | None:
         """Say what keeps it from running here, without importing it; None if nothing does."""

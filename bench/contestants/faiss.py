@@ -38,7 +38,7 @@ class FaissDense(Contestant):
         "know processors that are younger than it is"
     )
     settings: ClassVar[dict[str, int]] = {"max_points_per_centroid": ALL_ROWS}
-    given: ClassVar[int] = GIVEN_ITERATIONS
+    default_iterations: ClassVar[int] = GIVEN_ITERATIONS
 
     def prepare(self, rows: Any) -> Any:
         return dense(rows)
@@ -55,7 +55,7 @@ class FaissDense(Contestant):
         limit: int | None = None,
         stop_at: float | None = None,
     ) -> Fit:
-        return self._fit(rows, k, self.given if limit is None else limit, seed=seed)
+        return self._fit(rows, k, self.default_iterations if limit is None else limit, seed=seed)
 
     def _fit(self, rows: Any, k: int, niter: int, *, seed: int, start: Any = None) -> Fit:
         import faiss
@@ -76,7 +76,7 @@ class FaissDefault(FaissDense):
     stops = "does 25 iterations, its default"
     remark = ""
     settings: ClassVar[dict[str, int]] = {}
-    given = 25
+    default_iterations = 25
 
 
 class FaissSparse(Contestant):

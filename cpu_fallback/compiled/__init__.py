@@ -82,6 +82,6 @@ def is_there() -> bool:
 
 def can_take(rows: Matrix) -> bool:
     """Whether there is a library, and it is made for such rows."""
-    of_indices = (rows.indices, rows.indptr) if is_sparse(rows) else ()
-    plain = all(each.dtype == np.int32 and each.flags.c_contiguous for each in of_indices)
+    index_arrays = (rows.indices, rows.indptr) if is_sparse(rows) else ()
+    plain = all(array.dtype == np.int32 and array.flags.c_contiguous for array in index_arrays)
     return plain and is_there()

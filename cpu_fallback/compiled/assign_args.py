@@ -1,4 +1,4 @@
-"""What the kernels are asked of each row, and room for their answers."""
+"""Arguments of the kernels that assign rows, and arrays for their results."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class AssignArgs:
     labels. See :meth:`gpu_kmeans.backends.protocol.Backend.assign`.
     """
 
-    answer: Assignment
+    result: Assignment
     of_clusters: NDArray[Any]
     of_rows: tuple[NDArray[Any] | None, ...]
 
     @classmethod
-    def of(
+    def build(
         cls,
         n: int,
         width: int,
@@ -39,9 +39,9 @@ class AssignArgs:
         squared_norms: NDArray[Any] | None,
         second: bool,
     ) -> AssignArgs:
-        """Ask of n rows; ``width`` is k filled up with clusters that are never chosen."""
+        """Build them for n rows; ``width`` is k, filled up with clusters that are never chosen."""
         k = len(q)
-        # Where rows enter with a weight each, the size is kept; otherwise what to multiply by.
+        # Where rows have weights, the kernel needs the size; otherwise the factor of the costs.
         numbers = aligned(np.empty, (2, width), dtype)
         numbers[0, k:], numbers[1, k:] = np.inf, 1
         numbers[0, :k] = q
@@ -55,11 +55,11 @@ class AssignArgs:
         room = Assignment(np.empty(n, np.int32), np.empty(n), np.empty(n) if second else None, own)
         return cls(room, numbers, mine)
 
-    def questions(self) -> list[int | None]:
-        """Build the arguments from what is said of clusters and of rows."""
+    def inputs(self) -> list[int | None]:
+        """Addresses of the arrays of clusters and of rows."""
         return addresses((self.of_clusters[0], self.of_clusters[1], *self.of_rows))
 
-    def answers(self) -> list[int | None]:
-        """Addresses of the rows' answers."""
-        answer = self.answer
-        return addresses((answer.nearest, answer.cost, answer.second, answer.own))
+    def outputs(self) -> list[int | None]:
+        """Addresses of the arrays that the kernel fills."""
+        result = self.result
+        return addresses((result.nearest, result.cost, result.second, result.own))

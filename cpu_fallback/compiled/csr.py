@@ -20,25 +20,25 @@ __all__ = ["move", "multiply", "nearest", "shift", "square", "sum_rows", "update
 PRODUCTS_PER_TASK = 1 << 23
 LEAST_PRODUCTS = 1 << 16
 FEW_TASKS = 8
-"""Few enough products for a core's cache and, where there are fewer, for threads to share them
-out; enough to outweigh the sharing."""
+"""Maximum number of products of a task, which fit a core's cache; minimum number, which outweighs
+sharing tasks out; and number of tasks where there are fewer products."""
 MOST_VECTORS = 12
 """Maximum number of vectors of clusters whose scores stay in registers, as in kernels/rows.c."""
 ROWS_OF_A_TASK = 2048
-"""Number of rows whose non-zeros a task looks at, as in kernels/rows.c."""
+"""Number of rows of a task that reads their non-zeros, as in kernels/rows.c."""
 WAYS = 4
 """Number of sums of one feature that are formed in turns, as in kernels/rows.c."""
 EFFORT = 4
 """Fixed cost of a column, as a number of non-zeros."""
 MOVE_BANDS, FEW_MOVES, FEW_SUMS = 8, 128, 1 << 20
-"""Bands of features of rows that move, where there are as many rows, and sums in runs, as to
-outweigh going through the rows once for each."""
+"""Number of bands of features of rows that move; minimum number of such rows, and of sums in runs,
+which outweighs going through the rows once for each band."""
 MOST_BLOCKS, LEAST_OF_BLOCK = 16, 1 << 15
-"""Blocks of rows that are looked through at a time, each with numbers of its own for all features,
-and non-zeros of one."""
+"""Maximum number of blocks of rows that are read at a time, each with counts of its own for all
+features; and minimum number of non-zeros of a block."""
 BANDS, SUMS_PER_BAND, SHIFTS_PER_BAND = 64, 1 << 18, 1 << 19
-"""Bands of features whose squares are added up apart, whatever the number of threads: few enough
-to outweigh waking a thread."""
+"""Maximum number of bands of features whose squares are added up apart, whatever the number of
+threads; and minimum number of sums of a band, which outweighs waking a thread."""
 
 
 def nearest(
@@ -52,7 +52,7 @@ def nearest(
     """Find the nearest clusters; see :class:`~cpu_fallback.compiled.assign_args.AssignArgs`."""
     k, dtype, width = sums.k, sums.dtype, sums.runs.shape[1]
     n = rows.shape[0] if which is None else len(which)
-    asked = AssignArgs.of(n, width, dtype, q, size, *of_rows)
+    arguments = AssignArgs.build(n, width, dtype, q, size, *of_rows)
     kernel, of_c = function("nearest", sums.k, dtype), sums.of_c
     parts, _arrays = _parts(rows, sums.layout, dtype)  # which another thread may replace
     which = None if which is None else np.ascontiguousarray(which, np.int64)
@@ -65,10 +65,10 @@ def nearest(
     if k > MOST_VECTORS * lanes:
         room = aligned(np.empty, (crew * -(-step // lanes) * lanes, width + 3 * lanes), dtype)
     kernel(
-        *(crew, rows.shape[0], n, step, *addresses((which,)), *parts, of_c, *asked.questions()),
-        *(*addresses((room,)), *asked.answers()),
+        *(crew, rows.shape[0], n, step, *addresses((which,)), *parts, of_c, *arguments.inputs()),
+        *(*addresses((room,)), *arguments.outputs()),
     )
-    return asked.answer
+    return arguments.result
 
 
 def sum_rows(
@@ -84,7 +84,7 @@ def sum_rows(
         return _sum_all(rows, weight)
     columns, dtype = _by_column(rows, k), rows.dtype
     sums = Sums.over(into, columns.layout, k, dtype, exact)
-    keep = (
+    arrays = (
         np.ascontiguousarray(labels, dtype=np.int32),
         None if weight is None else np.ascontiguousarray(weight),
     )
@@ -94,8 +94,8 @@ def sum_rows(
     width = sums.filled
     squares = np.zeros((bands, width))
     room = (np.zeros(crew * WAYS * width), np.zeros(crew * width, np.int32), squares)
-    given = (*cuts, *columns.addresses, *addresses(keep), sums.of_c)
-    kernel(crew, bands, *given, *addresses(room))
+    arguments = (*cuts, *columns.addresses, *addresses(arrays), sums.of_c)
+    kernel(crew, bands, *arguments, *addresses(room))
     return sums, squares[:, :k].sum(axis=0)
 
 
@@ -117,7 +117,7 @@ def move(
 ) -> None:
     """Take rows out of their clusters' sums and put them into others'."""
     sums, dtype = clusters.sums, clusters.sums.dtype
-    keep = (
+    arrays = (
         np.ascontiguousarray(which, np.int64),
         *(np.ascontiguousarray(labels, np.int32) for labels in (source, target)),
         *(np.ascontiguousarray(weight, np.float64), rows.indptr, rows.indices),
@@ -128,17 +128,17 @@ def move(
     squares, height = np.zeros((bands, sums.k)), -(-rows.shape[1] // bands)
     function("move", sums.k, dtype)(
         *(threads.count(), bands, len(which), height),
-        *(*addresses(keep), sums.of_c, *addresses((squares,))),
+        *(*addresses(arrays), sums.of_c, *addresses((squares,))),
     )
     clusters.squared_norms += squares.sum(axis=0)
 
 
 def update_bounds(
-    rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
+    rows: Matrix, assignment: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     """See :mod:`gpu_kmeans.clustering.bounds`."""
     (n, n_features), dtype, crew = rows.shape, rows.dtype, threads.count()
-    given = (rows.indptr, rows.indices, np.ascontiguousarray(rows.data))
+    csr = (rows.indptr, rows.indices, np.ascontiguousarray(rows.data))
     n_changed, n_single, width = len(drift.changed), len(drift.singles), 2 * GROUPS + SINGLES
     # Kept with the rows between two calls, and no other thread's meanwhile.
     sums, table = rows.__dict__.pop("_drift_room", (None, None))
@@ -146,7 +146,7 @@ def update_bounds(
         sums = np.zeros((crew, n_features))
         lanes = vector_bytes(width, dtype) // dtype.itemsize
         table = aligned(np.zeros, (n_features, -(-width // lanes) * lanes), dtype)
-    begins, which, weight = _changes(drift, found)
+    begins, which, weight = _changes(drift, assignment)
     ends = np.zeros(len(which) + 1, np.int64)
     np.cumsum(rows.indptr[which + 1] - rows.indptr[which], out=ends[1:])
     room = ends[begins]
@@ -158,9 +158,9 @@ def update_bounds(
     )
     function("sum_changes", width, dtype)(
         *(crew, len(squares), n_features),
-        *addresses((begins, which, room, weight, scale, *given, sums, *changes, squares)),
+        *addresses((begins, which, room, weight, scale, *csr, sums, *changes, squares)),
     )
-    groups = Groups.of(drift, found, squares[:n_changed])
+    groups = Groups.from_drift(drift, assignment, squares[:n_changed])
     of_changed = groups.group[drift.changed]
     spread = function("spread_changes", width, dtype)
     spread(len(squares), n_single, *addresses((room, *changes, of_changed, table)))
@@ -170,9 +170,9 @@ def update_bounds(
     most, least, meets = np.empty(n), np.empty(n), np.empty(n, bool)
     function("update_bounds", width, dtype)(
         *(crew, n, len(groups.offset), _is_signed(rows)),
-        *addresses((*given, table, found.nearest, groups.group, drift.offset, drift.factor)),
+        *addresses((*csr, table, assignment.nearest, groups.group, drift.offset, drift.factor)),
         *addresses((range_, groups.offset, groups.factor, single, single_cost)),
-        *addresses((rounding_error, found.cost, found.second, most, least, meets)),
+        *addresses((rounding_error, assignment.cost, assignment.second, most, least, meets)),
     )
     clear = function("clear_changes", width, dtype)
     clear(len(squares), *addresses((room, *changes[:2], table)))
@@ -181,39 +181,39 @@ def update_bounds(
 
 
 def _changes(
-    drift: Drift, found: Assignment
+    drift: Drift, assignment: Assignment
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows to be added up, with their weights: where those of each cluster begin, and they.
+    """Rows to be added up, by cluster: where each cluster's begin, their numbers and weights.
 
-    Of clusters that changed those that came, and those that left with their weights taken away; of
-    single ones all that are there.
+    For clusters that changed these are the rows that came, and those that left with a negative
+    weight; for single ones all members.
     """
     n_changed, n_single, n_moved = len(drift.changed), len(drift.singles), len(drift.which)
-    members = [np.flatnonzero(found.nearest == single) for single in drift.singles]
+    members = [np.flatnonzero(assignment.nearest == single) for single in drift.singles]
     which = np.concatenate((drift.which, drift.which, *members), dtype=np.int64)
     weight = np.ones(len(which)) if drift.weight is None else drift.weight[which]
     weight[n_moved : 2 * n_moved] *= -1
     # What moved single clusters comes last, and is left out.
-    place = np.full(len(drift.offset), n_changed + n_single, np.int32)
-    place[drift.changed] = np.arange(n_changed, dtype=np.int32)
-    place = np.concatenate(
+    rank = np.full(len(drift.offset), n_changed + n_single, np.int32)
+    rank[drift.changed] = np.arange(n_changed, dtype=np.int32)
+    rank = np.concatenate(
         (
-            place[drift.target],
-            place[drift.source],
-            *(np.full(len(each), n_changed + i, np.int32) for i, each in enumerate(members)),
+            rank[drift.target],
+            rank[drift.source],
+            *(np.full(len(rows), n_changed + i, np.int32) for i, rows in enumerate(members)),
         )
     )
-    order = np.argsort(place, kind="stable")
-    begins = np.searchsorted(place[order], np.arange(n_changed + n_single + 1))
+    order = np.argsort(rank, kind="stable")
+    begins = np.searchsorted(rank[order], np.arange(n_changed + n_single + 1))
     return begins.astype(np.int64), which[order], weight[order]
 
 
 def _is_signed(rows: Matrix) -> bool:
-    """Whether a value is negative: kept with the rows."""
-    kept: bool | None = getattr(rows, "_signed", None)
-    if kept is None:
-        kept = rows._signed = bool((rows.data < 0).any())
-    return kept
+    """Whether a value is negative; the answer is kept with the rows."""
+    signed: bool | None = getattr(rows, "_signed", None)
+    if signed is None:
+        signed = rows._signed = bool((rows.data < 0).any())
+    return signed
 
 
 def shift(old: Clusters, new: Clusters) -> float:
@@ -223,19 +223,19 @@ def shift(old: Clusters, new: Clusters) -> float:
     bands = min(BANDS, 1 + (old.sums.runs.size + new.sums.runs.size) // SHIFTS_PER_BAND)
     height = -(-n_features // bands)
     squares, room = np.zeros((-(-n_features // height), k)), np.zeros(crew * k)
-    given: list[int | None] = []
+    arguments: list[int | None] = []
     scales = (old.inverse_weight(), -new.inverse_weight())
     for sums, scale in zip((old.sums, new.sums), scales, strict=True):
-        given += [sums.of_c, *addresses((scale,))]
-    kernel(crew, n_features, height, *given, *addresses((room, squares)))
+        arguments += [sums.of_c, *addresses((scale,))]
+    kernel(crew, n_features, height, *arguments, *addresses((room, squares)))
     return float(squares.sum())
 
 
 def square(rows: Matrix) -> NDArray[np.float64]:
     """Squared norm of each row."""
     values, out = np.ascontiguousarray(rows.data), np.empty(rows.shape[0])
-    given = addresses((rows.indptr, values, out))
-    function("square", 1, rows.dtype)(threads.count(), rows.shape[0], *given)
+    arguments = addresses((rows.indptr, values, out))
+    function("square", 1, rows.dtype)(threads.count(), rows.shape[0], *arguments)
     return out
 
 
@@ -245,28 +245,28 @@ def multiply(
     """Product of each row with the centroid of its label."""
     dtype = np.result_type(rows.dtype, centroids.dtype)
     out = np.empty(rows.shape[0])
-    given = (
+    arrays = (
         *(rows.indptr, rows.indices, np.ascontiguousarray(rows.data, dtype)),
         *(np.ascontiguousarray(centroids, dtype), np.ascontiguousarray(labels, np.int32), out),
     )
-    function("multiply", 1, dtype)(threads.count(), *rows.shape, *addresses(given))
+    function("multiply", 1, dtype)(threads.count(), *rows.shape, *addresses(arrays))
     return out
 
 
 def _parts(rows: Matrix, layout: Layout, dtype: Any) -> tuple[list[int | None], Any]:
-    """Addresses of the non-zeros of frequent features, with places, and of rare ones: kept.
+    """Addresses of the non-zeros of frequent features, by run, and of rare ones, and their arrays.
 
-    And the arrays themselves, to be held as long as these are used.
+    They are kept with the rows; the arrays are to be held as long as the addresses are used.
     """
-    kept = getattr(rows, "_parts", None)
-    if kept is None or kept[0] is not layout or kept[1] != dtype:
+    cached = getattr(rows, "_parts", None)
+    if cached is None or cached[0] is not layout or cached[1] != dtype:
         values = np.ascontiguousarray(rows.data, dtype=dtype)
         parts: tuple[NDArray[Any] | None, ...]
         if layout.room:
             n, crew = rows.shape[0], threads.count()
             counts = np.zeros(-(-n // ROWS_OF_A_TASK) + 1, np.int32)
-            given = addresses((rows.indptr, rows.indices, layout.place, counts[1:]))
-            plain_function("count_rare")(crew, n, *given)
+            arguments = addresses((rows.indptr, rows.indices, layout.run, counts[1:]))
+            plain_function("count_rare")(crew, n, *arguments)
             begins = np.cumsum(counts, dtype=np.int32)
             rare = int(begins[-1])
             parts = tuple(
@@ -274,17 +274,17 @@ def _parts(rows: Matrix, layout: Layout, dtype: Any) -> tuple[list[int | None], 
                 for room in (rows.nnz - rare, rare)
                 for size in ((n + 1, np.int32), (room, np.int32), (room, dtype))
             )
-            given = addresses((rows.indptr, rows.indices, values, layout.place, begins))
-            function("part", 1, dtype)(crew, n, *given, *addresses(parts))
+            arguments = addresses((rows.indptr, rows.indices, values, layout.run, begins))
+            function("part", 1, dtype)(crew, n, *arguments, *addresses(parts))
         else:
-            places = rows.indices if layout.plain else layout.place.take(rows.indices, mode="clip")
+            places = rows.indices if layout.plain else layout.run.take(rows.indices, mode="clip")
             parts = (rows.indptr, places, values, None, None, None)
-        kept = rows._parts = (layout, dtype, addresses(parts), parts)
-    return kept[2], kept[3]
+        cached = rows._parts = (layout, dtype, addresses(parts), parts)
+    return cached[2], cached[3]
 
 
 def _blocks(rows: Matrix) -> tuple[int, int]:
-    """How many blocks of rows to look through at a time, and their height."""
+    """Number of blocks of rows to read at a time, and their height."""
     n = rows.shape[0]
     blocks = max(1, min(threads.count(), MOST_BLOCKS, rows.nnz // LEAST_OF_BLOCK))
     height = max(1, -(-n // blocks))
@@ -302,11 +302,11 @@ class _Columns:
         (n, n_features), (blocks, height) = rows.shape, _blocks(rows)
         crew = threads.count()
         counts = np.zeros((blocks, n_features), np.int32)
-        given = (rows.indptr, rows.indices)
+        csr = (rows.indptr, rows.indices)
         count = plain_function("count_features")
-        count(crew, n, n_features, height, *addresses((*given, counts)))
+        count(crew, n, n_features, height, *addresses((*csr, counts)))
         total = counts.sum(axis=0, dtype=np.int32)
-        self.layout = layout = Layout.of(total, k)
+        self.layout = layout = Layout.from_counts(total, k)
         feature = layout.columns.astype(np.int32)
         colptr = np.zeros(len(feature) + 1, np.int32)
         np.cumsum(total[feature], out=colptr[1:])
@@ -317,7 +317,7 @@ class _Columns:
         turned = np.empty(rows.nnz, np.int32), np.empty(rows.nnz, rows.dtype)
         kernel = function("turn", 1, rows.dtype)
         values = np.ascontiguousarray(rows.data)
-        kernel(crew, n, n_features, height, *addresses((*given, values, begins, *turned)))
+        kernel(crew, n, n_features, height, *addresses((*csr, values, begins, *turned)))
         self.arrays = (feature, colptr, *turned)
         self.addresses = addresses(self.arrays)
         self.effort = colptr + EFFORT * np.arange(len(colptr))
@@ -332,10 +332,10 @@ class _Columns:
 
 
 def _by_column(rows: Matrix, k: int) -> _Columns:
-    """Kept with the rows: sums are formed of the same rows again and again."""
-    kept: tuple[int, _Columns] | None = getattr(rows, "_columns", None)
+    """Return the rows by column, kept with them: sums are formed of the same rows again."""
+    cached: tuple[int, _Columns] | None = getattr(rows, "_columns", None)
     most = rare_at_most(k)
-    if kept is None or kept[0] != most:
+    if cached is None or cached[0] != most:
         rows._columns = None  # not two of them at a time
-        kept = rows._columns = (most, _Columns(rows, k))
-    return kept[1]
+        cached = rows._columns = (most, _Columns(rows, k))
+    return cached[1]

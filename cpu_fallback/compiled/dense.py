@@ -19,15 +19,16 @@ from gpu_kmeans.backends.protocol import Assignment, Matrix
 __all__ = ["nearest_dense", "sum_dense"]
 
 TASKS, PRODUCTS_PER_TASK = 64, 1 << 24
-"""At most so many tasks, of at least so many products where there are fewer rows."""
+"""Maximum number of tasks, and minimum number of products of one."""
 NUMBERS_IN_CACHE = 1 << 15
+"""Number of values of rows that stay in a core's cache while all clusters go by."""
 ROWS_AT_ONCE, MOST_ROWS = 6, 192
-"""As in kernels/rows.c; all clusters go by as many times as many rows as the cache keeps."""
+"""Numbers of rows that are assigned at once, and that are kept in cache; also in kernels/rows.c."""
 PARTS = 4
 """Maximum number of parts whose rows are summed apart: two threads read more than one, and more
 parts leave more to add up."""
 SUMS_APART = 1 << 22
-"""Numbers in the sums of all parts together."""
+"""Maximum number of sums of all parts together."""
 
 
 def nearest_dense(
@@ -41,16 +42,16 @@ def nearest_dense(
     for vector in range(n_vectors):
         some = sums[:, vector * lanes : (vector + 1) * lanes]
         columns[vector, :, : some.shape[1]] = some
-    asked = AssignArgs.of(n, n_vectors * lanes, dtype, q, size, *of_rows)
+    arguments = AssignArgs.build(n, n_vectors * lanes, dtype, q, size, *of_rows)
     kernel = function("nearest_dense", k, dtype)
     height = max(1, min(MOST_ROWS, NUMBERS_IN_CACHE // n_features) // ROWS_AT_ONCE) * ROWS_AT_ONCE
     tasks = max(1, min(TASKS, n * n_features * k // PRODUCTS_PER_TASK))
     step = height * max(1, -(-n // (height * tasks)))
     kernel(
         *(threads.count(), n, step, n_features, n_vectors, height, *addresses((rows, columns))),
-        *(*asked.questions(), *asked.answers()),
+        *(*arguments.inputs(), *arguments.outputs()),
     )
-    return asked.answer
+    return arguments.result
 
 
 def sum_dense(
@@ -63,8 +64,8 @@ def sum_dense(
     parts = max(1, -(-n // height))
     sums = np.zeros((parts, k, n_features))
     w = None if weight is None else np.ascontiguousarray(weight)
-    given = (rows, np.ascontiguousarray(labels, np.int32), w, sums)
+    arrays = (rows, np.ascontiguousarray(labels, np.int32), w, sums)
     kernel = function("sum_dense", k, rows.dtype)
-    kernel(threads.count(), n, n_features, height, k, *addresses(given))
+    kernel(threads.count(), n, n_features, height, k, *addresses(arrays))
     total: NDArray[np.float64] = sums.sum(axis=0) if parts > 1 else sums[0]
     return total

@@ -41,8 +41,8 @@ PARAMETERS = {
     "sum_features": (2, 11),
     "turn": (4, 6),
 }
-"""Number of integers, then of pointers, that each function takes of which there is one for each
-kind of number and width of vectors."""
+"""Number of integers, then of pointers, of each function that exists for every kind of number and
+width of vectors."""
 PLAIN_PARAMETERS = {
     "count_features": (4, 3),
     "count_rare": (2, 4),
@@ -54,7 +54,7 @@ PLAIN_PARAMETERS = {
     "weigh_rows": (2, 5),
     "write_rows": (1, 5),
 }
-"""Likewise of those that are there once."""
+"""Number of integers, then of pointers, of each function that exists once."""
 LINE_BYTES = 64
 NARROW_BYTES = (16, 32)
 
@@ -120,7 +120,7 @@ def _declared(name: str, integers: int, pointers: int) -> Any:
 
 
 def addresses(arrays: Iterable[NDArray[Any] | None], start: int = 0) -> list[int | None]:
-    """Where row ``start`` of each array begins, as long as the arrays live."""
+    """Address of row ``start`` of each array, valid as long as the arrays live."""
     return [
         # `.ctypes` takes longer.
         None if array is None else array.__array_interface__["data"][0] + start * array.strides[0]

@@ -26,13 +26,16 @@ LEAST_HEIGHT, MOST_BLOCKS = 512, 32
 def product_rows(rows: Matrix, directions: NDArray[Any]) -> NDArray[Any]:
     """Return the products of sparse rows with columns of their dtype: SciPy's, to the last bit."""
     (n, n_features), k, dtype = rows.shape, directions.shape[1], rows.dtype
-    lanes = vector_bytes(k, dtype) // dtype.itemsize
+    bytes_at_once = vector_bytes(k, dtype)
+    lanes = bytes_at_once // dtype.itemsize
     n_vectors = -(-k // lanes)
-    columns = aligned(np.zeros, (n_features, n_vectors * lanes), dtype)
-    columns[:, :k] = directions
-    out = np.empty((n, k), dtype)
-    given = (rows.indptr, rows.indices, np.ascontiguousarray(rows.data), columns, out)
-    function("product_rows", k, dtype)(threads.count(), n, k, n_vectors, *addresses(given))
+    columns = directions
+    if k % lanes or directions.ctypes.data % bytes_at_once:
+        columns = aligned(np.zeros, (n_features, n_vectors * lanes), dtype)
+        columns[:, :k] = directions
+    out = aligned(np.empty, (n, k), dtype)  # which may be the next directions
+    arrays = (rows.indptr, rows.indices, np.ascontiguousarray(rows.data), columns, out)
+    function("product_rows", k, dtype)(threads.count(), n, k, n_vectors, *addresses(arrays))
     return out
 
 
@@ -45,8 +48,8 @@ def inner_products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float6
     kernel = function("inner_products", n_right, left.dtype)
     if left.shape != right.shape and np.may_share_memory(left, right):
         right = right.copy()  # the kernel tells the same columns by where they begin
-    given = addresses((left, right, sums))
-    kernel(threads.count(), n, n_left, n_right, height, *given)
+    arguments = addresses((left, right, sums))
+    kernel(threads.count(), n, n_left, n_right, height, *arguments)
     total: NDArray[np.float64] = sums.sum(axis=0)
     # Of columns with themselves the kernel forms one half.
-    return total + np.triu(total, 1).T if given[0] == given[1] else total
+    return np.triu(total) + np.triu(total, 1).T if arguments[0] == arguments[1] else total

@@ -24,11 +24,11 @@ from gpu_kmeans.backends.protocol import IntArray
 __all__ = ["Layout", "Sums", "nonzeros", "rare_at_most"]
 
 RARE = 4
-"""Number of clusters for each of which a rare feature is in at most one row;"""
+"""Minimum number of clusters for each row that a rare feature is in."""
 FEWEST_CLUSTERS = 64
-"""minimum number of clusters with which features can be rare: a run of fewer is a line or two."""
+"""Minimum number of clusters with which features can be rare: a run of fewer is a line or two."""
 PLAIN = 1 << 18
-"""Maximum number of sums that stay in the features' order, in which no place is looked up."""
+"""Maximum number of sums that stay in the features' order, where no index is looked up."""
 SMALL = 1 << 20
 """Maximum number of sums at which each feature has a run, whether it has any non-zeros or not."""
 
@@ -57,22 +57,22 @@ class Layout:
 
     Attributes
     ----------
-    place : ndarray of shape (n_features,), int32
-        Of a frequent feature, the place of its run; -1 for a rare one. Where there is no list at
-        all, a feature that no row has has the place of a run of zeros, the last.
+    run : ndarray of shape (n_features,), int32
+        Index of a frequent feature's run; -1 for a rare one. Where there is no list at all, a
+        feature that no row has is given the last run, of zeros.
     start : ndarray of shape (n_features,), int32
-        Of a rare feature, where its list starts.
+        Index in the lists at which a rare feature's begins.
     frequent : ndarray of int
-        The frequent features by place, the most frequent first: what is often read is together.
+        The frequent features by run, the most frequent first: what is often read is together.
     columns : ndarray of int
         All features that any row has, those of as many rows together.
     room : int
-        Of all lists.
+        Number of entries of all lists.
     plain : bool
-        Whether each feature's run is in its own place.
+        Whether each feature has a run, in their order.
     """
 
-    place: NDArray[np.int32]
+    run: NDArray[np.int32]
     start: NDArray[np.int32]
     frequent: NDArray[np.intp]
     columns: NDArray[np.intp]
@@ -81,16 +81,15 @@ class Layout:
 
     @classmethod
     def plainly(cls, n_features: int) -> Layout:
-        """Each feature's run in its own place."""
+        """Lay out one run for each feature, in their order."""
         every, none = np.arange(n_features), np.zeros(n_features, np.int32)
         return cls(every.astype(np.int32), none, every, every, 0, plain=True)
 
     @classmethod
-    def of(cls, counts: IntArray, k: int, rare: int | None = None) -> Layout:
-        """The layout for k clusters of rows, of which so many have each feature.
+    def from_counts(cls, counts: IntArray, k: int, rare: int | None = None) -> Layout:
+        """Lay out the sums of k clusters of rows; ``counts`` is how many rows have each feature.
 
-        Features that ``rare`` rows have at most are rare, where that is not given as many as k
-        calls for.
+        Features that at most ``rare`` rows have are rare; None takes the number that suits k.
         """
         rare_at = rare_at_most(k) if rare is None else rare
         # Of two bytes each, numbers are sorted several times as fast.
@@ -102,21 +101,21 @@ class Layout:
         n_frequent = int(np.count_nonzero(counts > rare_at))
         frequent, listed = order[:n_frequent], order[n_frequent:]
         room = counts[listed]
-        place = np.full(len(counts), -1 if room.any() else n_frequent, np.int32)
-        place[frequent] = np.arange(n_frequent, dtype=np.int32)
+        run = np.full(len(counts), -1 if room.any() else n_frequent, np.int32)
+        run[frequent] = np.arange(n_frequent, dtype=np.int32)
         start = np.zeros(len(counts), np.int32)
         start[listed] = np.cumsum(room) - room
         columns = np.concatenate((frequent, listed[room > 0]))
-        return cls(place, start, frequent, columns, int(room.sum()))
+        return cls(run, start, frequent, columns, int(room.sum()))
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
     """Sums of rows by cluster, as wide as they need to be: shape (n_features, k).
 
-    Of a frequent feature there is a run of a sum for each cluster, filled up with zeros to
-    whole vectors. Of a rare one there is a list of the clusters that have it, with the sum of each
-    and how many members have it.
+    A frequent feature has a run of a sum for each cluster, filled up with zeros to whole vectors. A
+    rare one has a list of the clusters that have it, with the sum of each and the number of members
+    that have it.
 
     Attributes
     ----------
@@ -137,7 +136,7 @@ class Sums:
     def empty(cls, layout: Layout, k: int, dtype: Any, exact: bool = False) -> Sums:
         """Make room for sums of any value."""
         entry = np.dtype([("cluster", np.int32), ("value", dtype)], align=True)
-        spans = np.zeros((len(layout.place), 2), np.int32)
+        spans = np.zeros((len(layout.run), 2), np.int32)
         spans[:, 0] = layout.start
         shape = len(layout.frequent) + 1, _width(k, dtype)
         room = layout.room
@@ -154,7 +153,7 @@ class Sums:
 
     @classmethod
     def over(cls, spare: Any, layout: Layout, k: int, dtype: Any, exact: bool) -> Sums:
-        """Take sums that are not needed any more, where they are alike, or make room."""
+        """Reuse sums that are not needed any more, where they are alike, or make room."""
         if not isinstance(spare, Sums) or spare.layout is not layout:
             return cls.empty(layout, k, dtype, exact=exact)
         if (spare.k, spare.dtype) != (k, dtype):
@@ -168,31 +167,30 @@ class Sums:
         )
 
     @classmethod
-    def of(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
-        """Take each of k centroids, shape (k, n_features), for the sums of a cluster of one."""
+    def from_centroids(cls, centroids: NDArray[Any], dtype: Any) -> Sums:
+        """Make the sums of clusters of weight 1 from centroids, shape (k, n_features)."""
         k, n_features = centroids.shape
         if centroids.size <= SMALL and not rare_at_most(k):
             sums = cls.empty(Layout.plainly(n_features), k, dtype)
             sums.runs[:-1, :k] = centroids.T
             return sums
         centroids = np.ascontiguousarray(centroids, dtype)
-        found, _ = nonzeros(centroids)
+        nonzero_counts, _ = nonzeros(centroids)
         ends = np.zeros(k + 1, np.int64)
-        np.cumsum(found, out=ends[1:])
+        np.cumsum(nonzero_counts, out=ends[1:])
         features, values = np.empty(ends[-1], np.int32), np.empty(ends[-1], dtype)
-        given = addresses((centroids, ends, features, values))
-        function("gather", 1, centroids.dtype)(threads.count(), *centroids.shape, *given)
+        arguments = addresses((centroids, ends, features, values))
+        function("gather", 1, centroids.dtype)(threads.count(), *centroids.shape, *arguments)
         columns = sparse.csr_array((values, features, ends), shape=centroids.shape).tocsc()
         counts = np.diff(columns.indptr)
-        # A start is met once: of few sums, lists would take longer to part the rows for than
-        # they save.
+        # A start is used once: where sums are few, parting the rows takes longer than lists save.
         few = np.count_nonzero(counts) * k <= PLAIN
-        layout = Layout.of(counts, k, 0 if few else None)
+        layout = Layout.from_counts(counts, k, 0 if few else None)
         sums = cls.empty(layout, k, dtype)
-        place = np.repeat(layout.place, counts)
-        in_run, listed = place >= 0, place < 0
-        sums.runs[place[in_run], columns.indices[in_run]] = columns.data[in_run]
-        sums.length[:] = np.where(layout.place < 0, counts, 0)
+        run = np.repeat(layout.run, counts)
+        in_run, listed = run >= 0, run < 0
+        sums.runs[run[in_run], columns.indices[in_run]] = columns.data[in_run]
+        sums.length[:] = np.where(layout.run < 0, counts, 0)
         _, to = sums._listed(sums.spans[:, 0], sums.length)
         sums.entries["cluster"][to] = columns.indices[listed]
         sums.entries["value"][to] = columns.data[listed]
@@ -210,23 +208,23 @@ class Sums:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.layout.place), self.k
+        return len(self.layout.run), self.k
 
     def dense(self, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """The sums of the features from ``first`` to before ``last``, one column a cluster."""
         part = slice(first, last)
-        place, length = self.layout.place[part], self.length[part]
-        out = np.zeros((len(place), self.k), self.dtype)
-        frequent = place >= 0
-        out[frequent] = self.runs[place[frequent], : self.k]
-        feature, at = self._listed(self.spans[part, 0], length)
-        listed = self.entries[at]
+        run, length = self.layout.run[part], self.length[part]
+        out = np.zeros((len(run), self.k), self.dtype)
+        frequent = run >= 0
+        out[frequent] = self.runs[run[frequent], : self.k]
+        feature, entry = self._listed(self.spans[part, 0], length)
+        listed = self.entries[entry]
         out[feature, listed["cluster"]] = listed["value"]
         return out
 
     def scaled(self, scale: NDArray[Any]) -> NDArray[Any]:
         """One row a cluster, shape (k, n_features), each times a number."""
-        out = np.zeros((self.k, len(self.layout.place)), self.dtype)
+        out = np.zeros((self.k, len(self.layout.run)), self.dtype)
         factors = np.ascontiguousarray(scale, self.dtype)
         spread = function("spread", self.k, self.dtype)
         spread(threads.count(), out.shape[1], self.of_c, *addresses((factors, out)))
@@ -236,14 +234,14 @@ class Sums:
     def _listed(
         start: NDArray[np.int32], length: IntArray
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Feature and place of all that is listed."""
+        """Feature and index of each entry of the lists."""
         feature = np.repeat(np.arange(len(length)), length)
         before = np.cumsum(length) - length
         return feature, np.repeat(start - before, length) + np.arange(len(feature))
 
     @cached_property
     def filled(self) -> int:
-        """Count of numbers in a run's whole vectors; more may stand between it and the next."""
+        """Number of values in a run's whole vectors; the next run may begin later."""
         return self._vectors * (vector_bytes(self.k, self.dtype) // self.dtype.itemsize)
 
     @cached_property
@@ -252,27 +250,27 @@ class Sums:
 
     @cached_property
     def of_c(self) -> int:
-        """Address of the same for the kernels, as long as this object lives."""
+        """Address of the kernels' view of these sums, valid as long as this object lives."""
         return ctypes.addressof(self._struct)
 
     @cached_property
     def _struct(self) -> _SumsOfC:
-        arrays = (self.layout.place, self.runs, self.spans, self.entries, self.members)
+        arrays = (self.layout.run, self.runs, self.spans, self.entries, self.members)
         pointers = addresses((*arrays, self.exact, self.exact_entries))
         numbers = (self.k, self._vectors, self.runs.shape[1])
         return _SumsOfC(*numbers, *pointers)
 
 
 def nonzeros(centroids: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """How many numbers of each centroid are not zero, and its squared norm."""
+    """Number of non-zeros of each centroid, and its squared norm."""
     counts, squares = np.empty(len(centroids), np.int64), np.empty(len(centroids))
-    given = addresses((centroids, counts, squares))
-    function("find", 1, centroids.dtype)(threads.count(), *centroids.shape, *given)
+    arguments = addresses((centroids, counts, squares))
+    function("find", 1, centroids.dtype)(threads.count(), *centroids.shape, *arguments)
     return counts, squares
 
 
 def rare_at_most(k: int) -> int:
-    """How many rows have a rare feature at most, for k clusters."""
+    """Maximum number of rows that have a rare feature, for k clusters."""
     return k // RARE if k >= FEWEST_CLUSTERS else 0
 
 

@@ -24,12 +24,12 @@ from gpu_kmeans.features.texts import column_numbers
 __all__ = ["count_words", "weigh_words"]
 
 END = "\xff"
-"""Ends a text, once it is a byte: UTF-8 never has it."""
+"""End of a text, once it is a byte: UTF-8 never has it."""
 BEYOND_THE_LAST = 7 * END
-"""Eight bytes are read at once."""
+"""Padding after the last text: eight bytes are read at once."""
 NORMS = {None: 0, "l1": 1, "l2": 2}
 KEY = int.from_bytes(os.urandom(8), "little") | 1
-"""What words are hashed with: no texts can be made beforehand whose words meet in one place."""
+"""Key of the hashes of words: no texts can be made beforehand whose words collide."""
 
 
 class _Words(ctypes.Structure):
@@ -90,7 +90,7 @@ def _count(
         )
         parts[chunk].check()
 
-    threads.each(find, range(len(chunks)))
+    threads.parallel_for(find, range(len(chunks)))
     names, ranks = _join(parts)
     terms, columns = names, ranks
     if vocabulary is not None:
@@ -106,7 +106,7 @@ def _count(
             *addresses((in_row,), first_row[chunk]),
         )
 
-    threads.each(set_columns, range(len(chunks)))
+    threads.parallel_for(set_columns, range(len(chunks)))
     longest = int(in_row.max(initial=0))
     np.cumsum(in_row, out=in_row)
     indices, times = (np.empty(indptr[-1], dtype=np.int32) for _ in range(2))
@@ -118,7 +118,7 @@ def _count(
             *addresses((room, indices, times)),
         )
 
-    threads.each(write, range(len(chunks)))
+    threads.parallel_for(write, range(len(chunks)))
     counts = sparse.csr_matrix((times, indices, indptr), shape=(len(in_row), len(terms)))
     counts.has_canonical_format = True
     return terms, counts
@@ -146,7 +146,7 @@ def _word_table(text: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _join(parts: Sequence[_Words]) -> tuple[list[str], NDArray[np.int32]]:
-    """The words of all parts, sorted, and for each word of each part its place among them."""
+    """The words of all parts, sorted, and for each word of each part its index among them."""
     *own, together = parts
     ranks = np.empty(sum(part.n_own for part in own), dtype=np.int32)
     plain_function("join_words")(len(own), own[0].of_c, *addresses((ranks,)))
@@ -178,5 +178,5 @@ def weigh_words(
             *addresses((counts.indices, factors, weights, values)),
         )
 
-    threads.each(weigh, range(len(blocks)))
+    threads.parallel_for(weigh, range(len(blocks)))
     return values

@@ -75,6 +75,29 @@ typedef struct {
     double* sums;
 } INNER;
 
+/* Add the products of four columns of the left with two vectors of the right, over some rows, to the
+ * `n_lefts` times `n_rights` sums that there are. */
+static void NAMED(inner_tile)(
+    int64_t n_rows, const double (*left)[4], const double* right, int64_t n_lefts, int64_t n_rights,
+    int64_t stride, double* sums)
+{
+    DOUBLE sum[4][2];
+    UNROLLED
+    for (int i = 0; i < 4; ++i) sum[i][0] = sum[i][1] = (DOUBLE){0};
+    for (int64_t row = 0; row < n_rows; ++row) {
+        const DOUBLE* run = (const DOUBLE*)(right + row * INNER_BAND);
+        UNROLLED
+        for (int i = 0; i < 4; ++i) {
+            sum[i][0] += left[row][i] * run[0];
+            sum[i][1] += left[row][i] * run[1];
+        }
+    }
+    for (int64_t i = 0; i < n_lefts; ++i) {
+        const double* of_tile = (const double*)sum[i];
+        for (int64_t j = 0; j < n_rights; ++j) sums[i * stride + j] += of_tile[j];
+    }
+}
+
 LOOPS_AS_VECTORS static void NAMED(inner_block)(const void* about, int64_t block, int who)
 {
     (void)who;
@@ -82,36 +105,40 @@ LOOPS_AS_VECTORS static void NAMED(inner_block)(const void* about, int64_t block
     const int64_t n_left = all->n_left, n_right = all->n_right, first = block * all->height;
     const int64_t rest = all->n - first, last = first + (rest < all->height ? rest : all->height);
     const int is_same = all->left == all->right;
+    const int64_t width = 2 * DOUBLES;
     double* sums = all->sums + block * n_left * n_right;
-    int64_t row = first;
-    double wide[4 * INNER_BAND]; /* four rows of the right, turned into doubles once */
-    for (; row + 4 <= last; row += 4)
+    /* Some rows, turned into doubles once; zeros after the last column. */
+    double right[INNER_ROWS * INNER_BAND] __attribute__((aligned(64)));
+    double left[INNER_ROWS][4];
+    for (int64_t row = first; row < last; row += INNER_ROWS) {
+        const int64_t n_rows = last - row < INNER_ROWS ? last - row : INNER_ROWS;
         for (int64_t start = 0; start < n_right; start += INNER_BAND) {
             const int64_t over = n_right - start, count = over < INNER_BAND ? over : INNER_BAND;
-            for (int64_t r = 0; r < 4; ++r)
-                for (int64_t j = 0; j < count; ++j)
-                    wide[r * INNER_BAND + j] = all->right[(row + r) * n_right + start + j];
-            const REAL* left = all->left + row * n_left;
-            for (int64_t i = 0; i < n_left; ++i) {
-                const double a = left[i], b = left[n_left + i], c = left[2 * n_left + i],
-                             d = left[3 * n_left + i];
-                double* restrict sum = sums + i * n_right + start;
-                for (int64_t j = is_same && i > start ? i - start : 0; j < count; ++j)
-                    sum[j] += (a * wide[j] + b * wide[INNER_BAND + j]) +
-                              (c * wide[2 * INNER_BAND + j] + d * wide[3 * INNER_BAND + j]);
+            for (int64_t r = 0; r < n_rows; ++r) {
+                const REAL* of_row = all->right + (row + r) * n_right + start;
+                for (int64_t j = 0; j < count; ++j) right[r * INNER_BAND + j] = of_row[j];
+                for (int64_t j = count; j < INNER_BAND; ++j) right[r * INNER_BAND + j] = 0;
+            }
+            /* Of the same columns, the products on the diagonal and above it. */
+            const int64_t end = is_same && start + count < n_left ? start + count : n_left;
+            for (int64_t i = 0; i < end; i += 4) {
+                const int64_t n_lefts = n_left - i < 4 ? n_left - i : 4;
+                for (int64_t r = 0; r < n_rows; ++r)
+                    for (int64_t l = 0; l < 4; ++l)
+                        left[r][l] = l < n_lefts ? all->left[(row + r) * n_left + i + l] : 0;
+                const int64_t from = is_same && i > start ? (i - start) / width * width : 0;
+                for (int64_t j = from; j < count; j += width)
+                    NAMED(inner_tile)(
+                        n_rows, left, right + j, n_lefts, count - j < width ? count - j : width,
+                        n_right, sums + i * n_right + start + j);
             }
         }
-    for (; row < last; ++row)
-        for (int64_t i = 0; i < n_left; ++i) {
-            const double a = all->left[row * n_left + i];
-            for (int64_t j = (is_same ? i : 0); j < n_right; ++j)
-                sums[i * n_right + j] += a * all->right[row * n_right + j];
-        }
+    }
 }
 
 /* The products of n_left with n_right columns of n numbers, in double, by blocks of `height` rows:
- * `sums` is (n_left, n_right) for each of them, zeros before. Of columns with themselves, no product
- * is formed twice: what is below the diagonal stays zero. */
+ * `sums` is (n_left, n_right) for each of them, zeros before. Of columns with themselves, those on the
+ * diagonal and above it are whole, and no others. */
 void NAMED(inner_products)(
     int64_t threads, int64_t n, int64_t n_left, int64_t n_right, int64_t height, const REAL* left,
     const REAL* right, double* sums)

@@ -41,8 +41,9 @@
  * a time. */
 #define MOST_DENSE_ROWS 192
 #define DENSE_BAND 256
-/* Columns whose inner products are summed at a time. */
-#define INNER_BAND 256
+/* Columns whose inner products are summed at a time, and rows of them: they stay in a core's cache. */
+#define INNER_BAND 64
+#define INNER_ROWS 64
 /* How many rows ahead of the one that is assigned one is called for. */
 #define ROWS_AHEAD 3
 /* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */

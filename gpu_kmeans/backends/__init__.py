@@ -1,1 +1,1 @@
-"""The seam: what a backend is, which there are, and which can run here."""
+"""Backends: their protocol, which there are, and which can run here."""

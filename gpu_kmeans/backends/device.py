@@ -43,13 +43,13 @@ AFTER_FORK = (
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What the installed build of RAPIDS 26.10 asks for."""
+    """Requirements of the installed build of RAPIDS 26.10."""
 
     cuda: int
     driver: int
     """CUDA version that the driver must support: 1000 * major + 10 * minor."""
     series: int
-    """The driver series that was the first to do so."""
+    """First driver series to do so."""
     capability: tuple[int, int]
 
 
@@ -58,7 +58,7 @@ _CUDA_13 = _Needs(13, 13000, 580, (7, 5))
 
 
 class Obstacle(Exception):
-    """What keeps the GPU backend from running, and the way out."""
+    """The reason why the GPU backend cannot run, and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Device:
 
 
 def find_device() -> Device:
-    """Go through what the GPU backend needs, cheapest first, and return the first device.
+    """Check the GPU backend's requirements, cheapest first, and return the first device.
 
     Raises
     ------
@@ -126,24 +126,24 @@ def driver_version() -> tuple[int, int] | None:
 
 
 def driver_release() -> str | None:
-    """The driver's own version, such as ``580.65.06``; None where Linux tells of none."""
+    """The driver's own version, such as ``580.65.06``; None where Linux knows none."""
     try:
-        told = Path("/proc/driver/nvidia/version").read_text("utf-8")
+        text = Path("/proc/driver/nvidia/version").read_text("utf-8")
     except OSError:
         return None
-    found = re.search(r"\d+\.\d+(\.\d+)?", told)
-    return found[0] if found else None
+    release = re.search(r"\d+\.\d+(\.\d+)?", text)
+    return release[0] if release else None
 
 
 def accelerators() -> list[str]:
     """Switched-on accelerators that move work of CPU libraries to the GPU behind the scenes."""
-    found = []
+    names = []
     accel, frames = sys.modules.get("cuml.accel"), sys.modules.get("cudf.pandas")
     if accel is not None and accel.enabled():
-        found.append("cuml.accel (scikit-learn)")
+        names.append("cuml.accel (scikit-learn)")
     if frames is not None and frames.LOADED:
-        found.append("cudf.pandas (pandas)")
-    return found
+        names.append("cudf.pandas (pandas)")
+    return names
 
 
 def _needs() -> _Needs:
@@ -169,12 +169,12 @@ def _version(driver: Any) -> int:
 
 
 def _check_version(driver: Any, needs: _Needs) -> None:
-    found = _version(driver)
-    if found < needs.driver:
+    supported = _version(driver)
+    if supported < needs.driver:
         raise Obstacle(
-            f"the NVIDIA driver is too old: it supports CUDA {found // 1000}.{found % 1000 // 10}, "
-            f"and the installed RAPIDS is built for CUDA {needs.cuda}; install driver "
-            f"{needs.series} or newer"
+            "the NVIDIA driver is too old: it supports CUDA "
+            f"{supported // 1000}.{supported % 1000 // 10}, and the installed RAPIDS is built "
+            f"for CUDA {needs.cuda}; install driver {needs.series} or newer"
         )
 
 
@@ -182,7 +182,7 @@ def _check_started(driver: Any) -> None:
     code = driver.cuInit(0)
     if code == NO_DEVICE:
         raise _no_device()
-    if code == NOT_INITIALIZED:  # what a driver that was started says after a fork
+    if code == NOT_INITIALIZED:  # as a driver that was started answers after a fork
         raise Obstacle(AFTER_FORK)
     if code:
         raise Obstacle(f"the NVIDIA driver does not start ({_error(driver, code)}); try nvidia-smi")
@@ -206,11 +206,11 @@ def _no_device() -> Obstacle:
 
 def _capability(driver: Any, handle: ctypes.c_int) -> tuple[int, int]:
     number = ctypes.c_int(0)
-    found = []
+    numbers = []
     for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
         driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, handle)
-        found.append(number.value)
-    return found[0], found[1]
+        numbers.append(number.value)
+    return numbers[0], numbers[1]
 
 
 def _name(driver: Any, handle: ctypes.c_int) -> str:

@@ -1,4 +1,4 @@
-"""What is installed here, and which backends can run, and exactly why the others cannot."""
+"""Which libraries are installed, which backends can run, and exactly why others cannot."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ class Diagnosis:
     versions : dict of str
         By distribution name; ``"not installed"`` where there is none.
     cores, usable_cores : int
-        Of the machine, and those that this process may use.
+        All cores of the machine, and those that this process may use.
     memory_bytes, free_memory_bytes : int or None
-        Of the machine, where the system tells.
+        The machine's memory, where the system reports it.
     device : Device or None
         The GPU that the GPU backend takes; None where there is none that it can use.
     driver : str
-        The NVIDIA driver's own version; empty where the system tells of none.
+        The NVIDIA driver's own version; empty where the system knows none.
     cuda : str
         The newest CUDA version that the driver supports; empty without a driver.
     accelerators : list of str
-        What moves the work of CPU libraries to a GPU behind the scenes, as far as this process
-        has it switched on; a comparison with these libraries is then none with a CPU.
+        Accelerators that this process has switched on, which move the work of CPU libraries to a
+        GPU behind the scenes: a comparison with these libraries is then none with a CPU.
     auto : str
         The backend that ``backend="auto"`` takes; empty when none can run.
     """
@@ -110,34 +110,34 @@ def diagnose() -> Diagnosis:
         cuda="" if supported is None else "{}.{}".format(*supported),
         accelerators=accelerators(),
         backends=backends,
-        auto=next((each.name for each in backends if each.can_run), ""),
+        auto=next((backend.name for backend in backends if backend.can_run), ""),
     )
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package and the libraries that do the work."""
-    found = {"gpu-kmeans": __version__, "python": platform.python_version()}
+    by_name = {"gpu-kmeans": __version__, "python": platform.python_version()}
     for name, module in _DISTRIBUTIONS.items():
         # A loaded module knows its version; looking it up on disk takes milliseconds each.
-        known = getattr(sys.modules.get(module), "__version__", None)
+        loaded = getattr(sys.modules.get(module), "__version__", None)
         try:
-            found[name] = known or version(name)
+            by_name[name] = loaded or version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            by_name[name] = "not installed"
+    return by_name
 
 
 def _gpu_versions() -> dict[str, str]:
     """Return the versions of the GPU libraries that are installed."""
-    found = {}
+    by_name = {}
     for module, names in _WHEELS.items():
         for name in names:
             with suppress(PackageNotFoundError):
-                found[name] = version(name)
+                by_name[name] = version(name)
                 break
         else:
-            found[module] = "not installed"
-    return found
+            by_name[module] = "not installed"
+    return by_name
 
 
 def _gpu() -> tuple[Device | None, BackendReport]:

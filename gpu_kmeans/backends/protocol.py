@@ -1,4 +1,4 @@
-"""The seam between the algorithms and the libraries that do the work.
+"""The protocol between the algorithms and the libraries that do the work.
 
 A backend is an object with the verbs below. They are coarse, and cut only where
 pandas, Arrow, FAISS and SciPy differ from cuDF, cuML and CuPy; everything else
@@ -61,7 +61,7 @@ def is_sparse(matrix: Matrix) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class JoinCounts:
-    """What a one-to-one join on the id matched and left over."""
+    """Numbers of rows that a one-to-one join on the id matched and left over."""
 
     matched: int
     left_only: int
@@ -70,7 +70,7 @@ class JoinCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamesRead:
-    """What a backend could read of a column of JSON lists, and what it leaves to the host.
+    """Names that a backend read from a column of JSON lists, and rows that it leaves to the host.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class NamesRead:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a callback is told once an iteration.
+    """State of a fit that a callback is passed once an iteration.
 
     Attributes
     ----------
@@ -130,8 +130,8 @@ class Clusters:
         Whether :meth:`Backend.move` leaves the sums as they would be if they were formed anew, but
         for rounding in float64.
     follows : int
-        Of how many rows at most one may move before that takes longer than to form such sums
-        anew; 0 where they cannot be exact.
+        Minimum number of rows for each that moves: where more move, forming such sums anew takes
+        less time. 0 where they cannot be exact.
     """
 
     sums: Matrix
@@ -141,7 +141,7 @@ class Clusters:
     follows: int = 0
 
     def sizes_and_spreads(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights, and ``|sum|^2 / weight``: what :meth:`Backend.assign` reckons with.
+        """Weights, and ``|sum|^2 / weight``, as :meth:`Backend.assign` computes with them.
 
         An empty cluster has size 1, so that it can be divided by, and an infinite spread, so
         that it is never the cheapest.
@@ -155,10 +155,10 @@ class Clusters:
         full = self.weight > 0
         return np.where(full, 1 / np.where(full, self.weight, 1.0), 0.0)
 
-    def places(self) -> NDArray[np.intp]:
-        """For each cluster, whose mean is its: an empty one has none, and takes the heaviest's.
+    def mean_sources(self) -> NDArray[np.intp]:
+        """For each cluster, the one whose mean it has: an empty one takes the heaviest's.
 
-        Any place would do for it; as in scikit-learn.
+        Any mean would do for it; as in scikit-learn.
         """
         return np.where(self.weight > 0, np.arange(len(self.weight)), np.argmax(self.weight))
 
@@ -178,7 +178,7 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """For each row: the cheapest cluster, its cost, and what else is asked of it.
+    """For each row: the cheapest cluster, its cost, and optional results.
 
     Attributes
     ----------
@@ -199,7 +199,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drift:
-    """What became of clusters since rows were assigned to them: some rows moved.
+    """Changes of clusters since rows were assigned to them, as some rows moved.
 
     With ``D_b`` the sum of ``w x`` over the rows ``x`` that came to cluster ``b``, less that over
     those that left, a cost ``c`` of a row ``x`` in it has become
@@ -216,8 +216,8 @@ class Drift:
     inverse_weight, offset, factor : ndarray of shape (k,), float64
         Where a cluster did not change, 0, 0 and 1.
     singles : ndarray of int
-        The few other clusters that changed, of whose costs too little was known: rows meet their
-        means, which cost them ``single_cost``, float64, less twice the product.
+        The few other clusters that changed, of whose costs too little was known. A row costs them
+        ``single_cost``, float64, less twice its product with their mean.
     """
 
     which: NDArray[np.int64]
@@ -384,19 +384,24 @@ class Backend(Protocol):
         centroid, as Lloyd needs it. With ``labels`` (and ``squared_norms``, and ``weight``
         where it is not 1) the row's own cluster is left out, and ``w (cost + x2)`` is what
         the inertia gains when the row enters ``b``, as Hartigan needs it. Ties go to the
-        lowest index. AssignArgs without labels alone: with ``second``, the next best's cost is
-        kept; with ``which``, those rows alone are assigned, in that order.
+        lowest index. Without labels only: with ``second``, the next best's cost is kept; with
+        ``which``, those rows alone are assigned, in that order.
         """
         ...
 
     def update_bounds(
-        self, rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
+        self,
+        rows: Matrix,
+        assignment: Assignment,
+        drift: Drift,
+        rounding_error: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-        """What the cluster of each sparse row costs at most, and any other at least, after moves.
+        """Bound the cost of each sparse row's cluster above, and of others below, after moves.
 
-        ``found`` says so before them: its ``cost`` of its ``nearest``, ``second`` of all others.
-        Costs are rounded off by ``rounding_error``, shape (n,), at most. Returned with the bounds
-        are the rows, in rising order, of which a full assignment might find another cluster.
+        ``assignment`` has these bounds before the moves: ``cost`` for ``nearest``, ``second`` for
+        all others. Costs are off by ``rounding_error``, shape (n,), at most. Returned with the
+        bounds are the rows, in rising order, for which a full assignment might find another
+        cluster.
         """
         ...
 

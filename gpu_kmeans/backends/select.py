@@ -1,4 +1,4 @@
-"""THE SWITCH: which device's libraries do the work, decided once and said aloud.
+"""The switch: which device's libraries do the work, decided once, with the reason.
 
 ``resolve`` is the only place that imports a backend. ``"auto"`` takes the GPU when it can
 run and otherwise the CPU, and the reason is kept; ``"gpu"`` without one raises, naming the

@@ -1,4 +1,4 @@
-"""What backends are told of texts, as data: what a token is, and how counts become weights.
+"""Rules of texts that backends follow, as data: tokens, and how counts become weights.
 
 The rules are defined in :mod:`gpu_kmeans.features`, and both backends are held to them.
 """
@@ -23,7 +23,7 @@ NORMS = (None, "l1", "l2")
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token is; defined once in :mod:`gpu_kmeans.features.analysis`.
+    """Rules of tokens; defined once in :mod:`gpu_kmeans.features.analysis`.
 
     A text is lower-cased (Unicode default case conversion), then every longest run of
     at least ``min_length`` letters, numbers and underscores is a token; stop words are
@@ -35,7 +35,7 @@ class TokenRules:
     min_length: int = 2
 
     def __post_init__(self) -> None:
-        """Refuse what kernels could not read."""
+        """Refuse rules that kernels could not read."""
         numbers: tuple[Any, ...] = (*self.ngram_range, self.min_length)
         valid = len(numbers) == 3 and all(isinstance(n, int) and 0 < n < 2**31 for n in numbers)
         if not valid or numbers[0] > numbers[1]:
@@ -49,7 +49,7 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """How counts become weights, beside the weight of each term: what crosses to a backend.
+    """How counts become weights, beside the weight of each term.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Weighting:
     average_length : float
         Mean length of a text of the fit; read by ``"bm25"`` alone.
     dtype : "float32" or "float64"
-        Of the rows; weights are computed in float64.
+        Type of the rows; weights are computed in float64.
     """
 
     scheme: str = "tfidf"
@@ -70,7 +70,7 @@ class Weighting:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        """Refuse what no backend could read."""
+        """Refuse weightings that no backend could read."""
         scheme: Any = self.scheme
         average: Any = self.average_length
         if not isinstance(scheme, str) or scheme not in SCHEMES:

@@ -54,6 +54,7 @@ def fit(options: argparse.Namespace) -> Answer:
             encoding=options.encoding,
             delimiter=options.delimiter,
             stop_words=options.stop_words,
+            analyzer=options.analyzer,
             ngram_range=tuple(options.ngrams),
             min_df=options.min_df,
             max_df=options.max_df,
@@ -69,6 +70,7 @@ def fit(options: argparse.Namespace) -> Answer:
             weights=dict(options.weight),
             reduce=options.reduce,
             algorithm=options.algorithm,
+            noise=options.noise,
             max_iter=options.max_iter,
             callback=shown.callback,
             on_stage=shown.on_stage,
@@ -101,7 +103,7 @@ def _fit_text(data: dict[str, Any]) -> str:
 
 
 def look(options: argparse.Namespace) -> Answer:
-    from gpu_kmeans.data.look import look
+    from gpu_kmeans.questions.look import look
 
     with standard_input.as_file(options.file) as path:
         seen = look(path, encoding=options.encoding, delimiter=options.delimiter)
@@ -154,8 +156,8 @@ def labels(options: argparse.Namespace) -> Answer:
 
 
 def assign(options: argparse.Namespace) -> Answer:
-    from gpu_kmeans.assign import assign
     from gpu_kmeans.model import Model
+    from gpu_kmeans.questions.assign import assign
 
     if options.out is not None:
         tables.check_free(options.out, options.overwrite)
@@ -199,6 +201,12 @@ def plot(options: argparse.Namespace) -> Answer:
             figures.draw(model, cluster_views(model), found, aside)
     paths = [options.out / name for name in names]
     return Answer({"files": paths}, lambda: show.files("Figures", paths))
+
+
+def image(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import image
+
+    return image.run(options)
 
 
 def fetch(options: argparse.Namespace) -> Answer:
@@ -281,6 +289,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "recommend": recommend,
     "evaluate": evaluate,
     "plot": plot,
+    "image": image,
     "fetch": fetch,
     "serve": serve,
     "config": config,

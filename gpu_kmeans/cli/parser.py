@@ -18,6 +18,7 @@ __all__ = ["build"]
 
 # Python's int() and float() alone would also take "1_0", other scripts' digits and "nan".
 _WHOLE = re.compile(r"[+-]?[0-9]+")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 _EPILOG = """\
@@ -66,8 +67,8 @@ def build() -> argparse.ArgumentParser:
     """
     parser = _Parser(
         prog="gpu-kmeans",
-        description="Cluster any table: texts, numbers, categories, matrices. Explain the "
-        "clusters, search them, recommend from them.",
+        description="Cluster any table: texts, numbers, categories, matrices.\n"
+        "Explain the clusters, search them, recommend from them.",
         epilog=_EPILOG,
         formatter_class=_Layout,
         allow_abbrev=False,
@@ -97,6 +98,7 @@ def build() -> argparse.ArgumentParser:
     _recommend(command("recommend", "items of a model for a few keywords, with the reasons"))
     _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
     _plot(command("plot", "draw a model's clusters, and recommendations for a query"))
+    _image(command("image", "an image in a few colours: its own, clustered"))
     _fetch(command("fetch", "download a public data set"))
     _serve(command("serve", "an HTTP service and a page: upload, fit, look, recommend"))
     _settings(command("config", "every setting of the service, and where its value comes from"))
@@ -161,6 +163,12 @@ def _fit(parser: Any) -> None:
         help="; ".join(f"{name}: {about.meaning}" for name, about in ALGORITHMS.items()),
     )
     cluster.add_argument(
+        "--noise",
+        choices=("apart", "nearest"),
+        default="apart",
+        help="rows in no dense region stay apart, or go to the nearest cluster (apart)",
+    )
+    cluster.add_argument(
         "--max-iter", type=_whole(1), default=300, metavar="N", help="iterations at most (300)"
     )
     cluster.add_argument(
@@ -185,7 +193,15 @@ def _fit(parser: Any) -> None:
         type=_stop_words,
         default="english",
         metavar="WORDS",
-        help="to leave out: english, none, or a file with a word a line (english)",
+        help="to leave out: english, none, a language such as de, or a file with a word a line "
+        "(english)",
+    )
+    text.add_argument(
+        "--analyzer",
+        choices=("word", "char", "char_wb"),
+        default="word",
+        help="terms are words, or characters: for languages without spaces, --analyzer char "
+        "--ngrams 1 2 (word)",
     )
     text.add_argument(
         "--ngrams",
@@ -193,7 +209,7 @@ def _fit(parser: Any) -> None:
         nargs=2,
         default=(1, 1),
         metavar=("MIN", "MAX"),
-        help="words in a term (1 1)",
+        help="words, or characters, in a term (1 1)",
     )
     text.add_argument(
         "--min-df",
@@ -381,6 +397,26 @@ def _plot(parser: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace figures that exist")
 
 
+def _image(parser: Any) -> None:
+    parser.add_argument(
+        "photo",
+        type=_file,
+        metavar="PHOTO",
+        help="PNG, JPEG, WebP, BMP, GIF or TIFF; - for standard input",
+    )
+    parser.add_argument(
+        "--colors", type=_whole(1), default=16, metavar="K", help="how many, up to 256 (16)"
+    )
+    parser.add_argument(
+        "--out", type=_file, required=True, metavar="SMALL.png", help="PNG with a palette"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the PNG if it exists")
+    parser.add_argument(
+        "--seed", type=_whole(0), default=42, metavar="N", help="source of all random draws (42)"
+    )
+    _backend_option(parser)
+
+
 def _fetch(parser: Any) -> None:
     parser.add_argument("dataset", choices=("tmdb",), help="tmdb: the TMDB 5000 films, from Kaggle")
     parser.add_argument(
@@ -512,14 +548,16 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 def _stop_words(text: str) -> str | frozenset[str] | None:
-    """Read ``english``, ``none``, or a file with a word a line."""
+    """Read ``english``, ``none``, a language's two letters, or a file with a word a line."""
     if text in ("english", "none"):
         return None if text == "none" else text
+    if _LANGUAGE.fullmatch(text) and not Path(text).exists():
+        return text
     try:
         content = Path(text).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError, ValueError) as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is neither english nor none, nor a file of UTF-8 words that can be read "
+            f"{text!r} is not english, none, a language's two letters, or a file of UTF-8 words "
             f"({error})"
         ) from None
     return frozenset(word for line in content.splitlines() if (word := line.strip()))

@@ -10,10 +10,10 @@ from gpu_kmeans.cli.layout import count, facts, heading, printable, table
 
 if TYPE_CHECKING:
     from gpu_kmeans.backends.doctor import Diagnosis
-    from gpu_kmeans.data.look import TableLook
     from gpu_kmeans.evaluate import Evaluation
     from gpu_kmeans.features.base import Reason
     from gpu_kmeans.model.profiles import Profile
+    from gpu_kmeans.questions.look import TableLook
     from gpu_kmeans.recommend import RankedItem, Recommendation
 
 __all__ = [
@@ -72,7 +72,7 @@ def table_look(seen: TableLook) -> str:
     lines = [
         ("Format", ", ".join(parts)),
         ("Rows", f"{seen.n_rows:,}"),
-        ("Text", seen.text or "none that is certain: name it with --text"),
+        *_clustered_columns(seen),
         *(("Problem", problem) for problem in seen.problems),
     ]
     examples = list(zip(*seen.rows, strict=True))
@@ -92,6 +92,14 @@ def table_look(seen: TableLook) -> str:
         table(("role", "missing", "distinct", "column", "first cells"), columns, left=(0, 3, 4)),
         "\n\n".join(_row(seen, row) for row in seen.rows),
     )
+
+
+def _clustered_columns(seen: TableLook) -> list[tuple[str, str]]:
+    """Say what a fit without options would cluster."""
+    titles = {"text": "Text", "numbers": "Numbers", "categories": "Groups", "matrix": "Matrix"}
+    if not seen.clustered:
+        return [("Text", "none that is certain: name it with --text")]
+    return [(titles[kind], ", ".join(columns)) for kind, columns in seen.clustered.items()]
 
 
 def _row(seen: TableLook, row: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""From rows to labels: k-means, its start, its stages, and distances to its centroids."""
+"""K-means: rows to labels, its start, its stages, and distances to its centroids."""

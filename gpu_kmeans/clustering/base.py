@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 from gpu_kmeans.backends.protocol import Backend, Matrix
 from gpu_kmeans.errors import InvalidParam
 
-__all__ = ["ALGORITHMS", "Algorithm", "Clusterer", "Clustering", "clusterer"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Clusterer",
+    "Clustering",
+    "check_algorithm",
+    "clusterer",
+    "dense_rows",
+    "inertia_of",
+    "learned",
+    "means_of",
+]
 
 Callback: TypeAlias = Callable[[Any], Any]
 
@@ -75,10 +86,13 @@ class Algorithm:
         What it is, in a line for people who choose.
     home : str
         Module of :mod:`gpu_kmeans.clustering` and class of the :class:`Clusterer`.
+    finds_k : bool
+        Whether the number of clusters follows from the rows, and is not asked for.
     """
 
     meaning: str
     home: str
+    finds_k: bool = False
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -88,6 +102,22 @@ ALGORITHMS: dict[str, Algorithm] = {
     "lloyd": Algorithm(
         "k-means with Lloyd's iterations alone: stops earlier, at a higher inertia",
         "partition:Lloyd",
+    ),
+    "spherical": Algorithm(
+        "k-means by the cosine, for rows whose length says nothing", "spherical:Spherical"
+    ),
+    "bisecting": Algorithm("k-means that splits the widest cluster in two", "bisecting:Bisecting"),
+    "agglomerative": Algorithm("Ward's method over fine clusters", "agglomerative:Agglomerative"),
+    "hdbscan": Algorithm(
+        "dense regions and noise between them; finds their number; dense or reduced rows",
+        "density:Hdbscan",
+        finds_k=True,
+    ),
+    "mixture": Algorithm(
+        "Gaussians that differ in spread; dense or reduced rows", "mixture:DiagonalMixture"
+    ),
+    "mixture-full": Algorithm(
+        "Gaussians that differ in shape, too; dense or reduced rows", "mixture:FullMixture"
     ),
 }
 """All algorithms by their names."""
@@ -107,6 +137,53 @@ def clusterer(
     module, _, name = ALGORITHMS[algorithm].home.partition(":")
     kind: Callable[..., Clusterer] = getattr(import_module(f"gpu_kmeans.clustering.{module}"), name)
     return kind(n_clusters=n_clusters, max_iter=max_iter, seed=seed, callback=callback)
+
+
+def inertia_of(backend: Backend, rows: Matrix, labels: NDArray[np.int32], k: int) -> float:
+    """Return the sum of squared distances of the backend's rows to the means of their labels."""
+    squares = float(backend.squared_norms(rows).sum())
+    left = squares - backend.cluster_sums(rows, labels, k).explained()
+    # What rounding leaves of rows that are all the same is not an inertia.
+    return left if left > 1e-12 * squares else 0.0
+
+
+def means_of(backend: Backend, rows: Matrix, labels: NDArray[np.int32], k: int) -> NDArray[Any]:
+    """Return the mean of the backend's rows of each label on the host, shape (k, n_features)."""
+    return backend.centroids(backend.cluster_sums(rows, labels, k))
+
+
+def dense_rows(rows: Any, algorithm: str) -> NDArray[Any]:
+    """Return rows on the host if they are dense.
+
+    Raises
+    ------
+    InvalidParam
+        They are sparse; the message names the way out.
+    """
+    if hasattr(rows, "indptr"):
+        raise InvalidParam(
+            f"{algorithm} needs dense rows, and these are sparse, of {rows.shape[1]} features: "
+            "reduce them (reduce=50, on the command line --reduce 50)"
+        )
+    dense: NDArray[Any] = rows
+    return dense
+
+
+def learned(module: str, algorithm: str) -> Any:
+    """Import a module of scikit-learn, which some algorithms come from.
+
+    Raises
+    ------
+    InvalidParam
+        It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        raise InvalidParam(
+            f"algorithm {algorithm!r} comes from scikit-learn, which is not installed; in a clone "
+            'of gpu-kmeans: pip install ".[algorithms]"'
+        ) from None
 
 
 def check_algorithm(algorithm: object) -> None:

@@ -1,4 +1,4 @@
-"""What need not be looked at again: rows to which no other cluster can have become nearer.
+"""Bounds that spare rows an assignment: no other cluster can have become nearer to them.
 
 From one iteration to the next few rows move. The sum of a cluster of weight ``n`` and mean ``m``
 changes by ``D``, the rows that came less those that left. A row ``x`` costs it
@@ -12,12 +12,12 @@ these bounds do not meet, the row stays; the others are assigned anew, with all 
 are, bit for bit, those of a full assignment.
 
 Bounds of this kind are those of G. Hamerly, Making k-means even faster (SDM 2010), with
-``|x| |D|`` for ``x.D``. Of texts that is many times too much, as they have few of the words that
+``|x| |D|`` for ``x.D``. For texts that is many times too much, as they have few of the words that
 came or went. Here each feature has the largest rise and the largest fall of ``D / n'`` in any
 cluster of a group, and one look at a row's non-zeros bounds its products with all clusters. Those
 that changed about as much are a group, or small ones, whose means go far, would speak for large
-ones. The few of which least is known, as they lost many of their rows, are met by themselves in the
-same look.
+ones. The few of which least is known, as they lost many of their rows, have their costs computed
+in the same look.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ __all__ = [
 ]
 
 GROUPS, SINGLES = 3, 2
-"""Number of groups of changed clusters, and of changed clusters that are met by themselves; also in
-the CPU's kernels, which keep twice the ones and the others in a vector of eight numbers."""
+"""Number of groups of changed clusters, and of single ones, whose costs are computed; also in the
+CPU's kernels, which keep twice the former and the latter in a vector of eight numbers."""
 SEGMENTS = 64
 """Number of segments of the range of costs, in each of which a line bounds a group from below."""
 SMALL, MATTERS = 16, 0.005
-"""Share, as 1 / SMALL, of the weight that a cluster met by itself may hold, as its rows are added
-up anew; and the least share of the gap to a second cluster by which its costs went down."""
+"""Largest share of all weight, as 1 / SMALL, that a single cluster may hold, as its rows are summed
+anew; and the smallest fall of its costs that is worth it, as a share of the gap to a second one."""
 FEW = 16
-"""Number of rows of which at most one may have moved: with more, hardly a row would be left out."""
+"""Minimum number of rows for each that moved: where more moved, bounds spare hardly a row."""
 WORTH_IT = 0.75
-"""Largest share of the rows that is looked at again: beyond it, all are as quickly assigned."""
+"""Largest share of the rows that is assigned anew: beyond it, all are as quickly assigned."""
 FEWEST_CLUSTERS = 64
-"""Minimum number of clusters: fewer are as quickly looked at as their bounds."""
+"""Minimum number of clusters: rows are as quickly assigned to fewer as bounded."""
 
 
 def may_pay(backend: Backend, matrix: Matrix, k: int) -> bool:
@@ -75,7 +75,7 @@ def few_move(moved: int, n: int) -> bool:
 def rounding_errors(
     backend: Backend, matrix: Matrix, squared_norms: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """By how much costs of each row may be rounded off, shape (n,).
+    """Largest rounding error of each row's costs, shape (n,).
 
     A sum of products has a relative error of at most a unit roundoff for each of them, and no mean
     of rows is longer than the longest row. Sums of rows and squared norms are formed in float64.
@@ -88,43 +88,44 @@ def rounding_errors(
     return rounding_error
 
 
-def widened(found: Assignment, rounding_error: NDArray[np.float64]) -> Assignment:
-    """Make bounds of costs: what is found is off by ``rounding_error`` at most."""
-    return replace(found, cost=found.cost + rounding_error, second=_second(found) - rounding_error)
+def widened(assignment: Assignment, rounding_error: NDArray[np.float64]) -> Assignment:
+    """Turn costs that are off by ``rounding_error`` at most into bounds."""
+    cost, second = assignment.cost + rounding_error, _second(assignment) - rounding_error
+    return replace(assignment, cost=cost, second=second)
 
 
 def drifted(
     old: Clusters,
     new: Clusters,
-    found: Assignment,
+    assignment: Assignment,
     moved: NDArray[np.intp],
     source: NDArray[np.int32],
     weight: NDArray[np.float64] | None,
 ) -> Drift | None:
-    """What became of clusters when rows moved; None where no bound would follow from it.
+    """Return how clusters changed when rows moved; None where no bound would follow from it.
 
     Parameters
     ----------
     old, new : Clusters
         Before and after; their weights and squared norms alone are read.
-    found : Assignment
+    assignment : Assignment
         To the old ones, with the second best.
     moved : ndarray of int
-        The rows that moved to where they were found to be nearest, from ``source``.
+        The rows that moved from ``source`` to the cluster that is nearest.
     """
-    target = found.nearest[moved]
+    target = assignment.nearest[moved]
     k = len(new.weight)
     size = np.bincount(target, minlength=k) + np.bincount(source, minlength=k)
     changed = np.flatnonzero(size)
-    second = float(_second(found).mean())
-    weights = old.weight[changed], new.weight[changed]
-    if not np.isfinite(second) or any((each <= 0).any() for each in weights):
+    second = float(_second(assignment).mean())
+    lightest = min(clusters.weight[changed].min(initial=1) for clusters in (old, new))
+    if not np.isfinite(second) or lightest <= 0:
         return None
     inverse, offset, factor = np.zeros(k), np.zeros(k), np.ones(k)
     inverse[changed] = 1 / new.weight[changed]
     before, after = (
-        each.squared_norms[changed] / each.weight[changed] / each.weight[changed]
-        for each in (old, new)
+        clusters.squared_norms[changed] / clusters.weight[changed] / clusters.weight[changed]
+        for clusters in (old, new)
     )
     factor[changed] = old.weight[changed] * inverse[changed]
     offset[changed] = after - factor[changed] * before
@@ -135,7 +136,7 @@ def drifted(
     fell = (1 - factor[changed]) * second - offset[changed]
     fell[new.weight[changed] * SMALL > new.weight.sum()] = 0
     order = np.argsort(-fell, kind="stable")[:SINGLES]
-    matters = MATTERS * (second - float(found.cost.mean()))
+    matters = MATTERS * (second - float(assignment.cost.mean()))
     singles = changed[order[fell[order] > matters]]
     cost = new.squared_norms[singles] * inverse[singles] * inverse[singles]
     in_group = np.ones(k, bool)
@@ -168,10 +169,12 @@ class Groups:
     factor: NDArray[np.float64]
 
     @classmethod
-    def of(cls, drift: Drift, found: Assignment, squares: NDArray[np.float64]) -> Groups:
+    def from_drift(
+        cls, drift: Drift, assignment: Assignment, squares: NDArray[np.float64]
+    ) -> Groups:
         """Group the clusters that changed, given the squared norm of each change of a mean."""
         changed, k = drift.changed, len(drift.offset)
-        second = _second(found)
+        second = _second(assignment)
         lowest, highest = second.min(), second.max()
         group = np.full(k, -1, np.int32)
         order = changed[np.argsort(squares, kind="stable")]
@@ -180,19 +183,19 @@ class Groups:
         group[order] = np.searchsorted(ends * len(order), np.arange(len(order)) + 0.5)
         # The least of several rising lines bends down: from one point to another it is not below
         # the line through both.
-        at = np.linspace(lowest, highest, SEGMENTS + 1)
-        apart = bool((np.diff(at) > 0).all())
-        costs = drift.offset[order, None] + drift.factor[order, None] * at
+        knots = np.linspace(lowest, highest, SEGMENTS + 1)
+        apart = bool((np.diff(knots) > 0).all())
+        costs = drift.offset[order, None] + drift.factor[order, None] * knots
         begins = np.searchsorted(group[order], np.arange(GROUPS + 1))
         offset = np.full((SEGMENTS, GROUPS), np.inf)
         factor = np.zeros((SEGMENTS, GROUPS))
-        for each, (begin, end) in enumerate(pairwise(begins)):
+        for index, (begin, end) in enumerate(pairwise(begins)):
             if begin == end:
                 continue
             least = costs[begin:end].min(axis=0)
             if apart:
-                factor[:, each] = np.diff(least) / np.diff(at)
-            offset[:, each] = least[:-1] - factor[:, each] * at[:-1] if apart else least.min()
+                factor[:, index] = np.diff(least) / np.diff(knots)
+            offset[:, index] = least[:-1] - factor[:, index] * knots[:-1] if apart else least.min()
         segments = SEGMENTS / float(highest - lowest) if apart else 0.0
         rest = np.inf if len(changed) + len(drift.singles) == k else 0.0
         return cls(group, float(lowest), segments, rest, offset, factor)
@@ -200,7 +203,7 @@ class Groups:
     def update_bounds(
         self,
         drift: Drift,
-        found: Assignment,
+        assignment: Assignment,
         rounding_error: NDArray[np.float64],
         rise: NDArray[Any],
         fall: NDArray[Any],
@@ -208,12 +211,12 @@ class Groups:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
         """See :meth:`gpu_kmeans.backends.protocol.Backend.update_bounds`.
 
-        Of each row and group, shape (n, n_groups), a mean's product with the row rose by ``rise``
-        at most, and fell by ``fall``; ``products``, shape (n, n_singles), are those with single
+        ``rise`` and ``fall``, shape (n, n_groups), are the most by which a row's product with a
+        mean of each group rose or fell; ``products``, shape (n, n_singles), are those with single
         means.
         """
-        label, second = found.nearest, _second(found)
-        most = drift.offset[label] + drift.factor[label] * found.cost
+        label, second = assignment.nearest, _second(assignment)
+        most = drift.offset[label] + drift.factor[label] * assignment.cost
         mine = np.flatnonzero(self.group[label] >= 0)
         most[mine] += 2 * fall[mine, self.group[label[mine]]]
         segment = ((second - self.lowest) * self.segments).astype(np.intp).clip(0, SEGMENTS - 1)
@@ -226,7 +229,7 @@ class Groups:
 
 
 def update_bounds_by_products(
-    found: Assignment,
+    assignment: Assignment,
     drift: Drift,
     rounding_error: NDArray[np.float64],
     rows: Matrix,
@@ -242,31 +245,32 @@ def update_bounds_by_products(
     n, n_features = rows.shape
     weight = np.ones(n) if drift.weight is None else drift.weight
     change = np.concatenate((weight[drift.which], -weight[drift.which]))
-    cluster, each = np.concatenate((drift.target, drift.source)), np.arange(len(drift.which))
+    cluster, position = np.concatenate((drift.target, drift.source)), np.arange(len(drift.which))
     moves = sparse.csr_array(
-        (change, (cluster, np.tile(each, 2))), shape=(len(drift.offset), len(each))
+        (change, (cluster, np.tile(position, 2))), shape=(len(drift.offset), len(position))
     )
     scale = sparse.diags_array(drift.inverse_weight)
-    by = sparse.csr_array(scale @ (moves @ take(drift.which)))[drift.changed]
-    groups = Groups.of(drift, found, np.asarray(by.multiply(by).sum(axis=1), np.float64))
+    mean_changes = sparse.csr_array(scale @ (moves @ take(drift.which)))[drift.changed]
+    squares = np.asarray(mean_changes.multiply(mean_changes).sum(axis=1), np.float64)
+    groups = Groups.from_drift(drift, assignment, squares)
     rise, fall = (np.zeros((n_features, GROUPS)) for _ in range(2))
     for group in range(GROUPS):
-        mine = by[groups.group[drift.changed] == group]
+        mine = mean_changes[groups.group[drift.changed] == group]
         if mine.nnz:
             rise[:, group] = mine.max(axis=0).toarray().clip(0)
             fall[:, group] = (-mine).max(axis=0).toarray().clip(0)
     means = np.zeros((n_features, len(drift.singles)))
     for i, single in enumerate(drift.singles):
-        mine = np.flatnonzero(found.nearest == single)
+        mine = np.flatnonzero(assignment.nearest == single)
         means[:, i] = take(mine).T @ (weight[mine] * drift.inverse_weight[single])
-    size = rows
+    magnitudes = rows
     if rows.nnz and rows.data.min() < 0:
         # From a negative value, what rises takes the cluster away.
-        size, rise, fall = abs(rows), np.maximum(rise, fall), np.maximum(rise, fall)
-    bounds = multiply(size, np.hstack((rise, fall)))
+        magnitudes, rise, fall = abs(rows), np.maximum(rise, fall), np.maximum(rise, fall)
+    bounds = multiply(magnitudes, np.hstack((rise, fall)))
     products = multiply(rows, means) if means.size else np.zeros((n, 0))
     return groups.update_bounds(
-        drift, found, rounding_error, bounds[:, :GROUPS], bounds[:, GROUPS:], products
+        drift, assignment, rounding_error, bounds[:, :GROUPS], bounds[:, GROUPS:], products
     )
 
 
@@ -286,18 +290,18 @@ def nearest_again(
         ``nearest`` as :meth:`~gpu_kmeans.backends.protocol.Backend.assign` would find it; ``cost``
         is at least, and ``second`` at most what they are.
     """
-    cost, second, left = backend.update_bounds(matrix, before, drift, rounding_error)
-    if len(left) > WORTH_IT * len(cost):
+    cost, second, unsettled = backend.update_bounds(matrix, before, drift, rounding_error)
+    if len(unsettled) > WORTH_IT * len(cost):
         return widened(backend.assign(matrix, clusters, second=True), rounding_error)
     nearest = before.nearest.copy()
-    if len(left):
-        again = widened(
-            backend.assign(matrix, clusters, second=True, which=left), rounding_error[left]
-        )
-        nearest[left], cost[left], second[left] = again.nearest, again.cost, again.second
+    if len(unsettled):
+        again = backend.assign(matrix, clusters, second=True, which=unsettled)
+        again = widened(again, rounding_error[unsettled])
+        nearest[unsettled], cost[unsettled] = again.nearest, again.cost
+        second[unsettled] = _second(again)
     return replace(before, nearest=nearest, cost=cost, second=second)
 
 
-def _second(found: Assignment) -> NDArray[np.float64]:
-    assert found.second is not None
-    return found.second
+def _second(assignment: Assignment) -> NDArray[np.float64]:
+    assert assignment.second is not None
+    return assignment.second

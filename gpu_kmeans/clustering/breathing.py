@@ -38,8 +38,9 @@ from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 __all__ = ["breathe"]
 
 POOL = 2
-"""Number of clusters for one that is looked at for splitting: those that hold most inertia."""
+"""Number of clusters for each that may be split: those that hold most inertia."""
 FEWEST_LOOKED_AT = 8
+"""Minimum number of clusters that may be split."""
 SPLIT_PASSES = 2
 """Number of passes of single-row moves within a cluster that is split."""
 KNOWN = 0.9
@@ -49,12 +50,13 @@ MARGIN = 0.9
 WORTH_IT = 1e-5
 """Smallest share of the inertia that an exchange must promise."""
 PASSES_OF_PAYING = 2
+"""Maximum number of passes of moves after a breath that promises a gain."""
 EXPLORED = 12
 """Maximum number of breaths in which the exchange costs, or that gained less than promised."""
 SHARE = 10
-"""Number of clusters for one that is exchanged in the first breath that costs,"""
+"""Number of clusters for each that is exchanged in the first breath that costs."""
 RISK = 1e-3
-"""or half as often as many as cost less than this share of the inertia."""
+"""Largest cost of a breath, as a share of the inertia: beyond it, half as many are exchanged."""
 TRIES = 3
 """Maximum number of breaths of single clusters, drawn, that fail one after the other."""
 PASSES = 5
@@ -135,7 +137,7 @@ class _Watch:
 
 
 class _Splits:
-    """What clusters gain when they are split in two, as far as it is known."""
+    """Gains of splitting clusters in two, as far as they are known."""
 
     def __init__(self, backend: Backend, rows: Rows, k: int, rng: np.random.Generator) -> None:
         self.backend = backend
@@ -148,7 +150,7 @@ class _Splits:
         """Number of rows in both halves of each cluster when it was split."""
 
     def forget(self, rows: Any) -> None:
-        """These are in other clusters now, or are to be split otherwise."""
+        """Forget the halves of rows that changed cluster, or are to be split otherwise."""
         self.side[rows] = -1
 
     def gains(self, labels: NDArray[np.int32], which: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -156,8 +158,7 @@ class _Splits:
         k = len(self.gain)
         members = np.bincount(labels, minlength=k)
         stayed = np.stack([np.bincount(labels[self.side == s], minlength=k) for s in (0, 1)])
-        # Of each half: once a small one has removed, what it gained to part with it is removed,
-        # too.
+        # Of each half: once a small one has left, what was gained by parting with it has, too.
         known = (stayed >= KNOWN * self.sizes).all(axis=0)
         known &= stayed.sum(axis=0) >= KNOWN * members
         order = np.argsort(labels, kind="stable")
@@ -179,11 +180,11 @@ class _Splits:
             matrix = matrix - backend.matrix(backend.centroids(alone))
             norms = backend.squared_norms(matrix)
         rows = Rows(matrix, norms, weight, self.rows.wide)
-        whole = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1, weight)
+        unsplit = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1, weight)
         halves = _half(backend, matrix, self.rng).astype(np.int32)
         done = hartigan(backend, rows, halves, 2, max_iter=SPLIT_PASSES, report=lambda *_: False)
         self.side[members] = done.labels
-        self.gain[cluster] = done.clusters.explained() - whole.explained()
+        self.gain[cluster] = done.clusters.explained() - unsplit.explained()
         self.sizes[:, cluster] = np.bincount(done.labels, minlength=2)
 
 
@@ -193,7 +194,7 @@ def _pairs(
     nearest_other: NDArray[np.intp],
     most: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """At most so many clusters to dissolve and to split, each pair of which is worth it.
+    """Clusters to dissolve and to split, at most ``most``, each pair of which is worth it.
 
     ``nearest_other`` is where most rows of a cluster would go: it stays when that cluster goes.
     """
@@ -205,9 +206,9 @@ def _pairs(
     for c in likely.tolist():
         if c in removed:
             continue
-        taken = {c, *split, *nearest_others}
+        excluded = {c, *split, *nearest_others}
         other = next(
-            (o for o in useless if o not in taken and nearest_other[o] not in removed), None
+            (o for o in useless if o not in excluded and nearest_other[o] not in removed), None
         )
         if len(removed) == most or other is None or gain[c] <= MARGIN * removal_cost[other]:
             break
@@ -223,7 +224,7 @@ def _net(
     removed: NDArray[np.intp],
     split: NDArray[np.intp],
 ) -> float:
-    """What an exchange is known to gain, less what it costs."""
+    """Known gain of an exchange, less its cost."""
     return float(gain[split].sum() - removal_cost[removed].sum())
 
 
@@ -274,22 +275,22 @@ def _exchanged(
 def _worth(
     backend: Backend, rows: Rows, settled: StageResult, k: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
-    """What the inertia would gain without each cluster, what each cluster holds of it, and which
-    cluster most of its rows would go to."""
+    """For each cluster, the rise of the inertia without it, its own inertia, and the cluster that
+    most of its rows would go to."""
     labels, clusters, norms = settled.labels, settled.clusters, rows.squared_norms
-    found = backend.assign(rows.matrix, clusters, labels, rows.weight, norms)
+    assignment = backend.assign(rows.matrix, clusters, labels, rows.weight, norms)
     n = clusters.weight[labels]
     # Rows of weight 0 may be alone in a cluster without weight: they count for nothing.
     n = np.where(n > 0, n, 1.0)
-    own: Any = found.own
+    own: Any = assignment.own
     inside = norms - 2 * own / n + clusters.squared_norms[labels] / n**2
     weight: Any = 1.0 if rows.weight is None else rows.weight
-    outside = np.where(np.isfinite(found.cost), found.cost + norms, 0)
+    outside = np.where(np.isfinite(assignment.cost), assignment.cost + norms, 0)
     saved = weight * (outside - inside)
     held = weight * inside
     removal_cost: NDArray[Any] = np.bincount(labels, weights=saved, minlength=k)
     inertia: NDArray[Any] = np.bincount(labels, weights=held, minlength=k)
-    pairs, counts = np.unique(labels.astype(np.intp) * k + found.nearest, return_counts=True)
+    pairs, counts = np.unique(labels.astype(np.intp) * k + assignment.nearest, return_counts=True)
     by_count = pairs[np.argsort(counts, kind="stable")]
     nearest_other = np.zeros(k, np.intp)
     nearest_other[by_count // k] = by_count % k  # the last, and so the most frequent, stays

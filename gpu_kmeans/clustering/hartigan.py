@@ -40,16 +40,18 @@ from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 __all__ = ["NOISE", "hartigan"]
 
 BLOCKS = 8
-"""Blocks of a pass. On 4,803 films 1 to 20 gave the same inertia within its spread over seeds,
-on 64,000 texts 8 to 100 likewise; fewer make larger, faster steps that overshoot more often."""
+"""Number of blocks of a pass. On 4,803 films 1 to 20 gave the same inertia within its spread over
+seeds, on 64,000 texts 8 to 100 likewise; fewer make larger, faster steps that overshoot more
+often."""
 
 SMALLEST_BLOCK = 1024
+"""Minimum number of rows of a block."""
 FEW = 10
-"""Rows are few when less than one in this many moved in a pass."""
+"""Minimum number of rows for each that moved in a pass at which few are said to move."""
 NEAREST = 8
-"""One row in this many, those nearest to moving, is looked at while few rows move."""
+"""Number of rows for each that is looked at again while few move: those nearest to moving."""
 NOISE = 16
-"""Gains below this many units of rounding are none: they would move rows back and forth."""
+"""Number of units of rounding below which a gain is none: it would move rows back and forth."""
 
 
 def hartigan(
@@ -164,17 +166,17 @@ class _State:
         self, block: _Block, labels: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
         """For each row the best other cluster, what the move gains, and how much is noise."""
-        found = self.backend.assign(
+        assignment = self.backend.assign(
             block.matrix, self.clusters, labels, block.weight, block.squared_norms
         )
         w: Any = 1.0 if block.weight is None else block.weight
-        leave = self._leaving(found.own, labels, block.squared_norms, w)
-        possible = np.isfinite(found.cost)  # not so where no other cluster has rows
-        enter = w * (np.where(possible, found.cost, 0) + block.squared_norms)
+        leave = self._leaving(assignment.own, labels, block.squared_norms, w)
+        possible = np.isfinite(assignment.cost)  # not so where no other cluster has rows
+        enter = w * (np.where(possible, assignment.cost, 0) + block.squared_norms)
         gain = np.where(possible, leave - enter, -np.inf)
-        scale = block.squared_norms + self._typical_norm(labels, found.nearest)
+        scale = block.squared_norms + self._typical_norm(labels, assignment.nearest)
         noise = NOISE * np.finfo(self.clusters.sums.dtype).eps * w * scale
-        return found.nearest, gain, noise
+        return assignment.nearest, gain, noise
 
     def _typical_norm(self, labels: NDArray[np.int32], target: NDArray[np.int32]) -> Any:
         """Squared norm beside which a gain is rounded, besides the row's own.
@@ -191,7 +193,7 @@ class _State:
     def _leaving(
         self, own: Any, labels: NDArray[np.int32], squared_norms: NDArray[np.float64], w: Any
     ) -> NDArray[np.float64]:
-        """What the inertia loses when a row leaves its cluster; 0 for the last member of one."""
+        """Fall of the inertia when a row leaves its cluster; 0 for the last member of one."""
         n = self.clusters.weight[labels]
         n = np.where(n > 0, n, 1.0)  # a cluster of rows of weight 0: nothing to divide
         # A row that outweighs its cluster's others beyond float64's digits is as good as alone.
@@ -229,19 +231,19 @@ class _State:
             return
         rows = self.rows
         everything = _Block(rows.matrix, slice(None), rows.squared_norms, rows.weight)
-        found = self.backend.assign(
+        assignment = self.backend.assign(
             rows.matrix, self.clusters, self.labels, rows.weight, rows.squared_norms
         )
         w: Any = 1.0 if rows.weight is None else rows.weight
-        leave = self._leaving(found.own, self.labels, rows.squared_norms, w)
+        leave = self._leaving(assignment.own, self.labels, rows.squared_norms, w)
         for row in np.argsort(-leave, kind="stable"):
             source = self.labels[row]
             if len(empty) == 0 or leave[row] <= 0:
                 break
             if self.members[source] > 1:
-                at = np.array([row])
+                single = np.array([row])
                 if self._lowers_inertia(
-                    everything, at, self.labels[at], empty[:1].astype(np.int32)
+                    everything, single, self.labels[single], empty[:1].astype(np.int32)
                 ):
                     self.labels[row] = empty[0]
                     empty = empty[1:]

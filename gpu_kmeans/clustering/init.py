@@ -1,4 +1,4 @@
-"""Where the first centroids come from. All draws are made on the host from one seed.
+"""The first centroids. All draws are made on the host from one seed.
 
 ``"auto"``
     "sketch" where exchanges of clusters and single-row moves follow, "k-means++" before Lloyd's
@@ -42,7 +42,7 @@ of that kind ended up to 5 % higher (rows and starts: `python -m bench.starts`).
 
 
 def chosen(init: str, rows: Rows, moves: bool) -> str:
-    """Name of the start that "auto" stands for; others stand for themselves.
+    """Name of the start that "auto" chooses; others are returned as they are.
 
     Parameters
     ----------

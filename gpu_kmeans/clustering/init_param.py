@@ -26,7 +26,7 @@ def check_init(init: Any, k: int, n_features: int) -> str | NDArray[Any] | Calla
     Raises
     ------
     InvalidParam
-        Another name, or what are no finite centroids of that shape.
+        Another name, or centroids that are not finite or not of that shape.
     """
     if isinstance(init, str):
         if init not in INITS:
@@ -38,9 +38,9 @@ def check_init(init: Any, k: int, n_features: int) -> str | NDArray[Any] | Calla
 
 
 def count_starts(n_init: Any, init: str | NDArray[Any] | Callable[..., Any]) -> int:
-    """Return how many starts ``n_init`` asks for: one from centroids, whatever it says.
+    """Return the number of starts: that of ``n_init``, or one from centroids.
 
-    Warns where it says more.
+    Warns where ``n_init`` is more.
     """
     is_array = isinstance(init, np.ndarray)
     if isinstance(n_init, str) and n_init == "auto":
@@ -61,12 +61,12 @@ def count_starts(n_init: Any, init: str | NDArray[Any] | Callable[..., Any]) -> 
 def call_init(
     init: Callable[..., Any], rows: Any, k: int, rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Return the centroids that a callable answers, called as scikit-learn does.
+    """Return the centroids that a callable makes, called as scikit-learn does.
 
     Raises
     ------
     InvalidParam
-        It takes other arguments, or answers what are no centroids. Its own exceptions pass.
+        It takes other arguments, or returns no centroids. Its own exceptions pass.
     """
     random_state = np.random.RandomState(rng.integers(2**31))
     try:
@@ -90,12 +90,12 @@ def _check_centers(init: Any, k: int, n_features: int) -> NDArray[Any]:
         raise InvalidParam(
             f"init must be one of {', '.join(INITS)}, a callable or an array of centroids: {error}"
         ) from None
-    for axis, (needed, what) in enumerate(
+    for axis, (needed, meaning) in enumerate(
         ((k, "number of clusters"), (n_features, "number of features of the data"))
     ):
         if centers.shape[axis] != needed:
             raise InvalidParam(
-                f"The shape of the initial centers {centers.shape} does not match the {what} "
+                f"The shape of the initial centers {centers.shape} does not match the {meaning} "
                 f"{needed}: init must have shape {(k, n_features)}"
             )
     return centers

@@ -40,15 +40,15 @@ __all__ = ["FewerClustersWarning", "KMeans"]
 
 ALGORITHMS = ("hartigan", "lloyd", "elkan")
 SETTLING = 3
-"""Lloyd iterations before Hartigan's moves: enough to leave a far start, and no more, since a
-pass of moves costs the same and gains more (64,000 texts, k = 100 and 1000)."""
+"""Number of Lloyd iterations before Hartigan's moves: enough to leave a far start; a pass of
+moves costs the same and gains more (64,000 texts, k = 100 and 1000)."""
 
 LIBRARY_ITERATIONS = 10
-"""Iterations of the library's own k-means on dense rows before Hartigan's moves."""
+"""Number of iterations of the library's own k-means on dense rows before Hartigan's moves."""
 
 
 class _FitWarning(UserWarning):
-    """What a fit warns of."""
+    """Base of a fit's own warnings."""
 
 
 class FewerClustersWarning(_FitWarning):
@@ -110,7 +110,7 @@ class KMeans(Estimator):
     n_iter_ : int
         Iterations over all rows of the kept start.
     history_ : list of Progress
-        Of the kept start.
+        Iterations of the kept start.
     n_features_in_, feature_names_in_ : int, ndarray of str
         ``feature_names_in_`` only after a fit on a data frame with text column names.
     backend_, backend_reason_ : str
@@ -144,7 +144,7 @@ class KMeans(Estimator):
     backend_reason_: str
 
     _estimator_type = "clusterer"
-    """What older libraries around scikit-learn ask for in place of tags."""
+    """Kind of estimator, for older libraries around scikit-learn, which know no tags."""
 
     def __init__(
         self,
@@ -385,8 +385,8 @@ class _Run:
     def report(self, stage: Any, inertia: float, moved: int, iterations: int = 1) -> bool:
         if stage != "sketch":
             self.n_iter += iterations
-        given = self.scaled.inertia(max(inertia, 0.0))
-        self.history.append(Progress(stage, self.n_iter, given, moved))
+        unscaled = self.scaled.inertia(max(inertia, 0.0))
+        self.history.append(Progress(stage, self.n_iter, unscaled, moved))
         if self.callback is not None and self.callback(self.history[-1]):
             self.stopped = True
         return self.stopped
@@ -419,18 +419,18 @@ class _Run:
             done = lloyd(backend, rows, clusters, max_iter=few, tol=0, report=report)
         else:
             done = self._settle_by_library(backend, plan, clusters)
-        left = plan.max_iter - done.n_iter
+        remaining = plan.max_iter - done.n_iter
         if is_drowned(self.scaled, rows.inertia(done.clusters, done.labels)):
             return done
-        if left and not done.stopped and isinstance(plan.init, str):
+        if remaining and not done.stopped and isinstance(plan.init, str):
             labels = done.labels
             del done  # and its sums, which are as wide as the next stage's own
             done = breathe(
-                backend, rows, labels, plan.k, max_iter=left, rng=plan.rng, report=report
+                backend, rows, labels, plan.k, max_iter=remaining, rng=plan.rng, report=report
             )
-            left -= done.n_iter
-        if left > 0 and not done.stopped:
-            done = hartigan(backend, rows, done.labels, plan.k, max_iter=left, report=report)
+            remaining -= done.n_iter
+        if remaining > 0 and not done.stopped:
+            done = hartigan(backend, rows, done.labels, plan.k, max_iter=remaining, report=report)
         return done
 
     def _settle_by_library(self, backend: Backend, plan: _Plan, clusters: Clusters) -> StageResult:
@@ -446,10 +446,10 @@ class _Run:
 
 
 def _warn_if_fewer(labels: NDArray[np.int32], k: int) -> None:
-    found = len(np.unique(labels))
-    if found < k:
+    n_distinct = len(np.unique(labels))
+    if n_distinct < k:
         warnings.warn(
-            f"Number of distinct clusters ({found}) found smaller than n_clusters ({k}). "
+            f"Number of distinct clusters ({n_distinct}) found smaller than n_clusters ({k}). "
             "Possibly due to duplicate points in X, points of weight 0, or an early stop",
             FewerClustersWarning,
             stacklevel=3,

@@ -30,10 +30,11 @@ from gpu_kmeans.forking import product
 __all__ = ["Report", "Rows", "StageResult", "library_kmeans", "lloyd"]
 
 SOON = 2
-"""Largest multiple of the rows that sums can follow at which they are formed to follow the next."""
+"""Largest number of moves, as a multiple of those that exact sums can follow, at which sums are
+formed exact: fewer rows move next time."""
 
 Report = Callable[[str, float, int], bool]
-"""Told the stage, the inertia of the labels and the number of rows that moved; true means stop."""
+"""Called with the stage, the labels' inertia and the number of rows that moved; true means stop."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage ends with."""
+    """Result of a stage."""
 
     labels: NDArray[np.int32]
     clusters: Clusters
@@ -113,12 +114,12 @@ def lloyd(
         Labels of the last assignment, and the means of these labels.
     """
     means = _Means(backend, rows, clusters)
-    found: Assignment | None = None
+    assignment: Assignment | None = None
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
-        before, found = found, means.nearest(found)
-        labels = found.nearest
+        before, assignment = assignment, means.nearest(assignment)
+        labels = assignment.nearest
         moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
-        shift = means.update(found, shifted=tol > 0) if moved else 0.0
+        shift = means.update(assignment, shifted=tol > 0) if moved else 0.0
         stopped = report("lloyd", rows.inertia(means.clusters, labels), int(moved))
         if stopped or shift <= tol:
             break
@@ -126,7 +127,7 @@ def lloyd(
 
 
 class _Means:
-    """Means of the labels, and what they make of the next assignment."""
+    """Means of the labels, and what is known from them about the next assignment."""
 
     def __init__(self, backend: Backend, rows: Rows, start: Clusters) -> None:
         self.backend = backend
@@ -136,9 +137,9 @@ class _Means:
         """Whose means they are. None for the start, and where rows stand for empty clusters,
         which is so for one iteration."""
         self._pruned = may_pay(backend, rows.matrix, len(start.weight))
-        self._doubt: NDArray[np.float64] | None = None
+        self._rounding_error: NDArray[np.float64] | None = None
         self._drift: Drift | None = None
-        """What became of the clusters that rows were last assigned to, where that bounds costs."""
+        """Changes of the clusters since rows were last assigned, where these bound costs."""
         self._bounded = False
         """Whether the last assignment's costs are bounds."""
         self._spare: Clusters | None = None
@@ -149,33 +150,35 @@ class _Means:
         if before is None or self._drift is None:
             self._bounded = False
             return self.backend.assign(matrix, self.clusters, second=self._pruned)
-        if self._doubt is None:
-            self._doubt = rounding_errors(self.backend, matrix, self.rows.squared_norms)
+        if self._rounding_error is None:
+            self._rounding_error = rounding_errors(self.backend, matrix, self.rows.squared_norms)
         if not self._bounded:
-            before = widened(before, self._doubt)
+            before = widened(before, self._rounding_error)
         self._bounded = True
-        return nearest_again(self.backend, matrix, before, self._drift, self.clusters, self._doubt)
+        return nearest_again(
+            self.backend, matrix, before, self._drift, self.clusters, self._rounding_error
+        )
 
-    def update(self, found: Assignment, shifted: bool) -> float:
-        """Form the means of what was found; return the sum of their squared shifts, if asked."""
-        labels, before, shift = found.nearest, self._labels, np.inf
+    def update(self, assignment: Assignment, shifted: bool) -> float:
+        """Form the means of an assignment; return the sum of their squared shifts, if asked."""
+        labels, before, shift = assignment.nearest, self._labels, np.inf
         self._drift = None
         if before is None:
-            return self._form(found, shifted)
+            return self._form(assignment, shifted)
         moved = np.flatnonzero(before != labels)
         weight = self._weight(moved, before, labels)
         if self._bounded and (weight == 0).any():
             # What stands for an empty cluster is chosen by costs.
-            found = self.backend.assign(self.rows.matrix, self.clusters, second=True)
+            assignment = self.backend.assign(self.rows.matrix, self.clusters, second=True)
         old = self.clusters
         if bounds := self._pruned and few_move(len(moved), len(labels)):
             old = replace(old, weight=old.weight.copy(), squared_norms=old.squared_norms.copy())
         if shifted or not self._follow(moved, before, labels, weight):
             settles = len(moved) * self.clusters.follows <= SOON * len(labels)
-            shift = self._form(found, shifted, exact=settles and not shifted)
+            shift = self._form(assignment, shifted, exact=settles and not shifted)
         if bounds and self._labels is not None:
             source, rows_weight = before[moved], self.rows.weight
-            self._drift = drifted(old, self.clusters, found, moved, source, rows_weight)
+            self._drift = drifted(old, self.clusters, assignment, moved, source, rows_weight)
         return shift
 
     def _weight(
@@ -184,7 +187,7 @@ class _Means:
         """Return the weight of each cluster once rows have moved."""
         k = len(self.clusters.weight)
         if self.rows.weight is None:
-            come, go = (np.bincount(of[moved], minlength=k) for of in (labels, before))
+            come, go = (np.bincount(numbers[moved], minlength=k) for numbers in (labels, before))
             return self.clusters.weight + (come - go)
         # Anew, as what comes and goes would leave its rounding.
         return np.bincount(labels, self.rows.weight, minlength=k).astype(np.float64, copy=False)
@@ -207,20 +210,20 @@ class _Means:
         self._labels = labels
         return True
 
-    def _form(self, found: Assignment, shifted: bool, exact: bool = False) -> float:
+    def _form(self, assignment: Assignment, shifted: bool, exact: bool = False) -> float:
         """Form the sums anew, over the last ones unless their shift is asked for."""
-        rows, labels, old = self.rows, found.nearest, self.clusters
+        rows, labels, old = self.rows, assignment.nearest, self.clusters
         into, self._spare = (self._spare, old) if shifted else (old, None)
         self.clusters = self.backend.cluster_sums(
             rows.matrix, labels, len(self.clusters.weight), rows.weight, into, exact=exact
         )
-        relocated = relocate_empty(self.backend, rows, self.clusters, found)
+        relocated = relocate_empty(self.backend, rows, self.clusters, assignment)
         self._labels = None if relocated else labels
         if not shifted:
             return np.inf
-        # A cluster that has lost all its rows, and got none in their place, is nowhere to shift to.
-        there = replace(old, weight=np.where(self.clusters.weight > 0, old.weight, 0.0))
-        return self.backend.centroid_shift(there, self.clusters)
+        # A cluster that has lost all its rows, and got none in their place, has no new mean.
+        still = replace(old, weight=np.where(self.clusters.weight > 0, old.weight, 0.0))
+        return self.backend.centroid_shift(still, self.clusters)
 
 
 def library_kmeans(
@@ -244,7 +247,9 @@ def library_kmeans(
     return done.labels, rows.inertia(done.clusters, done.labels)
 
 
-def relocate_empty(backend: Backend, rows: Rows, clusters: Clusters, found: Assignment) -> bool:
+def relocate_empty(
+    backend: Backend, rows: Rows, clusters: Clusters, assignment: Assignment
+) -> bool:
     """Give each empty cluster the row farthest from its centroid; labels stay as they are.
 
     Returns whether any was given. As in scikit-learn: pointless, and left undone, when every row
@@ -253,9 +258,9 @@ def relocate_empty(backend: Backend, rows: Rows, clusters: Clusters, found: Assi
     empty = np.flatnonzero(clusters.weight == 0).astype(np.int32)
     if len(empty) == 0:
         return False
-    squared = np.maximum(found.cost + rows.squared_norms, 0)
+    squared = np.maximum(assignment.cost + rows.squared_norms, 0)
     if squared.max() == 0:
         return False
     far = np.argpartition(squared, -len(empty))[: -len(empty) - 1 : -1]
-    backend.move(clusters, rows.matrix, far, found.nearest[far], empty, rows.weight)
+    backend.move(clusters, rows.matrix, far, assignment.nearest[far], empty, rows.weight)
     return True

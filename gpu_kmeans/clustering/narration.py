@@ -1,4 +1,4 @@
-"""What a fit prints as it goes, where it was asked to by ``verbose``."""
+"""Lines that a fit prints as it goes, where ``verbose`` asks for them."""
 
 from __future__ import annotations
 

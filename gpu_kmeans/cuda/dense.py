@@ -23,7 +23,7 @@ from gpu_kmeans.errors import InvalidParam, UnsupportedOnBackend
 __all__ = ["dense_kmeans"]
 
 LARGEST = 2**31 - 1
-"""Rows times clusters: beyond it 32-bit places in the library's arrays overflow (raft #1258)."""
+"""Maximum number of rows times clusters: beyond it the library's indices overflow (raft #1258)."""
 NEVER = float(np.finfo(np.float32).tiny)
 """A tolerance that stops only where the cost no longer falls or no centroid moves: cuML asks for
 one above 0, and measures it against the cost and the absolute shift, not as scikit-learn does."""

@@ -16,10 +16,11 @@ from gpu_kmeans.errors import OutOfDeviceMemory
 __all__ = ["each_block", "share_pool"]
 
 SMALL = 64 << 20
-"""Bytes that are taken without asking what is free."""
+"""Maximum number of bytes that are taken without asking how many are free."""
 SHARE = 4
-"""A block takes at most one part in this many of the free memory."""
+"""Minimum number of blocks that would fill the free memory."""
 HALVINGS = 3
+"""Maximum number of times that blocks are halved over a whole range."""
 
 
 def each_block(total: int, bytes_each: int, work: Callable[[int, int], None]) -> None:

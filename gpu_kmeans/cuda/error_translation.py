@@ -1,4 +1,4 @@
-"""What the verbs of this backend say where the device or its libraries fail them."""
+"""Failures of the device and its libraries as errors of this package."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ R = TypeVar("R")
 
 
 def telling(verb: Callable[P, R]) -> Callable[P, R]:
-    """Let a verb of the backend say in this package's words what keeps it from its work."""
+    """Let a verb of the backend raise this package's errors where the device fails it."""
 
     @wraps(verb)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+    def translated(*args: P.args, **kwargs: P.kwargs) -> R:
         if os.getpid() != _process:
             raise BackendUnavailable(f"{AFTER_FORK}; backend='cpu' works in any process")
         try:
@@ -43,4 +43,4 @@ def telling(verb: Callable[P, R]) -> Callable[P, R]:
                 f"the GPU libraries are installed and do not load: {error}; use backend='cpu'"
             ) from error
 
-    return told
+    return translated

@@ -48,9 +48,9 @@ from gpu_kmeans.tables.table_file import open_table
 __all__ = ["join", "read_table", "to_arrow"]
 
 UNHELD = (TypeError, ValueError, RuntimeError, OverflowError, NotImplementedError)
-"""What cuDF raises for a type that it cannot hold."""
+"""Exceptions that cuDF raises for a type that it cannot hold."""
 BLOCK_BYTES = 1 << 25
-"""What is read of a CSV at once; half of what libcudf takes into the device as one piece."""
+"""Number of bytes of a CSV that are read at once: half of what libcudf transfers as one piece."""
 
 
 def read_table(
@@ -108,14 +108,14 @@ def join(left: Frame, right: Frame, key: str) -> tuple[Frame, JoinCounts]:
         repeated = frame[key][frame[key].duplicated()]
         if len(repeated):
             raise duplicate(repeated.iloc[:1].to_arrow()[0].as_py(), key, side)
-    taken = {*left, *right}
-    place, found = _free("place", taken), _free("found", taken)
-    numbered = left.assign(**{place: cp.arange(len(left))})
-    marked = right.assign(**{found: True})
-    joined = numbered.merge(marked, on=key, how="left").sort_values(place, ignore_index=True)
-    matched = int(joined[found].notna().sum())
+    names = {*left, *right}
+    position, match = _free("place", names), _free("found", names)
+    numbered = left.assign(**{position: cp.arange(len(left))})
+    marked = right.assign(**{match: True})
+    joined = numbered.merge(marked, on=key, how="left").sort_values(position, ignore_index=True)
+    matched = int(joined[match].notna().sum())
     counts = JoinCounts(matched, len(left) - matched, len(right) - matched)
-    return joined.drop(columns=[place, found]), counts
+    return joined.drop(columns=[position, match]), counts
 
 
 def to_arrow(frame: Frame) -> pa.Table:
@@ -202,8 +202,8 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _free(name: str, taken: Collection[Any]) -> str:
+def _free(name: str, names: Collection[Any]) -> str:
     """The name, or one like it that no column has."""
-    while name in taken:
+    while name in names:
         name += "_"
     return name

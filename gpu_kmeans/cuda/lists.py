@@ -113,7 +113,7 @@ def read_names(
 
 
 def _offsets(sizes: DeviceArray) -> DeviceArray:
-    """Where each of some things of given sizes begins, and where the last one ends."""
+    """Offsets of neighbouring runs of these sizes: where each begins, and the last one ends."""
     offsets = cp.zeros(len(sizes) + 1, np.int64)
     offsets[1:] = cp.cumsum(sizes)
     return offsets

@@ -49,24 +49,25 @@ __all__ = [
 
 WARP = 32
 ROWS = 4
-"""Rows of a block of threads: one warp each."""
+"""Number of rows of a block of threads: one warp each."""
 TILE = 256
-"""Clusters that a warp takes at a time; the kernels' own TILE."""
+"""Number of clusters that a warp takes at a time; the kernels' own TILE."""
 COLUMNS = 128
-"""Threads of a block that goes down columns of the sums."""
+"""Number of threads of a block that goes down columns of the sums."""
 BANDS = 1024
-"""Bands of features that columns are cut into, at most: enough to fill a GPU."""
+"""Maximum number of bands of features that columns are cut into: enough to fill a GPU."""
 HEIGHT = 64
-"""Features of a band, at least."""
+"""Minimum number of features of a band."""
 C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long"}
 FIXED_POINT_BITS = 62
 MOVED_NON_ZEROS = 1 << 22
-"""Non-zeros that are moved at once. Not a question of free memory: sums are rounded after each."""
+"""Number of non-zeros that are moved at once. Results depend on it: sums are rounded after each."""
 MOST_NON_ZEROS = 2**31 - 1
+"""Maximum number of non-zeros of CSR rows: cupyx numbers them in 32 bits."""
 
 
 def matrix(rows: Any) -> Matrix:
-    """CSR with sorted, unrepeated column indices, or a C-contiguous array; float32 or float64."""
+    """Return CSR with sorted, unrepeated column indices, or a C-contiguous array, of floats."""
     if not is_sparse(rows):
         return cp.ascontiguousarray(cp.asarray(rows))
     if rows.nnz > MOST_NON_ZEROS:
@@ -209,41 +210,41 @@ def assign(
         rows = rows[_device(which, np.int64)]
     n, dtype = rows.shape[0], clusters.sums.dtype
     size, q = clusters.sizes_and_spreads()
-    given = [_device(q, dtype), _device(size, dtype)]
+    arguments = [_device(q, dtype), _device(size, dtype)]
     if labels is not None:
         w = cp.ones(n, dtype=dtype) if weight is None else _device(weight, dtype)
-        given += [_device(labels, np.int32), w, _device(squared_norms, dtype)]
+        arguments += [_device(labels, np.int32), w, _device(squared_norms, dtype)]
     choose = _assign_sparse if is_sparse(rows) else _assign_dense
     nearest = cp.empty(n, dtype=np.int32)
     cost = cp.empty(n, dtype=dtype)
-    # Of the next best cluster the cost, or with labels the product with the row's own sum.
+    # The next best cluster's cost, or with labels the product with the row's own sum.
     more = cp.zeros(n, dtype=dtype)
-    choose(rows, clusters.sums, given, nearest, cost, more)
-    found = np.asarray(to_host(nearest)), _host(cost)
+    choose(rows, clusters.sums, arguments, nearest, cost, more)
+    best = np.asarray(to_host(nearest)), _host(cost)
     if labels is not None:
-        return Assignment(*found, None, _host(more))
-    return Assignment(*found, _host(more) if second else None, None)
+        return Assignment(*best, None, _host(more))
+    return Assignment(*best, _host(more) if second else None, None)
 
 
 def _assign_sparse(
-    rows: Matrix, sums: Matrix, given: list[Any], nearest: Any, cost: Any, more: Any
+    rows: Matrix, sums: Matrix, arguments: list[Any], nearest: Any, cost: Any, more: Any
 ) -> None:
     """One kernel over rows and tiles of clusters, then the best of each row's tiles."""
     k = sums.shape[1]
     tiles = -(-k // TILE)
-    labelled = len(given) > 2
+    labelled = len(arguments) > 2
     name = "nearest_other" if labelled else "nearest"
 
     def work(start: int, stop: int) -> None:
         n = stop - start
         clusters = cp.empty((tiles, n), dtype=np.int32)
         costs = cp.empty((tiles, n), dtype=sums.dtype)
-        of_rows = [each[start:stop] for each in given[2:]]
+        of_rows = [array[start:stop] for array in arguments[2:]]
         seconds = None if labelled else cp.empty((tiles, n), dtype=sums.dtype)
         out = [clusters, costs, more[start:stop] if labelled else seconds]
         indptr, indices, values = _parts(rows)
-        arguments = (_i(n), _i(k), indptr[start : stop + 1], indices, values, sums)
-        _per_row(rows, name, n, tiles)(*arguments, *given[:2], *of_rows, *out)
+        operands = (_i(n), _i(k), indptr[start : stop + 1], indices, values, sums)
+        _per_row(rows, name, n, tiles)(*operands, *arguments[:2], *of_rows, *out)
         best = costs.argmin(axis=0)[None, :]  # of equal costs the first tile: the lowest cluster
         nearest[start:stop] = cp.take_along_axis(clusters, best, axis=0)[0]
         cost[start:stop] = cp.take_along_axis(costs, best, axis=0)[0]
@@ -256,37 +257,37 @@ def _assign_sparse(
 
 
 def _assign_dense(
-    rows: Matrix, sums: Matrix, given: list[Any], nearest: Any, cost: Any, more: Any
+    rows: Matrix, sums: Matrix, arguments: list[Any], nearest: Any, cost: Any, more: Any
 ) -> None:
     """Blocks of scores by cuBLAS."""
-    q, size = given[:2]
+    q, size = arguments[:2]
 
     def work(start: int, stop: int) -> None:
         scores = rows[start:stop] @ sums
-        each = cp.arange(stop - start)
-        if len(given) == 2:
+        position = cp.arange(stop - start)
+        if len(arguments) == 2:
             scores = (q - 2 * scores) / size
         else:
-            labels, w, norms = (one[start:stop] for one in given[2:])
-            mine = (each, labels)
+            labels, w, norms = (one[start:stop] for one in arguments[2:])
+            mine = (position, labels)
             more[start:stop] = scores[mine]
             scores = (q - 2 * scores - (w * norms)[:, None]) / (size + w[:, None])
             scores[mine] = np.inf
         best = scores.argmin(axis=1)
         nearest[start:stop] = best
-        cost[start:stop] = scores[each, best]
-        if len(given) == 2:
-            scores[each, best] = np.inf
+        cost[start:stop] = scores[position, best]
+        if len(arguments) == 2:
+            scores[position, best] = np.inf
             more[start:stop] = scores.min(axis=1)
 
     each_block(rows.shape[0], 4 * sums.shape[1] * sums.dtype.itemsize, work)
 
 
 def update_bounds(
-    rows: Matrix, found: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
+    rows: Matrix, assignment: Assignment, drift: Drift, rounding_error: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     return update_bounds_by_products(
-        *(found, drift, rounding_error, rows),
+        *(assignment, drift, rounding_error, rows),
         lambda which: to_host(rows[_device(which, np.int64)]),
         lambda some, columns: _host(project(some, columns)),
     )
@@ -357,8 +358,8 @@ def _move_dense(
     target: NDArray[np.int32],
     weight: NDArray[np.float64],
 ) -> None:
-    touched, place = np.unique(np.concatenate((source, target)), return_inverse=True)
-    come, go = place[len(which) :], place[: len(which)]
+    touched, column = np.unique(np.concatenate((source, target)), return_inverse=True)
+    come, go = column[len(which) :], column[: len(which)]
 
     def work(start: int, stop: int) -> None:
         part = slice(start, stop)
@@ -393,10 +394,10 @@ def distances(
 
 
 def centroids(clusters: Clusters) -> NDArray[Any]:
-    place = clusters.places()
+    source = clusters.mean_sources()
     sums = clusters.sums
-    scale = cp.asarray(1 / clusters.weight[place], dtype=sums.dtype)
-    columns = cp.asarray(place)
+    scale = cp.asarray(1 / clusters.weight[source], dtype=sums.dtype)
+    columns = cp.asarray(source)
     means = np.empty(sums.shape[::-1], dtype=sums.dtype)
 
     def work(start: int, stop: int) -> None:

@@ -37,9 +37,10 @@ Texts: TypeAlias = Any
 """A text column of cuDF without nulls, or a list of str."""
 
 _CHUNK = 1 << 27
-"""Bytes of text (or characters, on the host) that are counted at once, by the longest n-gram."""
+"""Number of bytes of text (or characters, on the host) counted at once, per word of the longest
+n-gram."""
 _WORK = 16
-"""Bytes of the device that a byte of text takes while it is counted, by the longest n-gram."""
+"""Number of device bytes per byte of text that is counted, and per word of the longest n-gram."""
 _THREADS = 128
 _NORMS = {None: 0, "l1": 1, "l2": 2}  # as in weigh.cu
 _INDEX = {"int32": "int", "int64": "long long"}
@@ -67,18 +68,18 @@ def count_terms(
     rows = texts if _is_text_column(texts) else _strings(texts)
     sizes = _sizes(rows)
     rules = _within(rules, int(sizes.max(initial=0)))
-    found: list[tuple[list[str], Matrix]] = []
+    parts: list[tuple[list[str], Matrix]] = []
     for chunk, size in _chunks(rows, sizes, _CHUNK // rules.ngram_range[1]):
 
         def work(start: int, stop: int, chunk: Texts = chunk) -> None:
-            found.append(_count(_part(chunk, start, stop), rules))
+            parts.append(_count(_part(chunk, start, stop), rules))
 
         each_block(len(chunk), 1 + _WORK * rules.ngram_range[1] * size // len(chunk), work)
     if vocabulary is None:
-        terms = sorted({name for names, _ in found for name in names})
+        terms = sorted({name for names, _ in parts for name in names})
     else:
         terms = list(vocabulary)
-    return terms, _join(found, terms)
+    return terms, _join(parts, terms)
 
 
 def tfidf_transform(counts: Matrix, idf: FloatArray | None, weighting: Weighting) -> Matrix:
@@ -130,8 +131,8 @@ def _saturation(counts: Matrix, weighting: Weighting) -> Any:
     """Return :func:`gpu_kmeans.features.weighting.saturation` of each row; the host computes it."""
     ends = cp.zeros(counts.nnz + 1)
     cp.cumsum(counts.data, dtype=np.float64, out=ends[1:])  # whole numbers: exact
-    at = cp.asnumpy(ends[counts.indptr])
-    return cp.asarray(saturation(np.diff(at), weighting))
+    row_ends = cp.asnumpy(ends[counts.indptr])
+    return cp.asarray(saturation(np.diff(row_ends), weighting))
 
 
 # -- texts, on the device or on the host ------------------------------------------------
@@ -180,16 +181,16 @@ def _chunks(
 def _words(texts: Texts, min_length: int) -> Any:
     """The tokens of each text, stop words included, with spaces between them: a cuDF column."""
     if isinstance(texts, list):
-        odd = np.array([at for at, text in enumerate(texts) if not is_plain(text)], dtype=np.int64)
-        read_here = [texts[at] for at in odd.tolist()]
+        odd = np.array([i for i, text in enumerate(texts) if not is_plain(text)], dtype=np.int64)
+        host_texts = [texts[i] for i in odd.tolist()]
         # cuDF need not see these; a lone surrogate it could not even hold.
-        plain = [text if is_plain(text) else "" for text in texts] if read_here else texts
+        plain = [text if is_plain(text) else "" for text in texts] if host_texts else texts
         column = cudf.Series(plain, dtype="str")
     else:
         column = texts
         others = column.str.filter_characters(PLAIN, keep=False).str.byte_count()
         odd = np.flatnonzero(others.to_numpy())
-        read_here = column.take(odd).to_arrow().to_pylist() if len(odd) else []
+        host_texts = column.take(odd).to_arrow().to_pylist() if len(odd) else []
     # The underscore counts as a letter; no capital is left that could be taken for its stand-in.
     words = (
         column.str.lower()
@@ -198,13 +199,13 @@ def _words(texts: Texts, min_length: int) -> Any:
         .str.replace("X", "_", regex=False)
         .str.filter_tokens(min_length, delimiter=" ")
     )
-    if not read_here:
+    if not host_texts:
         return words
-    words_here = [words_of(text, min_length) for text in read_here]
-    both = cudf.concat([words, cudf.Series(words_here, dtype=column.dtype)], ignore_index=True)
-    place = np.arange(len(column))
-    place[odd] = len(column) + np.arange(len(odd))
-    return both.take(place)
+    host_words = [words_of(text, min_length) for text in host_texts]
+    both = cudf.concat([words, cudf.Series(host_words, dtype=column.dtype)], ignore_index=True)
+    order = np.arange(len(column))
+    order[odd] = len(column) + np.arange(len(odd))
+    return both.take(order)
 
 
 # -- counts -----------------------------------------------------------------------------
@@ -233,15 +234,15 @@ def _count(texts: Texts, rules: TokenRules) -> tuple[list[str], Matrix]:
     return vectorizer.get_feature_names_out().tolist(), counts
 
 
-def _join(found: list[tuple[list[str], Matrix]], terms: list[str]) -> Matrix:
+def _join(parts: list[tuple[list[str], Matrix]], terms: list[str]) -> Matrix:
     """Rows of all parts with the columns of ``terms``, in order; other terms are dropped."""
-    n = sum(counts.shape[0] for _, counts in found)
+    n = sum(counts.shape[0] for _, counts in parts)
     shape = (n, len(terms))
-    if not sum(counts.nnz for _, counts in found):
+    if not sum(counts.nnz for _, counts in parts):
         return sparse.csr_matrix(shape, dtype=np.float32)
     numbers = column_numbers(terms)
     columns, data, lengths = [], [], []
-    for names, counts in found:
+    for names, counts in parts:
         # One column more than there are names, so that a part without any can be looked up too.
         column_of = np.array([*(numbers.get(name, -1) for name in names), -1], dtype=np.int32)
         columns.append(cp.asarray(column_of)[counts.indices])
@@ -249,16 +250,16 @@ def _join(found: list[tuple[list[str], Matrix]], terms: list[str]) -> Matrix:
         lengths.append(cp.diff(counts.indptr))
     indices, values = cp.concatenate(columns), cp.concatenate(data)
     indptr = _ends(cp.concatenate(lengths))
-    known = indices >= 0
-    if not known.all():
-        indices, values, indptr = indices[known], values[known], _ends(known)[indptr]
+    wanted = indices >= 0
+    if not wanted.all():
+        indices, values, indptr = indices[wanted], values[wanted], _ends(wanted)[indptr]
     counts = sparse.csr_matrix((values, indices, indptr), shape=shape)
     counts.sort_indices()  # columns of a given vocabulary come in any order
     return counts
 
 
 def _ends(sizes: Any) -> Any:
-    """Where each of some things of given sizes begins, and where the last one ends: int64."""
+    """Offsets of neighbouring runs of these sizes, int64, and the end of the last."""
     ends = cp.zeros(len(sizes) + 1, np.int64)
     cp.cumsum(sizes, out=ends[1:])
     return ends

@@ -6,6 +6,7 @@ passed reach the backend's frame.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
@@ -274,7 +275,11 @@ def load_catalogue(
     try:
         items = sheet(roles)
     except MissingColumn as error:
-        if not _is_usual(text) or roles.columns != (DEFAULTS["text"],) or not movies.is_file():
+        if (
+            not _is_usual(text)
+            or roles.columns != (DEFAULTS["text"],)
+            or not os.path.isfile(movies)
+        ):
             raise
         roles, id_column = proposed_features(device, movies, encoding, delimiter)
         _check_proposal(roles, error)

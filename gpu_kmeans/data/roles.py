@@ -128,8 +128,17 @@ class FeatureRoles:
     @property
     def columns(self) -> tuple[str, ...]:
         """All names, in the order of the roles."""
-        matrix = () if self.matrix is None else (self.matrix,)
-        return (*self.texts, *self.numbers, *self.categories, *matrix)
+        return tuple(name for names in self.by_kind().values() for name in names)
+
+    def by_kind(self) -> dict[str, tuple[str, ...]]:
+        """Return the names by what they are clustered as, without the kinds that have none."""
+        kinds = {
+            "text": self.texts,
+            "numbers": self.numbers,
+            "categories": self.categories,
+            "matrix": () if self.matrix is None else (self.matrix,),
+        }
+        return {kind: names for kind, names in kinds.items() if names}
 
 
 def _names(role: str, columns: Any) -> tuple[str, ...]:

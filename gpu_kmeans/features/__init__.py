@@ -1,1 +1,1 @@
-"""From columns to rows: texts, the terms in them, and what these weigh."""
+"""Features: texts, the terms in them and their weights; rows of fewer features."""

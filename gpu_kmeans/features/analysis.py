@@ -1,4 +1,4 @@
-"""From a text as it is given to its terms: read, decode, preprocess, split, join to n-grams.
+"""From texts to terms: read, decode, preprocess, split, join to n-grams.
 
 A term of the default analysis, exactly: lower-case the text with ``str.lower`` (Unicode's default
 conversion, final sigma included), then take every longest run of at least two word characters.
@@ -10,9 +10,9 @@ text. Stop words are dropped, compared with the lower-cased tokens; n-grams are 
 among the tokens that are left, joined by a space.
 
 :func:`find_terms` states this for one text, in pure Python, and serves queries; a backend
-counts terms of many texts by the same rules, handed to it as :class:`TokenRules`, and is held
-to :func:`find_terms` by tests. :class:`Analysis` is every other way to find terms, on the host.
-Which code points are letters is for the interpreter's Unicode version to say
+counts terms of many texts by the same rules, passed as :class:`TokenRules`; tests compare it with
+:func:`find_terms`. :class:`Analysis` is every other way to find terms, on the host. Which code
+points are letters depends on the interpreter's Unicode version
 (:data:`unicodedata.unidata_version`): a letter that was assigned after a model was fitted may be
 one in a query under a newer Python, and then is an unknown term.
 """
@@ -49,7 +49,7 @@ _MIN_LENGTHS = {
     **dict.fromkeys((TOKEN_PATTERN, r"\b\w\w+\b", r"\w\w+", r"\w{2,}"), 2),
     **dict.fromkeys((r"(?u)\b\w+\b", r"\b\w+\b", r"(?u)\w+", r"\w+"), 1),
 }
-"""Patterns that are runs of word characters, and the least length of a run, in characters."""
+"""Minimum length of a token, in characters, by patterns that match runs of word characters."""
 _SPACES = re.compile(r"\s\s+")
 
 
@@ -103,7 +103,7 @@ class Analysis:
 
     @property
     def rules(self) -> TokenRules | None:
-        """What a backend needs to find the same terms; None if it cannot."""
+        """Rules by which a backend finds the same terms; None if it cannot."""
         min_length = _MIN_LENGTHS.get(self.token_pattern)
         functions = (self.preprocessor, self.tokenizer, self.strip_accents)
         if any(function is not None for function in functions) or self.analyzer != "word":
@@ -128,7 +128,7 @@ class Analysis:
             yield self.decode(document, f"texts[{position}]")
 
     def decode(self, document: Any, name: str = "the document") -> Any:
-        """Return what a document says: of its file, and bytes as text.
+        """Return the text of a document: that of its file, and bytes decoded.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class Analysis:
         FileProblem
             Its file cannot be read.
         InvalidEncoding
-            Its bytes are not of the encoding.
+            Its bytes are not in the encoding.
         """
         content = document
         if self.input == "filename":
@@ -165,7 +165,7 @@ class Analysis:
     # -- terms ----------------------------------------------------------------------------
 
     def preprocess(self, text: Any) -> Any:
-        """Return the text in small letters and without accents, as far as that is asked for."""
+        """Return the text in small letters and without accents, where parameters ask for it."""
         if self.preprocessor is not None:
             return self.preprocessor(text)
         if self.lowercase:
@@ -193,7 +193,7 @@ class Analysis:
         Raises
         ------
         InvalidParam
-            A function of the caller's gave what is not a text, or not a collection of texts.
+            A function of the caller's returned no text, or no collection of texts.
         """
         if callable(self.analyzer):
             return _words(self.analyzer(text), "the analyzer")
@@ -252,8 +252,8 @@ def _char_wb_ngrams(text: str, ngram_range: tuple[int, int]) -> list[str]:
     ngrams: list[str] = []
     for word in text.split():
         padded = f" {word} "
-        whole = ngram_range[0] > len(padded)
-        ngrams += [padded] if whole else _char_ngrams(padded, ngram_range)
+        is_short = ngram_range[0] > len(padded)
+        ngrams += [padded] if is_short else _char_ngrams(padded, ngram_range)
     return ngrams
 
 
@@ -268,8 +268,8 @@ def count_on_host(
     Raises
     ------
     InputError
-        A document cannot be read, or a function of the caller's gives what are no terms; its
-        position is named, counted from 0.
+        A document cannot be read, or a function of the caller's returns no terms; the message
+        names its position, counted from 0.
     """
     from scipy.sparse import csr_matrix
 

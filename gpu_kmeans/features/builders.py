@@ -35,7 +35,7 @@ class AnalysisBuilders(Estimator):
         return self._analysis().tokenize if self.tokenizer is None else self.tokenizer
 
     def decode(self, document: Any) -> Any:
-        """Return what a document says: of its file, and bytes as text."""
+        """Return the text of a document: that of its file, and bytes decoded."""
         return self._analysis().decode(document)
 
     def get_stop_words(self) -> frozenset[str] | None:
@@ -43,7 +43,7 @@ class AnalysisBuilders(Estimator):
         return None if self.stop_words is None else self._analysis().stop_words
 
     def _analysis(self, hooks: Sequence[str] = ()) -> Analysis:
-        """Check the parameters that terms are found by; a subclass may have its own of them."""
+        """Check the parameters of the analysis; a subclass may override some of its methods."""
         params = self.get_params()
         for hook in hooks:
             if getattr(type(self), hook) is not getattr(AnalysisBuilders, hook):

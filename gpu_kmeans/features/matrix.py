@@ -28,7 +28,7 @@ class MatrixEncoder(Encoder):
     Parameters
     ----------
     names : sequence of str or None
-        Names of the features; None for ``1``, ``2``, ...
+        Names of the features; None for ``"feature 1"``, ``"feature 2"``, ...
     normalise : {"none", "rows", "length"}
         Bring every row to the median of all rows' sums, for counts of different depth; or to
         length 1, so that distances are those of the cosine, for embeddings.
@@ -82,7 +82,7 @@ class MatrixEncoder(Encoder):
     def feature_names(self) -> list[str]:
         if self.names is not None:
             return list(self.names)
-        return [str(number) for number in range(1, self.n_features_ + 1)]
+        return [f"feature {number}" for number in range(1, self.n_features_ + 1)]
 
     def reasons(
         self, columns: Columns, rows: Any, labels: NDArray[np.int32], k: int, limit: int

@@ -1,8 +1,17 @@
-"""The English stop words of scikit-learn and cuML, so that all three keep the same terms."""
+"""Stop words: the English ones of scikit-learn and cuML, so that all three keep the same terms.
+
+Those of other languages are the collection stopwords-iso, from the package of that name.
+"""
 
 from __future__ import annotations
 
-__all__ = ["ENGLISH"]
+import re
+
+from gpu_kmeans.errors import InvalidParam, shown
+
+__all__ = ["ENGLISH", "stop_words_of"]
+
+_CODE = re.compile(r"[a-z]{2}")
 
 ENGLISH: frozenset[str] = frozenset(
     """
@@ -30,3 +39,38 @@ ENGLISH: frozenset[str] = frozenset(
     yourself yourselves
     """.split()  # noqa: SIM905 - one word a line would be 318 lines
 )
+
+
+def stop_words_of(language: str) -> frozenset[str]:
+    """Return the stop words of a language.
+
+    Parameters
+    ----------
+    language : str
+        ``"english"``, or the ISO 639-1 code of a language, such as ``"de"``.
+
+    Raises
+    ------
+    InvalidParam
+        It is no such name, there is no list for it, or the package with the lists is not installed.
+    """
+    if language == "english":
+        return ENGLISH
+    if not _CODE.fullmatch(language):
+        raise InvalidParam(
+            "stop_words must be 'english', None, a collection of words, or the two letters of a "
+            f"language such as 'de', got the text {shown(language)}"
+        )
+    try:
+        import stopwordsiso
+    except ImportError:
+        raise InvalidParam(
+            f"the stop words of {language!r} are in a package that is not installed; in a clone of "
+            'gpu-kmeans: pip install ".[languages]"; or give the words themselves'
+        ) from None
+    if not stopwordsiso.has_lang(language):
+        raise InvalidParam(
+            f"there are no stop words for {language!r}; there are for "
+            f"{', '.join(sorted(stopwordsiso.langs()))}"
+        )
+    return frozenset(str(word).lower() for word in stopwordsiso.stopwords(language))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Self
@@ -20,6 +21,14 @@ TEXT = "text"
 """Name of the one column of texts: of several, their cells are joined before."""
 
 
+TERMS_READ = 1_000
+"""Number of terms, taken evenly, that are looked at for scripts without spaces."""
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{4}"
+)
+"""Pattern of four letters in a row of Thai, Lao, Burmese, Khmer, Japanese or Chinese."""
+
+
 class TextEncoder(Encoder):
     """Texts to rows of weighted terms, by a :class:`~gpu_kmeans.features.tfidf.TfidfVectorizer`.
 
@@ -34,7 +43,23 @@ class TextEncoder(Encoder):
         self.notes = []
 
     def fit_transform(self, columns: Columns, backend: Backend) -> Matrix:
-        return self.vectorizer.fit_transform(columns[TEXT])
+        rows = self.vectorizer.fit_transform(columns[TEXT])
+        self.notes = self._notes()
+        return rows
+
+    def _notes(self) -> list[str]:
+        """Say it where most terms are runs of letters that no space parts into words."""
+        if self.vectorizer.analyzer != "word":
+            return []
+        terms = self.feature_names[:: max(1, len(self.vectorizer.vocabulary_) // TERMS_READ)]
+        unspaced = sum(bool(_UNSPACED.search(term)) for term in terms)
+        if 2 * unspaced <= len(terms):
+            return []
+        return [
+            "most texts put no spaces between their words, so that whole phrases count as terms: "
+            "cluster n-grams of characters (analyzer='char', ngram_range=(1, 2); on the command "
+            "line --analyzer char --ngrams 1 2)"
+        ]
 
     def transform(self, columns: Columns, backend: Backend) -> Matrix:
         return self.vectorizer.transform(columns[TEXT])

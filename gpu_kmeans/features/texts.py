@@ -1,6 +1,6 @@
-"""Texts as they are given: which containers hold them, and what a text is.
+"""Texts as callers have them: which containers hold them, and what a text is.
 
-Used above the seam and by every backend, so that all refuse the same things in the same words.
+Used above the backends and by each of them, so that all refuse the same things in the same words.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def check_texts(texts: Any) -> None:
         )
     shape = getattr(texts, "shape", None)
     if getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
-        what = type(texts).__name__ + (f" of shape {shape}" if shape is not None else "")
+        kind = type(texts).__name__ + (f" of shape {shape}" if shape is not None else "")
         columns = getattr(texts, "columns", None)
         advice = "" if columns is None else ": name the one that holds them, as in table['text']"
-        raise InvalidParam(f"texts must be one column of texts, got a {what}{advice}")
+        raise InvalidParam(f"texts must be one column of texts, got a {kind}{advice}")
 
 
 def is_on_device(texts: Any) -> bool:
@@ -58,7 +58,7 @@ def as_strings(texts: Any, encoding: str | None = None, decode_error: str = "str
     ----------
     texts : list, array (NumPy, pandas or Arrow), file of lines, or other iterable of str
     encoding : str or None
-        What bytes are decoded with; without one they are no texts.
+        Encoding of bytes; without one they are no texts.
     decode_error : "strict", "ignore" or "replace"
 
     Raises
@@ -88,7 +88,7 @@ def decoded(value: bytes, encoding: str, decode_error: str, name: str) -> str:
     Raises
     ------
     InvalidEncoding
-        They are not of the encoding; ``name`` is what the message calls them.
+        They are not in the encoding; the message calls them ``name``.
     """
     try:
         return bytes.decode(value, encoding, decode_error)
@@ -124,7 +124,7 @@ def column_numbers(terms: Sequence[str]) -> dict[str, int]:
 
 
 def values_of(texts: Any) -> list[Any]:
-    """Return what a container of texts holds, as a new list.
+    """Return the values of a container of texts as a new list.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """TF-IDF and its kin: texts in, weighted rows out.
 
-What a term is, :mod:`gpu_kmeans.features.analysis` says; which column it has,
-:mod:`gpu_kmeans.features.vocabulary`; what it weighs, :mod:`gpu_kmeans.features.weighting`. Terms
+Terms are defined in :mod:`gpu_kmeans.features.analysis`, their columns in
+:mod:`gpu_kmeans.features.vocabulary`, their weights in :mod:`gpu_kmeans.features.weighting`. Terms
 of the default analysis are counted by a backend, all others here on the host.
 """
 
@@ -60,7 +60,7 @@ NOT_STORED = ("backend", "vocabulary")
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The checked parameters a fitted vectorizer goes by; later ``set_params`` leave it alone."""
+    """Checked parameters of a fitted vectorizer; later calls of ``set_params`` do not change it."""
 
     analysis: Analysis
     rules: TokenRules | None
@@ -93,9 +93,9 @@ class TfidfVectorizer(AnalysisBuilders):
         Whether the texts are given themselves (``str``, or ``bytes`` of ``encoding``), or open
         files, or names of files.
     encoding : str
-        Of bytes and files.
+        Encoding of bytes and files.
     decode_error : "strict", "ignore" or "replace"
-        What is done about bytes that are not of the encoding.
+        What happens to bytes that are not in the encoding.
     strip_accents : "ascii", "unicode", function of str, or None
         Decompose characters (NFKD) and drop the marks, or all that is not ASCII then.
     lowercase : bool
@@ -104,21 +104,21 @@ class TfidfVectorizer(AnalysisBuilders):
     tokenizer : function of a preprocessed text, or None
         Takes the place of ``token_pattern``.
     analyzer : "word", "char", "char_wb", or function of a text
-        What n-grams are made of: words, characters, or characters within words with a space on
+        Units of n-grams: words, characters, or characters within words with a space on
         both sides; a function returns the terms themselves. N-grams of characters are for
         languages that put no spaces between words.
     stop_words : "english", collection of str, or None
         Tokens to drop. ``"english"`` is the list of scikit-learn and cuML.
     token_pattern : str or None
-        Regular expression of a token, or with one group, of what stands around it.
+        Regular expression of a token; with a group, the token is what the group matches.
     ngram_range : (int, int)
         Shortest and longest n-gram, both included.
     max_df, min_df : int or float
         Keep terms that at most / at least so many texts hold: an int is a number of texts
         (from 1), a float a share of them (from 0.0 to 1.0).
     max_features : int or None
-        Of the terms that ``min_df`` and ``max_df`` leave, keep so many: those that occur
-        most often in all texts. Ties go to the term first in code-point order, as in cuML
+        Maximum number of terms within ``min_df`` and ``max_df``: those that occur most often
+        in all texts are kept. Ties go to the term first in code-point order, as in cuML
         (scikit-learn leaves open which of them it keeps).
     vocabulary : mapping, set or other iterable of str, or None
         Fixed terms: term -> column, or terms in the order of columns (a set is sorted).
@@ -126,7 +126,7 @@ class TfidfVectorizer(AnalysisBuilders):
     binary : bool
         Count a term once in each text that holds it.
     dtype : float32 or float64
-        Of the rows.
+        Type of the rows.
     norm : "l2", "l1" or None
         Length that each row is brought to.
     use_idf : bool
@@ -134,7 +134,7 @@ class TfidfVectorizer(AnalysisBuilders):
     smooth_idf, sublinear_tf : bool
         See :mod:`gpu_kmeans.features.weighting`; for ``weighting="tfidf"`` alone.
     weighting : "tfidf", "bm25" or "log-entropy"
-        What a count weighs, defined in :mod:`gpu_kmeans.features.weighting`.
+        Weights of counts, defined in :mod:`gpu_kmeans.features.weighting`.
     backend : "auto", "cpu", "gpu" or a Backend
 
     Attributes
@@ -143,7 +143,7 @@ class TfidfVectorizer(AnalysisBuilders):
         Column of each term, in the order of columns: code-point order unless fixed. Where it is
         set by hand, any order will do: each term counts in the column that it is given.
     fixed_vocabulary_ : bool
-        Whether it was given.
+        Whether the vocabulary was a parameter.
     idf_ : ndarray of shape (n_terms,), float64
         Weight of each term over all texts; not there without ``use_idf``.
     average_length_ : float
@@ -260,8 +260,8 @@ class TfidfVectorizer(AnalysisBuilders):
         if not self._is_checked():
             self._fitted_terms()
         plan, weighting = self._plan, self._weighting()
-        found = map(self.vocabulary_.get, plan.terms(text))
-        counts = sorted(Counter(column for column in found if column is not None).items())
+        numbers = map(self.vocabulary_.get, plan.terms(text))
+        counts = sorted(Counter(column for column in numbers if column is not None).items())
         if not counts:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=weighting.dtype)
         columns = np.array([column for column, _ in counts], dtype=np.int32)
@@ -298,7 +298,7 @@ class TfidfVectorizer(AnalysisBuilders):
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the terms in the order of columns, shape (n_terms,).
 
-        ``input_features`` is taken, and ignored, for the sake of pipelines.
+        ``input_features`` is ignored, and there for pipelines.
         """
         fitted = self.__sklearn_is_fitted__()
         terms = self._fitted_terms() if fitted else list(self._known_vocabulary())
@@ -377,8 +377,8 @@ class TfidfVectorizer(AnalysisBuilders):
     def storable_params(self) -> dict[str, Any]:
         """Return the parameters that a model keeps, of types that JSON has.
 
-        ``average_length_`` is among them where it was fitted. The backend is the loading machine's
-        own affair, and the vocabulary is kept beside.
+        ``average_length_`` is among them where it was fitted. The loading machine chooses its own
+        backend, and the vocabulary is stored beside.
 
         Raises
         ------
@@ -471,11 +471,11 @@ class TfidfVectorizer(AnalysisBuilders):
             if self.max_features is not None:
                 totals = np.bincount(columns, backend.to_host(counts.data), minlength=len(terms))
             limits = (self.min_df, self.max_df, self.max_features)
-            kept = columns_within(frequency, totals, n_texts, limits)
-            if len(kept) < len(terms):
-                counts, frequency = counts[:, kept], frequency[kept]
+            selected = columns_within(frequency, totals, n_texts, limits)
+            if len(selected) < len(terms):
+                counts, frequency = counts[:, selected], frequency[selected]
                 counts.sort_indices()  # CuPy selects columns in any order
-                terms = [terms[column] for column in kept.tolist()]
+                terms = [terms[column] for column in selected.tolist()]
         self._set_fitted(
             plan,
             {term: column for column, term in enumerate(terms)},
@@ -573,11 +573,11 @@ class TfidfVectorizer(AnalysisBuilders):
 
 def _why_no_terms(n_texts: int, analysis: Analysis) -> str:
     shortest, rules = analysis.ngram_range[0], analysis.rules
-    what = "a usable term"
+    requirement = "a usable term"
     if rules is not None:
-        what += f": at least {rules.min_length} letters, numbers or underscores in a row"
+        requirement += f": at least {rules.min_length} letters, numbers or underscores in a row"
     return (
-        f"none of the {n_texts} texts holds {what}"
+        f"none of the {n_texts} texts holds {requirement}"
         f"{', stop words left out' if analysis.stop_words else ''}"
         f"{f', in runs of {shortest} neighbours' if shortest > 1 else ''}; "
         "is this the column of texts? (empty vocabulary)"

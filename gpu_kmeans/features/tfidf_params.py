@@ -1,4 +1,4 @@
-"""What a vectorizer is given, checked before any work: its parameters.
+"""Parameters of a vectorizer, checked before any work.
 
 Each function raises :class:`~gpu_kmeans.errors.InvalidParam` for what it does not accept.
 """
@@ -63,7 +63,7 @@ def check_words(name: str, words: Any) -> list[str]:
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a value is an integer, and no truth; NumPy registers durations as such, too."""
+    """Whether a value is an integer, and no boolean; NumPy registers durations as such, too."""
     return isinstance(value, Integral) and not isinstance(value, bool | np.timedelta64)
 
 
@@ -119,15 +119,15 @@ def check_truth(name: str, value: Any) -> bool:
 def check_dtype(dtype: Any) -> str:
     """Return "float32" or "float64"; for other numbers, "float64" with a warning."""
     try:
-        known = None if dtype is None else np.dtype(dtype)
+        parsed = None if dtype is None else np.dtype(dtype)
     except Exception:  # NumPy has many errors for what is no type
-        known = None
-    if known is None or known.kind not in "biuf":
+        parsed = None
+    if parsed is None or parsed.kind not in "biuf":
         raise InvalidParam(f"dtype must be float32 or float64, got {shown(dtype)}")
-    if known.name in ("float32", "float64"):
-        return str(known.name)
+    if parsed.name in ("float32", "float64"):
+        return str(parsed.name)
     warnings.warn(
-        f"only float32 and float64 'dtype' should be used: {known.name} cannot hold all weights, "
+        f"only float32 and float64 'dtype' should be used: {parsed.name} cannot hold all weights, "
         "so that rows are float64",
         UserWarning,
         stacklevel=2,
@@ -136,7 +136,7 @@ def check_dtype(dtype: Any) -> str:
 
 
 def check_analysis(params: Mapping[str, Any]) -> Analysis:
-    """Return how terms are found, from the vectorizer's parameters of the same names."""
+    """Return the analysis of the vectorizer's parameters of the same names."""
     values = {name: params[name] for name in Analysis.__dataclass_fields__}
     check_choice("input", values["input"], ("content", "file", "filename"))
     check_choice("decode_error", values["decode_error"], ("strict", "ignore", "replace"))

@@ -1,4 +1,4 @@
-"""Vocabularies: which column each term has, and which terms limits leave."""
+"""Vocabularies: the column of each term, and the terms that are within limits."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def columns_within(
     n_texts: int,
     limits: tuple[int | float, int | float, int | None],
 ) -> NDArray[np.intp]:
-    """Return the columns that ``(min_df, max_df, max_features)`` leave, rising.
+    """Return the columns within ``(min_df, max_df, max_features)``, rising.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def columns_within(
     InvalidParam
         No term can be within the limits.
     EmptyVocabulary
-        None is.
+        No term is.
     """
     min_df, max_df, max_features = limits
     low, high = _n_texts(min_df, n_texts), _n_texts(max_df, n_texts)
@@ -84,16 +84,16 @@ def columns_within(
             f"min_df={shown(min_df)} asks for at least {low:g} of {n_texts} texts and "
             f"max_df={shown(max_df)} allows at most {high:g}: no term can be both"
         )
-    kept = np.flatnonzero((frequency >= low) & (frequency <= high))
-    if not len(kept):
+    selected = np.flatnonzero((frequency >= low) & (frequency <= high))
+    if not len(selected):
         raise EmptyVocabulary(
             f"min_df={shown(min_df)} and max_df={shown(max_df)} leave none of the "
             f"{len(frequency)} terms of {n_texts} texts: widen them"
         )
-    if totals is None or max_features is None or len(kept) <= max_features:
-        return kept
-    most_frequent = np.argsort(-totals[kept], kind="stable")
-    return np.sort(kept[most_frequent[:max_features]])
+    if totals is None or max_features is None or len(selected) <= max_features:
+        return selected
+    most_frequent = np.argsort(-totals[selected], kind="stable")
+    return np.sort(selected[most_frequent[:max_features]])
 
 
 def _n_texts(bound: Any, n_texts: int) -> Any:

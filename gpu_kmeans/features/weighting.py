@@ -1,4 +1,4 @@
-"""What a term weighs in a text: the schemes, defined once for fits, queries and backends.
+"""Weights of terms in texts: the schemes, defined once for fits, queries and backends.
 
 A weight is ``local * global / norm``. With ``tf`` the count of a term in a text, ``df`` the number
 of texts that hold it, ``n`` the number of texts of the fit, all computed in float64:
@@ -61,9 +61,9 @@ MAX_COUNT = 2**31 - 1
 def local_weights(
     tf: NDArray[np.float64], weighting: Weighting, saturation: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Return what counts weigh before the weight of their terms, shape of ``tf``.
+    """Return the weights of counts before those of their terms, shape of ``tf``.
 
-    ``saturation`` is, for BM25, that of each count's text.
+    ``saturation``, for BM25 alone, is that of each count's text.
     """
     if weighting.scheme == "bm25" and saturation is not None:
         return tf * (K1 + 1.0) / (tf + saturation)
@@ -197,7 +197,7 @@ def check_counts(
 
 
 def _flaw_in_layout(counts: Any) -> str | None:
-    """Say what keeps the three arrays of a CSR matrix from being one."""
+    """Describe why three arrays are no CSR matrix; None where they are one."""
     n, n_terms = counts.shape
     indptr, indices, data = counts.indptr, counts.indices, counts.data
     for name, array in (("indptr", indptr), ("indices", indices), ("data", data)):

@@ -1,1 +1,1 @@
-"""Rows as callers have them: arrays, sparse matrices, data frames, and what is none of these."""
+"""Rows as callers have them: arrays, sparse matrices, data frames, and other objects, refused."""

@@ -1,4 +1,4 @@
-"""Values of any dtype as numbers; what is none is named with its row and column."""
+"""Values of any dtype as numbers; errors name the row and column of what is no number."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InputError, NonFinite, NotNumeric, OutOfRange, shown
 
-__all__ = ["Columns", "Place", "a", "common_float", "missing", "not_numbers", "to_numbers"]
+__all__ = ["Columns", "Location", "a", "common_float", "missing", "not_numbers", "to_numbers"]
 
-Place: TypeAlias = Callable[[int], str]
-"""Where the i-th of some values stands, in words."""
+Location: TypeAlias = Callable[[int], str]
+"""Row and column of the i-th of some values, in words."""
 
 MISSING = {"NAType", "NaTType", "NoneType"}
-"""Names of the types whose only value stands for a missing one."""
+"""Names of the types whose only value means a missing one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns of rows are called, for messages; numbered where they have no names."""
+    """Names of the columns of rows, for messages; numbers where they have none."""
 
     names: Sequence[Any] | None = None
 
-    def place(self, row: int, column: int) -> str:
-        """Say where a value stands."""
+    def location(self, row: int, column: int) -> str:
+        """Return the row and column of a value, in words."""
         if self.names is None:
             return f"row {row}, column {column} (counted from 0)"
         return f"row {row}, column {shown(self.names[column])} (rows counted from 0)"
 
-    def in_column(self, column: int) -> Place:
-        """Return the places of one column's values, by row."""
-        return lambda row: self.place(row, column)
+    def in_column(self, column: int) -> Location:
+        """Return the locations of one column's values, by row."""
+        return lambda row: self.location(row, column)
 
-    def in_rows(self, width: int) -> Place:
-        """Return the places of the values of rows, one row after the other."""
-        return lambda at: self.place(*divmod(at, width))
+    def in_rows(self, width: int) -> Location:
+        """Return the locations of the values of rows, one row after the other."""
+        return lambda position: self.location(*divmod(position, width))
 
 
-def to_numbers(values: NDArray[Any], place: Place) -> NDArray[Any]:
+def to_numbers(values: NDArray[Any], location: Location) -> NDArray[Any]:
     """Return the values as float32 where they are, else as float64; not checked to be finite.
 
     Raises
@@ -64,7 +64,7 @@ def to_numbers(values: NDArray[Any], place: Place) -> NDArray[Any]:
         with np.errstate(over="ignore"):
             return values.astype(np.float64)
     if kind == "O":
-        return _from_objects(values, place)
+        return _from_objects(values, location)
     if kind == "c":
         raise InputError("Complex data not supported: split it into real features")
     if kind == "V" and values.dtype.names is not None:
@@ -74,7 +74,7 @@ def to_numbers(values: NDArray[Any], place: Place) -> NDArray[Any]:
         )
     if values.size == 0:
         return values.astype(np.float64) if kind in "USTMm" else np.zeros(values.shape)
-    raise not_numbers(values.reshape(-1)[0], place(0))
+    raise not_numbers(values.reshape(-1)[0], location(0))
 
 
 def common_float(dtypes: Sequence[Any]) -> np.dtype[Any]:
@@ -83,52 +83,52 @@ def common_float(dtypes: Sequence[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if common == np.float32 else np.float64)
 
 
-def missing(what: Any, place: str) -> NonFinite:
-    """Return the error that says which value is missing."""
+def missing(value: Any, location: str) -> NonFinite:
+    """Return the error of a missing value."""
     return NonFinite(
-        f"Input X contains a missing value ({what}) at {place}: drop or fill such rows first "
+        f"Input X contains a missing value ({value}) at {location}: drop or fill such rows first "
         "(no NaN, no missing values)"
     )
 
 
-def not_numbers(value: Any, place: str) -> InputError:
-    """Return the error that says what stands where a number must."""
+def not_numbers(value: Any, location: str) -> InputError:
+    """Return the error of a value that is no number."""
     if isinstance(value, Complex) and not isinstance(value, Real):
         return InputError("Complex data not supported: split it into real features")
     if type(value).__name__ in MISSING:
-        return missing(shown(value), place)
+        return missing(shown(value), location)
     if isinstance(value, str | bytes):
-        what, way_out = "text", "convert or encode such columns first"
+        category, way_out = "text", "convert or encode such columns first"
     elif _is_date(value):
-        what, way_out = "dates or durations", "turn them into numbers first, such as days"
+        category, way_out = "dates or durations", "turn them into numbers first, such as days"
     elif isinstance(value, list | tuple | set | frozenset | np.ndarray):
-        what, way_out = "lists", "give each entry a column of its own, as numpy.stack does"
+        category, way_out = "lists", "give each entry a column of its own, as numpy.stack does"
     else:
-        what = f"objects ({type(value).__name__})"
+        category = f"objects ({type(value).__name__})"
         way_out = "each value of the argument must be no string or object, but a number"
     return NotNumeric(
-        f"rows must hold numbers, not {what}: {shown(value)} stands at {place}; {way_out}"
+        f"rows must hold numbers, not {category}: {shown(value)} stands at {location}; {way_out}"
     )
 
 
-def _from_objects(values: NDArray[Any], place: Place) -> NDArray[np.float64]:
+def _from_objects(values: NDArray[Any], location: Location) -> NDArray[np.float64]:
     flat = values.reshape(-1)
     if all(_is_number(kind) for kind in set(map(type, flat))):
         try:
             return values.astype(np.float64)
         except (ArithmeticError, TypeError, ValueError):
             pass  # looked for below, one by one
-    for at, value in enumerate(flat):
+    for position, value in enumerate(flat):
         if not _is_number(type(value)):
-            raise not_numbers(value, place(at))
+            raise not_numbers(value, location(position))
         try:
             float(value)
         except OverflowError:
             raise OutOfRange(
-                f"a number at {place(at)} is beyond what float64 holds: scale the data"
+                f"a number at {location(position)} is beyond what float64 holds: scale the data"
             ) from None
         except Exception:
-            raise not_numbers(value, place(at)) from None
+            raise not_numbers(value, location(position)) from None
     raise NotNumeric("rows must hold numbers: they cannot be read as float64")
 
 

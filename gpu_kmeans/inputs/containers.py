@@ -1,4 +1,4 @@
-"""What may hold rows: told by its type, and read without being walked cell by cell.
+"""Containers of rows: recognised by their types, and read without being walked cell by cell.
 
 NumPy reads anything with a length and an index as a sequence of sequences, value by value, which of
 a large annotated matrix takes minutes and ends in nonsense. So only arrays, sequences of Python's
@@ -27,13 +27,13 @@ __all__ = ["CheckNames", "Container", "read", "read_values"]
 CheckNames: TypeAlias = Callable[[Sequence[Any]], None]
 
 MOST_NESTED = 8
-"""Maximum depth to which sequences in sequences are looked at: rows are two deep."""
+"""Maximum depth of sequences in sequences that are checked: rows are two deep."""
 CHANNELS = (3, 4)
-"""Sizes of the last axis of an array that is taken for an image: colours, without or with alpha."""
+"""Sizes of the last axis of an image: three colours, without or with alpha."""
 
 
 class Container(NamedTuple):
-    """Rows as they came, CSR or an array, and what their columns are called, if anything."""
+    """Rows, as CSR or an array, and the names of their columns, if they have any."""
 
     rows: Any
     names: Sequence[Any] | None
@@ -42,13 +42,13 @@ class Container(NamedTuple):
 def read(rows: Any, check_names: CheckNames | None = None) -> Container:
     """Read rows of any container as CSR (sparse ones, never made dense) or a 2-d array of floats.
 
-    The names of a data frame's columns are handed to ``check_names`` before its values are read:
-    of other columns than were expected, nothing that stands in them says as much.
+    The names of a data frame's columns are passed to ``check_names`` before its values are read:
+    where columns are not those expected, that says more than any of their values.
 
     Raises
     ------
     InputError
-        Nothing that holds rows, not in 2 dimensions, or with cells that are no numbers.
+        No container of rows, not 2-d, or with cells that are no numbers.
     """
     if isinstance(rows, np.ndarray):
         return Container(_read_array(rows), None)
@@ -83,7 +83,7 @@ def read_values(values: Any) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Nothing that holds numbers, or values that are none.
+        No container of numbers, or values that are none.
     """
     if isinstance(values, Sequence):
         values = list(values)
@@ -102,8 +102,8 @@ def read_values(values: Any) -> NDArray[Any]:
 
 def _read_array(array: NDArray[Any]) -> NDArray[Any]:
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        place = Columns().in_rows(array.shape[-1]) if array.ndim == 2 else "entry {}".format
-        raise missing("masked", place(int(np.argmax(np.ma.getmaskarray(array)))))
+        location = Columns().in_rows(array.shape[-1]) if array.ndim == 2 else "entry {}".format
+        raise missing("masked", location(int(np.argmax(np.ma.getmaskarray(array)))))
     array = np.asarray(array)
     if array.ndim != 2:
         raise _not_rows(array)
@@ -162,7 +162,7 @@ def _read_sequence(rows: Sequence[Any]) -> NDArray[Any]:
     except Exception as error:
         raise InputError(f"X cannot be read as rows: {_first_line(error)}") from None
     if array.ndim == 2 and array.dtype.kind in "USMm":
-        # NumPy turned all cells into texts or dates because of one: which is it?
+        # NumPy turned all cells into texts or dates because of one: objects keep them apart.
         array = np.array(rows, dtype=object)
     return _read_array(array)
 
@@ -174,13 +174,13 @@ def _check_nested(rows: Sequence[Any], depth: int = 1) -> None:
         if issubclass(kind, list | tuple):
             nested = True
         elif issubclass(kind, np.ma.MaskedArray) or _is_walked(kind):
-            at = next(at for at, entry in enumerate(rows) if type(entry) is kind)
-            entry = rows[at]
+            position = next(position for position, entry in enumerate(rows) if type(entry) is kind)
+            entry = rows[position]
             if hasattr(entry, "tocsr"):
                 raise InputError(
-                    f"X is a list with {a(entry)} at {at}: pass scipy.sparse.vstack(X)"
+                    f"X is a list with {a(entry)} at {position}: pass scipy.sparse.vstack(X)"
                 )
-            raise InputError(f"X is a list with {a(entry)} at {at}: {_way_out(entry)}")
+            raise InputError(f"X is a list with {a(entry)} at {position}: {_way_out(entry)}")
     if nested and depth < MOST_NESTED:
         for entry in rows:
             if isinstance(entry, list | tuple):
@@ -292,7 +292,7 @@ def _unknown(rows: Any) -> InputError:
 
 
 def _way_out(rows: Any) -> str:
-    """What to pass in place of a thing."""
+    """What to pass in place of an object, in words."""
     if isinstance(rows, type):
         return "pass an object, not its class"
     if isinstance(rows, Number):

@@ -1,4 +1,4 @@
-"""Sparse rows held to what CSR is, before anything reads by their indices.
+"""Sparse rows, checked to be valid CSR before anything reads by their indices.
 
 An index outside the rows, or a row that ends before it begins, would be read past an array's end:
 by the kernels, and by SciPy's own routines, which check no more than sums and lengths. Nothing
@@ -97,7 +97,7 @@ def check_compressed(
 
 
 def _check_parts(rows: Any) -> None:
-    """Check what SciPy's conversions to CSR read by, in the other formats."""
+    """Check the arrays that SciPy's conversions to CSR trust, in the other formats."""
     form = getattr(rows, "format", None)
     n, width = rows.shape
     if form == "csr":
@@ -116,13 +116,13 @@ def _check_parts(rows: Any) -> None:
             rows.indptr, rows.indices, blocks, n // high, width // wide, "row of block"
         )
     elif form == "coo":
-        for name, places, length in zip(("row", "col"), rows.coords, rows.shape, strict=True):
-            if len(places) != len(rows.data):
+        for name, indices, length in zip(("row", "col"), rows.coords, rows.shape, strict=True):
+            if len(indices) != len(rows.data):
                 raise InputError(
-                    f"the sparse rows are malformed: {len(places)} entries in {name} for "
+                    f"the sparse rows are malformed: {len(indices)} entries in {name} for "
                     f"{len(rows.data)} values"
                 )
-            if len(places) and not 0 <= places.min() <= places.max() < length:
+            if len(indices) and not 0 <= indices.min() <= indices.max() < length:
                 raise InputError(
                     f"the sparse rows are malformed: an entry of {name} is not in [0, {length})"
                 )
@@ -130,6 +130,6 @@ def _check_parts(rows: Any) -> None:
         if np.ndim(rows.data) != 2 or np.shape(rows.offsets) != (len(rows.data),):
             raise InputError("the sparse rows are malformed: there is not one offset a diagonal")
     elif form == "lil":
-        lengths = [len(places) for places in rows.rows]
+        lengths = [len(indices) for indices in rows.rows]
         if len(lengths) != n or lengths != [len(values) for values in rows.data]:
             raise InputError("the sparse rows are malformed: there is not one value an index")

@@ -31,6 +31,7 @@ __all__ = [
     "flaw_in_items",
     "from_schema_1",
     "items_of",
+    "names_of",
     "reduction_of",
     "rows_of",
     "table_of",
@@ -129,6 +130,19 @@ def reduction_of(arrays: Mapping[str, NDArray[Any]], params: Any) -> Reduction |
         bool(params["normalize"]),
         arrays["reduction_rows"],
     )
+
+
+def names_of(stated: Any) -> dict[int, str]:
+    """Return the names that people gave to clusters, as a manifest states them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are not texts by numbers.
+    """
+    if not isinstance(stated, dict) or not all(isinstance(n, str) for n in stated.values()):
+        raise TypeError("its names are no texts by labels")
+    return {int(label): name for label, name in stated.items()}
 
 
 def from_schema_1(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from os import PathLike
 from types import NoneType
@@ -142,6 +142,8 @@ class Model:
         The other columns of the items' file by their own names: texts, and numbers as float64.
     reduction : Reduction or None
         How rows were projected before they were clustered.
+    names : dict of int to str
+        Names that a person has given to clusters, by their labels.
     """
 
     items: pa.Table
@@ -152,6 +154,7 @@ class Model:
     info: ModelInfo
     others: pa.Table | None = None
     reduction: Reduction | None = None
+    names: dict[int, str] = field(default_factory=dict)
 
     # -- texts ----------------------------------------------------------------------------
 

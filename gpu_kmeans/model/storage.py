@@ -47,6 +47,7 @@ from gpu_kmeans.model.checks import (
     flaw_in_items,
     from_schema_1,
     items_of,
+    names_of,
     reduction_of,
     rows_of,
     table_of,
@@ -134,6 +135,7 @@ def _encode(model: Model) -> dict[str, bytes]:
             "schema_version": SCHEMA_VERSION,
             "metrics": model.metrics(),
             "features": features,
+            "names": {str(label): name for label, name in model.names.items()},
             "reduction": model.reduction and {"normalize": model.reduction.normalize},
             "info": model.info.to_dict(),
             "arrays": describe(arrays),
@@ -343,6 +345,7 @@ def _decode(
             info=ModelInfo.from_dict(manifest["info"]),
             others=others,
             reduction=reduction_of(arrays, manifest["reduction"]),
+            names=names_of(manifest.get("names", {})),
         )
         if len(features.names) != model.n_features:
             _corrupt(folder, f"its encoders have {len(features.names)} features, not as its rows")

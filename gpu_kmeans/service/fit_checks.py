@@ -7,9 +7,11 @@ takes any away, and otherwise are left for the fit to count.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from gpu_kmeans.features.stop_words import ENGLISH
+from gpu_kmeans.clustering.base import ALGORITHMS
+from gpu_kmeans.features.stop_words import stop_words_of
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.schemas import Parameters
 from gpu_kmeans.service.settings import Settings
@@ -38,6 +40,8 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
     ------
     Problem
         422 ``invalid_param``, with both numbers.
+    InvalidParam
+        There is no list of the stop words.
     """
     rows, words = about["rows"], about.get("words")
     if asked.sublinear_tf and asked.weighting != "tfidf":
@@ -45,9 +49,11 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
             f"sublinear_tf=true belongs to weighting=tfidf: {asked.weighting} has its own way to "
             "weigh counts"
         )
+    _stop_words(asked)
     clustered = about.get("clustered")
     others = clustered is not None and [k for k in clustered if k != "text" and clustered[k]]
-    _check_clusters(asked, rows, None if others else words)
+    if not ALGORITHMS[asked.algorithm].finds_k:
+        _check_clusters(asked, rows, None if others else words)
     if clustered is not None:
         _check_names(asked, clustered, about["features"])
     if clustered is None or clustered["text"]:
@@ -58,7 +64,7 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
             f"reduce={asked.reduce} is more than the {min(rows, most)} directions that {rows} rows"
             f"{'' if most > rows else f' of {most} features'} have at most: use fewer, or 0"
         )
-    if words is not None:
+    if words is not None and asked.analyzer == "word":
         shortest = asked.ngram_range[0]
         if shortest > words["longest"]:
             raise _refusal(
@@ -97,7 +103,8 @@ def _check_names(asked: Parameters, clustered: dict[str, Any], features: dict[st
 def _most_features(asked: Parameters, about: dict[str, Any]) -> int:
     """Return how many features the fit will have at most."""
     clustered, words = about.get("clustered"), about.get("words")
-    if clustered is None or (words is not None and asked.ngram_range[1] > 1):
+    is_counted = asked.analyzer == "word" and asked.ngram_range[1] == 1
+    if clustered is None or (words is not None and not is_counted):
         return UNKNOWN
     features = about["features"]
     flags = len(features["missing"]) if asked.missing == "flag" else 0
@@ -148,11 +155,22 @@ def _check_memory(asked: Parameters, features: int, settings: Settings) -> None:
 def _fewest_terms(asked: Parameters, rows: int, different: int) -> int:
     """Terms that the fit will have at least; 0 where that is not known."""
     all_kept = _texts(asked.min_df, rows) <= 1 and _texts(asked.max_df, rows) >= rows
-    if asked.ngram_range[0] > 1 or not all_kept:
+    if asked.ngram_range[0] > 1 or asked.analyzer != "word" or not all_kept:
         return 0
-    stop_words = ENGLISH if asked.stop_words == "english" else asked.stop_words or ()
-    terms = different - len(stop_words)
+    terms = different - len(_stop_words(asked))
     return max(0, terms if asked.max_features is None else min(terms, asked.max_features))
+
+
+def _stop_words(asked: Parameters) -> Collection[str]:
+    """Return the words to drop.
+
+    Raises
+    ------
+    InvalidParam
+        There is no list of the language.
+    """
+    words = asked.stop_words
+    return stop_words_of(words) if isinstance(words, str) else words or ()
 
 
 def _texts(bound: int | float, rows: int) -> int | float:

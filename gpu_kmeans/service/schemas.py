@@ -166,6 +166,7 @@ class Preview(_Shown):
     n_rows: int
     columns: list[SeenColumn]
     text: str | None = Field(description="the column of texts that such a fit would cluster")
+    clustered: dict[Kind, list[str]] = Field(description="all columns that it would cluster")
     rows: list[list[str]] = Field(description="the first ones, long cells cut")
     problems: list[str] = Field(description="what such a fit would say, or be refused for")
 
@@ -215,16 +216,29 @@ class Parameters(_Given):
         Field(json_schema_extra={"enum": list(ALGORITHMS)}, description="see `/v1/info`"),
         AfterValidator(_known_algorithm),
     ] = "hartigan"
+    noise: Literal["apart", "nearest"] = Field(
+        "apart", description="what becomes of rows that the algorithm puts into no cluster"
+    )
     max_iter: int = Field(300, ge=1, le=100_000)
     backend: Literal["auto", "cpu", "gpu"] | None = Field(
         None, description="the service's own by default"
     )
     stop_words: (
-        Literal["english"] | Annotated[list[Word], Field(max_length=MOST_STOP_WORDS)] | None
-    ) = Field("english", description="words that are no terms; or a list of such")
+        Literal["english"]
+        | Annotated[str, Field(pattern="^[a-z]{2}$")]
+        | Annotated[list[Word], Field(max_length=MOST_STOP_WORDS)]
+        | None
+    ) = Field("english", description="of a language, by its two letters; or the words themselves")
+    analyzer: Literal["word", "char", "char_wb"] = Field(
+        "word", description="what terms are made of; characters for languages without spaces"
+    )
     ngram_range: Annotated[
         list[Annotated[int, Field(ge=1, le=MAX_NGRAM)]],
-        Field(min_length=2, max_length=2, description="shortest and longest run of words"),
+        Field(
+            min_length=2,
+            max_length=2,
+            description="shortest and longest run of words, or characters",
+        ),
     ] = [1, 1]
     min_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1
     max_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -575,6 +589,7 @@ class Algorithm(_Shown):
 
     name: str = Field(examples=["hartigan"])
     meaning: str
+    finds_k: bool = Field(description="whether it finds the number of clusters itself")
 
 
 class Info(_Shown):

@@ -201,7 +201,7 @@ def describe(model: Any) -> dict[str, Any]:
 
 def look(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Look at a table; what there is to see is in ``answer.json`` of the folder then."""
-    from gpu_kmeans.data.look import look
+    from gpu_kmeans.questions.look import look
     from gpu_kmeans.service.limits import TableLimits
     from gpu_kmeans.service.unpacked import check_upload
 
@@ -215,8 +215,8 @@ def look(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
 
 def assign(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Put the rows of a table into a model's clusters; they are in ``answer.json`` then."""
-    from gpu_kmeans.assign import assign
     from gpu_kmeans.model import Model
+    from gpu_kmeans.questions.assign import assign
     from gpu_kmeans.service.limits import TableLimits
     from gpu_kmeans.service.unpacked import check_upload
 

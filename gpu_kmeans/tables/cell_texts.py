@@ -16,15 +16,15 @@ __all__ = ["as_texts", "is_list", "is_text", "plain"]
 
 _DAY = " 00:00:00"
 _FRACTIONS = (r"\.0+", r"(\.\d{3})0+", r"(\.\d{6})0+")
-"""Ends of times that hold no more than whole seconds, milliseconds and microseconds."""
+"""Fractions of times that are whole seconds, milliseconds and microseconds."""
 _ZONE = r"([+-]\d{2}:?\d{2}|Z)?$"
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the same cells without the ways that Arrow has to pack them.
+    """Return the same cells without Arrow's ways to pack them.
 
-    Dictionaries and runs become the values that they stand for, extension types their storage,
-    views and columns of nulls texts.
+    Dictionaries and runs become their values, extension types their storage, views and columns of
+    nulls texts.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def _in_range(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Refuse what Arrow writes of a day that its calendar does not have."""
+    """Refuse days outside Arrow's calendar, which it writes in angle brackets."""
     if pc.any(pc.starts_with(times, "<")).as_py():
         raise pa.ArrowInvalid("a day lies outside the calendar")
     return times
@@ -108,12 +108,12 @@ def _written_reals(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _written_times(times: pa.ChunkedArray, zoned: bool) -> pa.ChunkedArray:
-    """Shorten what Arrow writes: fractions as short as all cells allow, days where all are."""
+    """Shorten Arrow's times: fractions as short as all cells allow, days where all are days."""
     for fraction in _FRACTIONS:
         pattern = fraction + _ZONE
         if pc.all(pc.match_substring_regex(times, pattern)).as_py():
-            kept = r"\1\2" if "(" in fraction else r"\1"
-            times = pc.replace_substring_regex(times, pattern, kept)
+            replacement = r"\1\2" if "(" in fraction else r"\1"
+            times = pc.replace_substring_regex(times, pattern, replacement)
             break
     if zoned:
         times = pc.replace_substring_regex(times, r"Z$", "+00:00")

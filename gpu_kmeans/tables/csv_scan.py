@@ -1,9 +1,9 @@
-"""Where the rows of a CSV end, found in its bytes at once, and whether anything there is odd.
+"""The ends of a CSV's rows, found in all its bytes at once, and whether anything there is odd.
 
-Nothing is parsed byte by byte. For each of the four signs that matter, one bit a byte tells
-where it stands, 64 of them in a word; what must not stand side by side is then a few operations
-on words. Quotes open and close in turn, so a place is inside quotes when their number up to
-it is odd: a running exclusive or, done within words by doubling steps (as simdjson does it:
+Nothing is parsed byte by byte. For each of the four signs that matter, one bit a byte marks
+where it is, 64 of them in a word; signs that must not be side by side are then found by a few
+operations on words. Quotes open and close in turn, so a byte is inside quotes when their number up
+to it is odd: a running exclusive or, done within words by doubling steps (as simdjson does it:
 Langdale & Lemire, "Parsing Gigabytes of JSON per Second", 2019) and across words by a sum.
 """
 

@@ -1,4 +1,4 @@
-"""What separates the cells of a CSV file: found by looking at its first rows, or named.
+"""Delimiters of CSV files: found in their first rows, or named.
 
 A delimiter that alone splits the header is the file's. Where several do, those under which the
 first rows all have the header's number of cells are its candidates; more than one are refused
@@ -20,15 +20,15 @@ __all__ = ["COMMA", "DELIMITERS", "check_delimiter", "find_delimiter", "length_o
 
 COMMA = ","
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""What is looked for, and its name in messages."""
+"""Delimiters that are looked for, and their names in messages."""
 ALIASES = {"tab": "\t", "\\t": "\t"}
-"""What a tab may be called where it is hard to type."""
+"""Names of a tab, where it is hard to type."""
 HEADER_BYTES = 1 << 16
-"""Number of bytes at the beginning of a file in which its header is looked at."""
+"""Number of bytes at the beginning of a file in which its header is read."""
 SAMPLE_BYTES = 1 << 20
-"""Number of bytes in which its first rows are, where the header does not tell."""
+"""Number of bytes in which its first rows are read, where the header leaves several delimiters."""
 SAMPLE_ROWS = 1000
-"""Number of rows there that are looked at."""
+"""Maximum number of rows that are read there."""
 _MARKS = re.compile(
     rb"""(\xef\xbb\xbf)?((?P<q>"?)(?i:sep=)(?P<sign>[\t !#-&(-/:-@\[-`{-~])(?P=q)(?:\r?\n|\Z))?"""
 )
@@ -74,7 +74,7 @@ def find_delimiter(file: BufferedReader, name: str, suffix: str) -> str:
     file : BufferedReader
         UTF-8, at its beginning, where it is again afterwards.
     name : str
-        What messages call the file.
+        Name of the file in messages.
     suffix : str
         How its name ends: a ``.tsv`` whose header tabs split is read by tabs.
 
@@ -95,8 +95,8 @@ def find_delimiter(file: BufferedReader, name: str, suffix: str) -> str:
         if len(splitting) < 2:
             return splitting[0] if splitting else COMMA
         sample = _beginning(file, SAMPLE_BYTES)
-        whole = len(sample) < SAMPLE_BYTES
-        fitting = [sign for sign in splitting if _fits(_text(sample), sign, whole)]
+        is_complete = len(sample) < SAMPLE_BYTES
+        fitting = [sign for sign in splitting if _fits(_text(sample), sign, is_complete)]
     # Where none fits, some row is at fault, which the reader says.
     return _only(fitting or [max(splitting, key=widths.__getitem__)], name)
 
@@ -135,7 +135,7 @@ def _width(text: str, sign: str) -> int:
         return 1
 
 
-def _fits(text: str, sign: str, whole: bool) -> bool:
+def _fits(text: str, sign: str, is_complete: bool) -> bool:
     """Tell whether the first rows all have as many cells as the header."""
     rows = _rows(text, sign)
     width = len(next(rows))
@@ -144,9 +144,9 @@ def _fits(text: str, sign: str, whole: bool) -> bool:
         for cells in islice(rows, SAMPLE_ROWS):
             widths.append(len(cells))
     except csv.Error as error:
-        if whole or "unexpected end" not in str(error):
+        if is_complete or "unexpected end" not in str(error):
             return False
-    if not whole and len(widths) < SAMPLE_ROWS:
+    if not is_complete and len(widths) < SAMPLE_ROWS:
         del widths[-1:]  # cut by the end of the sample
     while widths and not widths[-1]:  # blank lines at the end of the file
         del widths[-1]

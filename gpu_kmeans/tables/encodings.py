@@ -61,7 +61,7 @@ def in_utf8(file: BufferedReader, name: str, encoding: str | None) -> BufferedRe
     file : BufferedReader
         At its beginning.
     name : str
-        What messages call the file.
+        Name of the file in messages.
     encoding : str or None
         As :func:`check_encoding` returns it; None means UTF-8.
     """

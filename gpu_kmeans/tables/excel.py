@@ -41,7 +41,7 @@ def read_excel(
     file : BufferedReader
         At its beginning.
     name : str
-        What messages call the file.
+        Name of the file in messages.
     columns, optional : sequence of str
         Columns that must be there, and columns kept when they are.
 
@@ -67,8 +67,8 @@ def read_excel(
         del body[-1]
     if not body:
         raise EmptyDataset(f"{name} has a header and no rows; give a file with data")
-    places = [header.index(column) for column in wanted]
-    texts = [_texts([row[place] for row in body]) for place in places]
+    indices = [header.index(column) for column in wanted]
+    texts = [_texts([row[index] for row in body]) for index in indices]
     return pa.table([pa.array(column, pa.string()) for column in texts], names=wanted)
 
 

@@ -1,8 +1,8 @@
 """CSV that a library's fast reader and the strict reader cannot read differently.
 
 Fast readers (Arrow's, cuDF's) guess where a file is wrong: they rename, shift, join or drop.
-Here a file is looked at before they see it. Blocks of whole rows are handed out only while
-everything in them is regular; at the first oddity, :class:`Irregular` says that the strict
+Here a file is checked before they read it. Blocks of whole rows are passed on only while
+everything in them is regular; at the first oddity, :class:`Irregular` is raised, and the strict
 reader (:mod:`gpu_kmeans.tables.strict_csv`) must decide, from the file's beginning.
 """
 
@@ -139,10 +139,10 @@ def regular_blocks(
         rest = b""
         if content:
             signs = xp.asarray(np.frombuffer(content, dtype=np.uint8))
-            found = whole_rows(signs, len(header), xp, delimiter)
-            if found is None:
+            regular = whole_rows(signs, len(header), xp, delimiter)
+            if regular is None:
                 raise Irregular
-            rows, end = found
+            rows, end = regular
             content, rest = content[:end], content[end:]
             # A reader would take it for the mark of a file that begins here.
             if content.startswith(UTF8_BOM) or not _is_utf8(content):
@@ -182,13 +182,13 @@ def _wanted(header: list[str], columns: Sequence[str], optional: Sequence[str]) 
 
 
 def _unique(header: list[str], wanted: list[str]) -> list[str]:
-    """Name each column that is not read by its place: it may have no name, or another's."""
-    taken = set(wanted)
+    """Name each column that is not read by its index: it may have no name, or another's."""
+    used = set(wanted)
     names = []
-    for place, name in enumerate(header):
-        if name not in taken:
-            name = str(place)
-            while name in taken:
+    for index, name in enumerate(header):
+        if name not in used:
+            name = str(index)
+            while name in used:
                 name += "_"
         names.append(name)
     return names
@@ -196,9 +196,9 @@ def _unique(header: list[str], wanted: list[str]) -> list[str]:
 
 def _is_utf8(content: bytes) -> bool:
     bounds = np.array([0, len(content)], dtype=np.int64)
-    whole = pa.LargeStringArray.from_buffers(1, pa.py_buffer(bounds), pa.py_buffer(content))
+    texts = pa.LargeStringArray.from_buffers(1, pa.py_buffer(bounds), pa.py_buffer(content))
     try:
-        whole.validate(full=True)
+        texts.validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True

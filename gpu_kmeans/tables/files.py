@@ -1,4 +1,4 @@
-"""Files opened for reading, the columns to read of them, and words where these are not there."""
+"""Files opened for reading, the columns to read of them, and errors of missing ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def choose_columns(
     header : sequence of str
         The file's names, in its order.
     name : str
-        What messages call the file.
+        Name of the file in messages.
 
     Raises
     ------
@@ -83,24 +83,24 @@ def choose_columns(
 
 def repeated_name(header: Sequence[str], name: str, column: str) -> InvalidHeader:
     """Return the error about a name that stands twice in a header."""
-    places = [str(place) for place, other in enumerate(header, start=1) if other == column]
-    listed = f"{places[0]} and {places[1]} are both" if len(places) == 2 else ", ".join(places)
-    verb = "" if len(places) == 2 else " are all"
+    numbers = [str(number) for number, other in enumerate(header, start=1) if other == column]
+    listed = f"{numbers[0]} and {numbers[1]} are both" if len(numbers) == 2 else ", ".join(numbers)
+    verb = "" if len(numbers) == 2 else " are all"
     return InvalidHeader(f"{name}, row 1: columns {listed}{verb} named {column!r}; rename one")
 
 
-def _listing(found: Sequence[str], most: int = 30) -> str:
-    shown = ", ".join(repr(column[:60]) for column in found[:most])
-    return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
+def _listing(names: Sequence[str], most: int = 30) -> str:
+    shown = ", ".join(repr(column[:60]) for column in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def _way_out(found: Sequence[str], missing: Sequence[str]) -> str:
-    return f"{_alike(found, missing)}; rename the column or name the one to use"
+def _way_out(names: Sequence[str], missing: Sequence[str]) -> str:
+    return f"{_alike(names, missing)}; rename the column or name the one to use"
 
 
-def _alike(found: Sequence[str], missing: Sequence[str]) -> str:
+def _alike(names: Sequence[str], missing: Sequence[str]) -> str:
     """Name the columns that differ from a missing one by case, spaces or a letter or two."""
-    folded = {_folded(column): column for column in found if column.strip()}
+    folded = {_folded(column): column for column in names if column.strip()}
     alike = dict.fromkeys(
         folded[match]
         for column in missing

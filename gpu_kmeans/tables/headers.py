@@ -1,7 +1,8 @@
-"""Names of a table's columns, looked at on their own."""
+"""Names of a table's columns, read without its rows."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ def column_names(path: Path, encoding: str | None, delimiter: str | None = None)
     InputError
         The file has no header that can be read.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # which is false of what no file can be called
         return []
     with open_table(path, encoding, delimiter) as table:
         return table_names(table)
@@ -33,6 +34,6 @@ def named_once(header: Sequence[str]) -> list[str]:
 
 
 def nameless(header: Sequence[str]) -> int:
-    """Count the columns that no name leads to: those without one, or with another's."""
+    """Count the columns that cannot be named: those without a name, or with another's."""
     times = Counter(header)
     return sum(1 for name in header if not name.strip() or times[name] > 1)

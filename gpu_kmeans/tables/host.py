@@ -1,4 +1,4 @@
-"""One door to the readers that run on the host, by the format of a file."""
+"""The readers that run on the host, chosen by the format of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two tables must be to be joined one to one, and the words where they are not."""
+"""Checks of two tables to be joined one to one, and their errors."""
 
 from __future__ import annotations
 

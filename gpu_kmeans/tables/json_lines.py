@@ -30,7 +30,7 @@ def read_json_lines(
     file : BufferedReader
         UTF-8, at its beginning.
     name : str
-        What messages call the file.
+        Name of the file in messages.
     columns, optional : sequence of str
         Columns that at least one object must have, and columns kept when one has them.
 
@@ -60,8 +60,8 @@ def read_json_lines(
             _refuse(name, line, error)
     if not rows:
         raise EmptyDataset(f"{name} is empty; give a file with an object a line")
-    kept = choose_columns(list(names), name, columns, optional)
-    return pa.table({column: pa.array(cells[column], pa.string()) for column in kept})
+    present = choose_columns(list(names), name, columns, optional)
+    return pa.table({column: pa.array(cells[column], pa.string()) for column in present})
 
 
 def json_names(file: BufferedReader, name: str) -> list[str]:

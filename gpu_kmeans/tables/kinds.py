@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes, and what to pass instead where it is no table."""
+"""Kinds of files by their first bytes, and what to pass in place of those that are no tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"\s*<\?xml", "an XML file", _EXPORT),
     (rb"\s*\[\s*[\[{]", "JSON", "write its rows as JSON lines, one object a line, or as CSV"),
 )
-"""Patterns of the first 16 bytes, what a file is that has them, and the way out."""
+"""Patterns of the first 16 bytes, the kind of file that has them, and the way out."""
 
 _ZIP = b"PK\x03\x04", b"PK\x05\x06"
 _ZIP_MEMBERS: tuple[tuple[str, str, str], ...] = (
@@ -60,7 +60,7 @@ _ZIP_MEMBERS: tuple[tuple[str, str, str], ...] = (
 
 
 def foreign_kind(file: BufferedReader) -> tuple[str, str] | None:
-    """Say what a file is that is no table that can be read, and what to do with it.
+    """Return the kind of a file that is no table, and what to do with it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Arguments that must be paths: refused in words where they are something else."""
+"""Arguments that must be paths: refused with the way out where they are something else."""
 
 from __future__ import annotations
 

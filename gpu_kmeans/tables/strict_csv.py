@@ -23,7 +23,9 @@ from gpu_kmeans.tables.files import choose_columns
 __all__ = ["read_csv", "read_header", "utf8_lines"]
 
 BATCH_ROWS = 20_000
+"""Number of rows that become columns at once."""
 BLOCK_BYTES = 1 << 20
+"""Number of bytes that are decoded at once, up to the end of a line."""
 _NUL = "holds a NUL character"
 _CSV_FAULTS = {
     "unexpected end of data": "opens a quote that is never closed",
@@ -47,7 +49,7 @@ def read_csv(
     file : BufferedReader
         At its beginning.
     name : str
-        What messages call the file.
+        Name of the file in messages.
     columns, optional : sequence of str
         Columns that must be there, and columns kept when they are.
     delimiter : str
@@ -81,12 +83,13 @@ def read_csv(
             for row, cells in enumerate(reader, start=2):
                 if len(cells) != len(header):
                     after = enumerate(chain([cells], reader), start=row)
-                    row_left, left = next(((at, more) for at, more in after if more), (row, []))
-                    if not left:  # blank lines at the end of the file
+                    filled = ((number, texts) for number, texts in after if texts)
+                    next_row, next_cells = next(filled, (row, []))
+                    if not next_cells:  # blank lines at the end of the file
                         break
-                    if len(header) > 1 and len(left) == 1 and not left[0].strip():
+                    if len(header) > 1 and len(next_cells) == 1 and not next_cells[0].strip():
                         raise CsvMalformed(
-                            f"{name}, row {row_left} holds nothing but spaces; remove the line"
+                            f"{name}, row {next_row} holds nothing but spaces; remove the line"
                         )
                     raise CsvMalformed(_misfit(name, row, len(cells), len(header), delimiter))
                 rows.append(pick(cells))
@@ -127,9 +130,9 @@ def utf8_lines(file: BufferedReader, name: str) -> Iterator[str]:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             line = lines + block.count(b"\n", 0, marks + error.start) + 1
-            at = offset + marks + error.start
+            position = offset + marks + error.start
             raise InvalidEncoding(
-                f"{name}, line {line}: byte {at} of the file "
+                f"{name}, line {line}: byte {position} of the file "
                 f"(0x{content[error.start]:02x}) is not UTF-8; name the encoding of the file "
                 "(encoding='windows-1252', on the command line --encoding windows-1252), "
                 "or save it as UTF-8"
@@ -162,5 +165,5 @@ def _misfit(name: str, row: int, cells: int, width: int, delimiter: str) -> str:
 
 
 def _fault(name: str, row: int, message: str) -> str:
-    reason = next((said for part, said in _CSV_FAULTS.items() if part in message), message)
+    reason = next((fault for part, fault in _CSV_FAULTS.items() if part in message), message)
     return f"{name}, row {row} {reason}; correct the row"

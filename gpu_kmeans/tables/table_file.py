@@ -1,8 +1,8 @@
-"""What a file of a table is: found by its first bytes, made fit for the reader of its format.
+"""Files of tables: recognised by their first bytes, and prepared for the reader of their format.
 
-A format is told by content and not by name, gzip too; encodings by their mark, and named where
-they have none; delimiters by looking. Whatever stays uncertain is refused, with the option that
-answers it.
+Formats are recognised by content and not by name, gzip too; encodings by their mark, and named
+where they have none; delimiters in the first rows. Whatever stays uncertain is refused, with the
+option that answers it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class TableFile:
     file : BufferedReader
         At its beginning, unpacked; CSV and JSON lines are UTF-8, whatever their encoding was.
     name : str
-        What messages call the file.
+        Name of the file in messages.
     format : {"csv", "jsonl", "parquet", "xlsx"}
     packed : bool
         Whether the file is packed with gzip.
@@ -87,7 +87,7 @@ def open_table(
     FileProblem
         The file cannot be read, from here to the end of the context.
     UnsupportedFileType, InvalidEncoding, UncertainFormat
-        It is no table, or how to read it does not show.
+        It is no table, or it is uncertain how to read it.
     """
     with opened(path) as file:
         packed = file.peek(2).startswith(GZIP)

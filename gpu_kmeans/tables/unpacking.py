@@ -16,14 +16,14 @@ BLOCK_BYTES = 1 << 16
 
 
 def unpacked(file: BufferedReader, name: str) -> BufferedReader:
-    """Return a file of what a gzip file holds; damage is a FileProblem when it is met.
+    """Return the unpacked content of a gzip file as a file; damage raises FileProblem when read.
 
     Parameters
     ----------
     file : BufferedReader
         At its beginning.
     name : str
-        What messages call the file.
+        Name of the file in messages.
     """
     return BufferedReader(_Unpacked(file, name), BLOCK_BYTES)
 

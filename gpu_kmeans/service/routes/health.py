@@ -69,7 +69,7 @@ async def info(service: ServiceOf) -> Response:
             "backend_reason": service.backend_reason,
             "keys_required": service.settings.needs_keys,
             "algorithms": [
-                {"name": name, "meaning": algorithm.meaning}
+                {"name": name, "meaning": algorithm.meaning, "finds_k": algorithm.finds_k}
                 for name, algorithm in ALGORITHMS.items()
             ],
             "limits": schemas.limits(service.settings),

@@ -7,10 +7,12 @@ from os import PathLike
 from typing import Any
 
 from gpu_kmeans.backends.select import resolve
-from gpu_kmeans.data.catalogue import load_catalogue
+from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
 from gpu_kmeans.data.columns import Sheet
 from gpu_kmeans.data.proposals import Proposal, proposals, whole_sheet
+from gpu_kmeans.data.roles import FeatureRoles
 from gpu_kmeans.errors import InputError
+from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.tables.delimiters import check_delimiter
 from gpu_kmeans.tables.encodings import check_encoding
 from gpu_kmeans.tables.paths import check_path
@@ -41,6 +43,9 @@ class TableLook:
         In the file's order, without those that have no name of their own.
     text : str or None
         The column of texts that a fit without options would cluster.
+    clustered : dict of str to tuple of str
+        All columns that it would cluster, by what they would be: ``"text"``, ``"numbers"``,
+        ``"categories"`` or ``"matrix"``; none where nothing offers itself.
     rows : tuple of tuple of str
         The first ten rows, long cells cut.
     problems : tuple of str
@@ -55,12 +60,16 @@ class TableLook:
     n_rows: int
     columns: tuple[Proposal, ...]
     text: str | None
+    clustered: dict[str, tuple[str, ...]]
     rows: tuple[tuple[str, ...], ...]
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON types."""
-        return asdict(self) | {"rows": [list(row) for row in self.rows]}
+        return asdict(self) | {
+            "clustered": {kind: list(columns) for kind, columns in self.clustered.items()},
+            "rows": [list(row) for row in self.rows],
+        }
 
 
 def look(
@@ -85,17 +94,30 @@ def look(
         about = (source.format, source.packed, source.encoding, source.delimiter)
     sheet = whole_sheet(resolve("cpu"), path, encoding, delimiter)
     columns = tuple(proposals(sheet))
-    text: str | None = None
+    clustered: dict[str, tuple[str, ...]] = {}
     problems: tuple[str, ...] = ()
     try:
-        read = load_catalogue(path, encoding=encoding, delimiter=delimiter, backend="cpu")
-        text = next(iter(read.roles.texts), None)
-        problems = read.report.warnings
+        catalogue = load_catalogue(
+            path, encoding=encoding, delimiter=delimiter, keep_columns=False, backend="cpu"
+        )
+        clustered = catalogue.roles.by_kind()
+        problems = (*catalogue.report.warnings, *_notes(catalogue))
     except InputError as error:
         problems = (str(error),)
+    text = next(iter(clustered.get("text", ())), None)
     return TableLook(
-        path.name, *about, len(sheet.frame), columns, text, _first_rows(sheet), problems
+        path.name, *about, len(sheet.frame), columns, text, clustered, _first_rows(sheet), problems
     )
+
+
+def _notes(catalogue: Catalogue) -> list[str]:
+    """Say what encoders of numbers and categories would say, which is quickly known."""
+    roles = FeatureRoles(numbers=catalogue.roles.numbers, categories=catalogue.roles.categories)
+    if not roles.columns:
+        return []
+    features = build_features(roles, FeatureOptions(), None, catalogue.backend)
+    features.fit_transform(catalogue.features, catalogue.backend)
+    return features.notes
 
 
 def _first_rows(sheet: Sheet) -> tuple[tuple[str, ...], ...]:

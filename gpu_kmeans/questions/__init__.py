@@ -1,0 +1,1 @@
+"""Questions to a model, and to two of them: outliers, changes, what is new."""

@@ -1,0 +1,223 @@
+"""Every algorithm behind the same door: what it promises, held to independent answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import csr_matrix
+from sklearn.cluster import HDBSCAN, BisectingKMeans
+from sklearn.metrics import adjusted_rand_score
+
+import gpu_kmeans
+from gpu_kmeans.backends.select import resolve
+from gpu_kmeans.clustering.base import ALGORITHMS, clusterer
+from gpu_kmeans.clustering.ward import ward
+from gpu_kmeans.errors import InvalidParam
+
+CPU = resolve("cpu")
+NEEDS_DENSE = {"hdbscan", "mixture", "mixture-full"}
+
+
+def blobs(n: int = 300, k: int = 4, d: int = 6, seed: int = 1) -> tuple[Any, NDArray[np.intp]]:
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, k, n)
+    rows = draw.normal(0, 6, (k, d))[labels] + draw.normal(0, 1, (n, d))
+    return rows.astype(np.float32), labels
+
+
+def found(algorithm: str, rows: Any, k: int = 4, seed: int = 0, **options: Any) -> Any:
+    method = clusterer(algorithm, n_clusters=k, max_iter=100, seed=seed, **options)
+    return method.fit(rows, CPU)
+
+
+def inertia(rows: NDArray[Any], labels: NDArray[Any]) -> float:
+    rows = rows.astype(np.float64)
+    return sum(
+        float(np.square(rows[labels == k] - rows[labels == k].mean(axis=0)).sum())
+        for k in np.unique(labels[labels >= 0])
+    )
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_clear_clusters_are_found(algorithm: str) -> None:
+    rows, labels = blobs()
+    clustering = found(algorithm, rows)
+    inside = clustering.labels >= 0
+    assert inside.mean() > 0.8
+    least = 0.9 if algorithm == "spherical" else 0.99  # whose rows near the origin have any angle
+    assert adjusted_rand_score(labels[inside], clustering.labels[inside]) > least
+    assert clustering.inertia == pytest.approx(inertia(rows, clustering.labels), rel=1e-4)
+    assert clustering.means.shape == (4, 6)
+    assert clustering.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_sparse_rows_are_clustered_alike_or_refused_with_the_way_out(algorithm: str) -> None:
+    rows, _ = blobs()
+    rows = np.maximum(rows, 0)
+    if algorithm in NEEDS_DENSE:
+        with pytest.raises(InvalidParam, match="--reduce 50"):
+            found(algorithm, csr_matrix(rows))
+        return
+    dense, sparse = found(algorithm, rows), found(algorithm, csr_matrix(rows))
+    assert adjusted_rand_score(dense.labels, sparse.labels) > 0.99
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_same_seed_gives_the_same_labels(algorithm: str) -> None:
+    rows, _ = blobs(seed=5)
+    one, two = found(algorithm, rows, seed=3), found(algorithm, rows, seed=3)
+    np.testing.assert_array_equal(one.labels, two.labels)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_fewer_distinct_rows_than_clusters_are_no_fault(algorithm: str) -> None:
+    rows = np.repeat(np.eye(3, dtype=np.float32), 20, axis=0)
+    clustering = found(algorithm, rows, k=5)
+    labels = clustering.labels
+    assert all(len(set(labels[i : i + 20].tolist())) == 1 for i in range(0, 60, 20))
+    assert np.isfinite(clustering.means).all()
+    assert labels.max() < len(clustering.means)
+
+
+# -- spherical ---------------------------------------------------------------------------------
+
+
+def test_spherical_labels_do_not_depend_on_the_length_of_rows() -> None:
+    rows, _ = blobs()
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (300, 1)).astype(np.float32)
+    one, two = found("spherical", rows), found("spherical", rows * lengths)
+    assert adjusted_rand_score(one.labels, two.labels) > 0.99
+
+
+def test_spherical_rows_are_where_their_cosine_is_highest() -> None:
+    draw = np.random.default_rng(2)
+    rows = draw.random((200, 12)).astype(np.float32)
+    clustering = found("spherical", rows, k=6)
+    np.testing.assert_allclose(np.linalg.norm(clustering.means, axis=1), 1, rtol=1e-5)
+    cosines = rows @ clustering.means.T
+    np.testing.assert_array_equal(clustering.labels, cosines.argmax(axis=1))
+
+
+# -- bisecting, agglomerative --------------------------------------------------------------------
+
+
+def test_bisecting_ends_no_higher_than_scikit_learns_of_one_start() -> None:
+    rows, _ = blobs(600, 9, 8, seed=4)
+    peer = BisectingKMeans(9, random_state=0, bisecting_strategy="biggest_inertia").fit(rows)
+    assert found("bisecting", rows, k=9).inertia <= peer.inertia_ * 1.001
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 25), st.integers(1, 4), st.integers(0, 10**6))
+def test_ward_is_scipys_on_single_rows(n: int, d: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).normal(0, 1, (n, d))
+    tree, peer = ward(rows, np.ones(n, dtype=np.int64)), linkage(rows, "ward")
+    np.testing.assert_allclose(tree.costs, peer[:, 2] ** 2 / 2, rtol=1e-7, atol=1e-12)
+    np.testing.assert_array_equal(tree.sizes, peer[:, 3])
+    assert sorted(tree.order().tolist()) == list(range(n))
+    for groups in {1, 2, n // 2 or 1, n}:
+        own, theirs = tree.cut(groups), fcluster(peer, groups, "maxclust")
+        assert len(set(own.tolist())) == groups
+        assert adjusted_rand_score(own, theirs) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(3, 8), st.integers(0, 10**6))
+def test_ward_of_means_is_ward_of_the_rows_that_they_stand_for(k: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    sizes = draw.integers(1, 6, k)
+    means = draw.normal(0, 1, (k, 3))
+    tree = ward(means, sizes)
+    # Rows that lie where their mean does merge at no cost first.
+    peer = linkage(np.repeat(means, sizes, axis=0), "ward")
+    np.testing.assert_allclose(tree.costs, peer[-(k - 1) :, 2] ** 2 / 2, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("groups", [0, 5, -1])
+def test_a_tree_is_not_cut_into_more_groups_than_it_has(groups: int) -> None:
+    tree = ward(np.eye(4), np.ones(4, dtype=np.int64))
+    with pytest.raises(InvalidParam, match="1 to 4 groups"):
+        tree.cut(groups)
+
+
+# -- density, mixtures ---------------------------------------------------------------------------
+
+
+def test_hdbscan_is_scikit_learns() -> None:
+    rows, _ = blobs(400, 4)
+    rows[:40] = np.random.default_rng(0).uniform(-20, 20, (40, 6))
+    clustering = found("hdbscan", rows)
+    peer = HDBSCAN(min_cluster_size=5, copy=True).fit(rows.astype(np.float64))
+    np.testing.assert_array_equal(clustering.labels, peer.labels_)
+    assert clustering.outlier_scores is not None
+    assert (clustering.outlier_scores[clustering.labels < 0] == 1).all()
+
+
+def test_rows_without_dense_regions_are_refused_with_another_way() -> None:
+    rows = np.random.default_rng(0).uniform(-1, 1, (60, 30)).astype(np.float32)
+    with pytest.raises(InvalidParam, match="such as hartigan"):
+        found("hdbscan", rows)
+    with pytest.raises(InvalidParam, match="at least 10 rows"):
+        found("hdbscan", rows[:6])
+
+
+def test_noise_is_in_no_cluster_or_in_the_nearest(tmp_path: Path) -> None:
+    rows, _ = blobs(400, 4)
+    rows[:120] = np.random.default_rng(0).uniform(-20, 20, (120, 6))
+    np.save(tmp_path / "rows.npy", rows)
+    apart = gpu_kmeans.fit(tmp_path / "rows.npy", algorithm="hdbscan", backend="cpu")
+    noise = ~apart.clustered
+    assert 20 < noise.sum() == apart.unclustered()["set_apart"]
+    assert any("rows are noise" in warning for warning in apart.info.warnings)
+    joined = gpu_kmeans.fit(
+        tmp_path / "rows.npy", algorithm="hdbscan", noise="nearest", backend="cpu"
+    )
+    assert joined.clustered.all()
+    np.testing.assert_array_equal(joined.labels[~noise], apart.labels[~noise])
+    distances = np.linalg.norm(rows[noise][:, None] - apart.centroids[None], axis=2)
+    np.testing.assert_array_equal(joined.labels[noise], distances.argmin(axis=1))
+    with pytest.raises(InvalidParam, match="noise must be one of apart, nearest"):
+        gpu_kmeans.fit(tmp_path / "rows.npy", noise="far", backend="cpu")
+
+
+def test_mixtures_tell_clusters_of_different_spread_apart() -> None:
+    draw = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 400)
+    rows = np.where(labels[:, None] == 0, draw.normal(0, 1, (800, 2)), draw.normal(6, 4, (800, 2)))
+    rows = rows.astype(np.float32)
+    agreement = {
+        algorithm: adjusted_rand_score(labels, found(algorithm, rows, k=2).labels)
+        for algorithm in ("hartigan", "mixture", "mixture-full")
+    }
+    assert agreement["mixture"] > agreement["hartigan"] + 0.05
+    assert agreement["mixture-full"] > agreement["hartigan"] + 0.05
+
+
+def test_without_scikit_learn_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gpu_kmeans.clustering.base as base
+
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    rows, _ = blobs()
+    method = clusterer("mixture", n_clusters=4, max_iter=10, seed=0)
+    monkeypatch.setattr(base, "import_module", missing)
+    with pytest.raises(InvalidParam, match=r'pip install ".\[algorithms\]"'):
+        method.fit(rows, CPU)
+
+
+@pytest.mark.parametrize("algorithm", ["spherical", "bisecting", "agglomerative", "mixture"])
+def test_a_callback_sees_the_iterations(algorithm: str) -> None:
+    rows, _ = blobs()
+    seen: list[Any] = []
+    found(algorithm, rows, callback=lambda step: seen.append(step))
+    assert seen
+    assert all(step.inertia >= 0 for step in seen)
