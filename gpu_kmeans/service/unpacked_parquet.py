@@ -6,6 +6,7 @@ Columns of text are read as dictionaries, a batch of rows at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,17 @@ def check_parquet(file: Path, limits: TableLimits) -> None:
         413 ``too_many_rows`` or ``too_large``, 422 ``too_many_columns``.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file) as parquet:
-            names, stated = parquet.schema_arrow.names, parquet.metadata.num_rows
+        columns = _Columns(file)
     except (pa.ArrowException, OSError, ValueError):
         return
+    with closing(columns):
+        _check_columns(file, columns, limits)
+
+
+def _check_columns(file: Path, columns: _Columns, limits: TableLimits) -> None:
+    names, stated = columns.names, columns.metadata.num_rows
     check_columns(file.name, len(names), limits)
     if stated > limits.max_rows:
         raise too_many_rows(f"{stated} rows", limits)
@@ -55,7 +60,7 @@ def check_parquet(file: Path, limits: TableLimits) -> None:
     gauge, of_rows = Gauge(file.name, limits, most), np.zeros(max(0, stated), dtype=np.int64)
     for name in dict.fromkeys(names):
         rows = 0
-        for sizes in _cells(file, name):
+        for sizes in _cells(columns, name):
             if rows + len(sizes) > stated:
                 raise damaged(file.name, "Parquet file", "it holds more rows than it says")
             check_cells(file.name, name, sizes, rows, limits)
@@ -72,29 +77,52 @@ def unpacked_bytes(file: Path, most: int, beside: int = 0) -> int:
     What cannot be read counts as nothing: the reader of models says why.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file) as parquet:
-            names = parquet.schema_arrow.names
+        columns = _Columns(file)
     except (pa.ArrowException, OSError, ValueError):
         return 0
     total = 0
-    for name in names:
-        for sizes in _cells(file, name):
-            total += int(sizes.sum()) + beside * len(sizes)
-            if total > most:
-                return total
+    with closing(columns):
+        for name in columns.names:
+            for sizes in _cells(columns, name):
+                total += int(sizes.sum()) + beside * len(sizes)
+                if total > most:
+                    return total
     return total
 
 
-def _cells(file: Path, column: str) -> Iterator[NDArray[np.int64]]:
+class _Columns:
+    """Columns of an open Parquet file, a batch of rows at a time."""
+
+    def __init__(self, file: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = file
+        self._plain = pq.ParquetFile(file)
+        self.metadata = self._plain.metadata
+        self.names: list[str] = self._plain.schema_arrow.names
+        leaves = [self._plain.schema.column(at) for at in range(len(self._plain.schema.names))]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        self._dictionaries = pq.ParquetFile(file, metadata=self.metadata, read_dictionary=texts)
+
+    def batches(self, column: str, as_dictionary: bool, rows: int) -> Iterator[Any]:
+        parquet = self._dictionaries if as_dictionary else self._plain
+        if parquet.schema_arrow.get_all_field_indices(column):
+            yield from parquet.iter_batches(rows, columns=[column], use_threads=False)
+
+    def close(self) -> None:
+        self._plain.close()
+        self._dictionaries.close()
+
+
+def _cells(columns: _Columns, column: str) -> Iterator[NDArray[np.int64]]:
     """Bytes of a column's cells, some rows at a time; of as many as can be read."""
     import pyarrow as pa
 
     known = 0
     try:
-        for batch in _batches(file, column, True, BATCH_ROWS):
+        for batch in columns.batches(column, True, BATCH_ROWS):
             sizes = cell_bytes(batch.column(0))
             yield sizes
             known += len(sizes)
@@ -103,23 +131,12 @@ def _cells(file: Path, column: str) -> Iterator[NDArray[np.int64]]:
         pass  # not every encoding can be read as a dictionary
     try:
         start = 0
-        for batch in _batches(file, column, False, FEW_ROWS):
+        for batch in columns.batches(column, False, FEW_ROWS):
             sizes = cell_bytes(batch.column(0))
             yield sizes[max(0, known - start) :]
             start += len(sizes)
     except (pa.ArrowException, OSError, ValueError):
         return
-
-
-def _batches(file: Path, column: str, as_dictionary: bool, rows: int) -> Iterator[Any]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as parquet:
-        leaves = [parquet.schema.column(at) for at in range(len(parquet.schema.names))]
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    with pq.ParquetFile(file, read_dictionary=texts if as_dictionary else None) as parquet:
-        if parquet.schema_arrow.get_all_field_indices(column):
-            yield from parquet.iter_batches(rows, columns=[column], use_threads=False)
 
 
 def cell_bytes(cells: Any) -> NDArray[np.int64]:
