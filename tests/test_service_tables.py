@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from workbooks import workbook
 
 from gpu_kmeans.clustering.base import ALGORITHMS
 from gpu_kmeans.data.roles import FEATURES, ROLES
+from gpu_kmeans.service import archive
 
 GROUPS = 3
 N = 90
@@ -503,3 +505,14 @@ def test_a_model_without_texts_survives_its_archive(server: Server) -> None:
     assert server.http.post("/v1/models/again/versions/1/activate").status_code == 200
     assert labels(server, "again", columns=True) == labels(server, "customers", columns=True)
     assert_assigned_as_fitted(server, "again", as_csv(customers()))
+
+
+def test_an_archive_of_the_first_schema_is_taken(server: Server) -> None:
+    folder = Path(__file__).parent / "golden_model"
+    assert json.loads((folder / "manifest.json").read_bytes())["schema_version"] == 1
+    reply = server.upload("golden", b"".join(archive.pack(folder)))
+    assert reply.status_code == 201, reply.text
+    assert server.http.post("/v1/models/golden/versions/1/activate").status_code == 200
+    assert server.get("/v1/models/golden/profiles")["clusters"]
+    first = labels(server, "golden")[0]["id"]
+    assert server.get(f"/v1/models/golden/items/{first}")["columns"] == {}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from gpu_kmeans.errors import UnknownItem
+from gpu_kmeans.model.storage import FILES
 from gpu_kmeans.recommend import MAX_LIMIT
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.dependencies import (
@@ -21,7 +22,7 @@ from gpu_kmeans.service.dependencies import (
     may_read,
 )
 from gpu_kmeans.service.formats import MEDIA_TYPES
-from gpu_kmeans.service.models import cluster_row
+from gpu_kmeans.service.models import cluster_row, missing
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.request_body import media_type, read_json, reading_from
@@ -121,8 +122,11 @@ async def assign(
 
     def link_model(scratch: FolderPath) -> None:
         (scratch / "model").mkdir()
-        for file in (service.store.models / row["folder"]).iterdir():
-            os.link(file, scratch / "model" / file.name)
+        try:
+            for name in FILES:
+                os.link(service.store.models / row["folder"] / name, scratch / "model" / name)
+        except FileNotFoundError:  # it answers from memory still
+            raise missing(loaded.name, loaded.version) from None
 
     return await answer_of_worker(service, request, kind, spec, link_model)
 
