@@ -334,8 +334,9 @@ def problems(readme: str, stored: Records) -> list[str]:
 
 
 def prose_of(readme: str) -> str:
-    """README without its blocks and the targets of its links, on one line."""
+    """README without its blocks, options of commands and targets of its links, on one line."""
     text = re.sub(r"^```.*?^```", "", readme, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"`(?!python)[^`]*(?:--[a-z]|MODEL)[^`]*`", "", text)
     return " ".join(re.sub(r"\]\([^)]*\)", "]", text).split())
 
 

@@ -114,7 +114,7 @@ class Evaluation:
         """Return plain dictionaries, lists, text and numbers."""
         view = asdict(self)
         view["clusters"] = [
-            {**each, "top_terms": list(each["top_terms"])} for each in view["clusters"]
+            {**cluster, "top_terms": list(cluster["top_terms"])} for cluster in view["clusters"]
         ]
         return view
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from gpu_kmeans.backends.doctor import versions
 from gpu_kmeans.backends.protocol import Backend, Callback, Matrix
 from gpu_kmeans.backends.select import BackendSpec, choose
 from gpu_kmeans.clustering.base import ALGORITHMS, Clustering, check_algorithm, clusterer
+from gpu_kmeans.clustering.choose import candidate_counts, choose_clusters
 from gpu_kmeans.clustering.distances import nearest
 from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
 from gpu_kmeans.data.matrix_catalogue import load_matrix
@@ -28,14 +30,28 @@ from gpu_kmeans.features.stop_words import stop_words_of
 from gpu_kmeans.features.svd import RandomizedSVD
 from gpu_kmeans.features.weighting import Weighting
 from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings, Reduction
+from gpu_kmeans.model.outliers import outliers
+from gpu_kmeans.model.rows import Rows
 from gpu_kmeans.tables.matrices import is_matrix
 from gpu_kmeans.tables.paths import check_path
-from gpu_kmeans.validation import check_integer
+from gpu_kmeans.validation import check_integer, check_number
 
 __all__ = ["fit"]
 
 NOISE = ("apart", "nearest")
 """What becomes of rows that an algorithm puts into no cluster."""
+AUTO: Literal["auto"] = "auto"
+"""In the place of a number of clusters: look for one that stands out."""
+USUAL_CLUSTERS = 10
+"""Number of clusters where none stands out."""
+MOST_AUTO = 50
+"""Largest number of clusters that is looked at."""
+ROWS_A_CLUSTER = 3
+"""Number of rows for each cluster at least, of those that are looked at."""
+MOST_TRIM = 0.5
+"""Share of the rows that a trimmed fit must leave out less than."""
+MOST_TRIMS = 5
+"""Maximum number of fits after the first, of a trimmed one."""
 MUCH_NOISE = 0.25
 """Share of the rows beyond which noise is a reason to doubt the algorithm."""
 
@@ -44,7 +60,7 @@ def fit(
     movies: str | PathLike[str],
     credits: str | PathLike[str] | None = None,
     *,
-    n_clusters: int = 10,
+    n_clusters: int | Literal["auto"] = 10,
     seed: int = 42,
     backend: BackendSpec = "auto",
     columns: Mapping[str, Any] | None = None,
@@ -68,6 +84,7 @@ def fit(
     reduce: int = 0,
     algorithm: str = "hartigan",
     noise: str = "apart",
+    trim: float = 0.0,
     max_iter: int = 300,
     callback: Callback | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -80,8 +97,10 @@ def fit(
         CSV, JSON lines, Parquet or Excel; see
         :func:`gpu_kmeans.data.catalogue.load_catalogue`. A matrix is read likewise; see
         :func:`gpu_kmeans.tables.matrices.read_matrix`.
-    n_clusters : int
+    n_clusters : int or "auto"
         At most the number of rows that can be clustered: of texts, those with a known term.
+        ``"auto"`` looks for a number that stands out
+        (:func:`gpu_kmeans.clustering.choose.choose_clusters`), and takes 10 where none does.
     seed : int
         All random draws come from it, on the host: the same on every backend.
     backend : {"auto", "cpu", "gpu"} or Backend
@@ -118,6 +137,9 @@ def fit(
     noise : {"apart", "nearest"}
         What becomes of rows that the algorithm puts into no cluster: they stay apart, or go to the
         cluster of the nearest mean.
+    trim : float
+        Share of the rows, from 0 to below 0.5, that are in no cluster and have no say in the means
+        and in the scale of numbers: those that fit worst.
     max_iter : int
         Iterations at most.
     callback : callable, optional
@@ -137,10 +159,13 @@ def fit(
     BackendUnavailable
         ``backend="gpu"`` and it cannot run here.
     """
-    check_integer("n_clusters", n_clusters, 1)
+    if n_clusters != AUTO:
+        check_integer("n_clusters", n_clusters, 1)
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
     check_integer("reduce", reduce, 0)
+    if check_number("trim", trim, 0.0) >= MOST_TRIM:
+        raise InvalidParam(f"trim must be a share of the rows below {MOST_TRIM}, got {trim}")
     columns = _check_columns(columns)
     check_algorithm(algorithm)
     if noise not in NOISE:
@@ -169,69 +194,189 @@ def fit(
     stages.begin("read")
     device, reason = choose(backend)
     catalogue = _load(movies, credits, columns, encoding, delimiter, device)
-
-    stages.begin("vectorise")
     features = build_features(catalogue.roles, options, catalogue.feature_names, device)
+
+    def cluster(inside: NDArray[np.bool_] | None) -> Model:
+        """Make a model whose means the rows of ``inside`` alone have a say in."""
+        stages.begin("vectorise")
+        encoded = _encode(Path(movies).name, catalogue, features, device, inside)
+        notes = [*catalogue.report.warnings, *features.notes]
+        if reduce:
+            stages.begin("reduce")
+            encoded = _reduced(encoded, reduce, seed, device)
+        k: int | None = None if ALGORITHMS[algorithm].finds_k else 0
+        if n_clusters == AUTO and k is not None:
+            stages.begin("choose")
+            k, why = _choose_k(encoded, features, seed, device)
+            notes.append(why)
+        elif k is not None:
+            k = int(n_clusters)
+            _check_enough_rows(k, encoded)
+        stages.begin("cluster")
+        method = clusterer(
+            algorithm, n_clusters=k or 1, max_iter=max_iter, seed=seed, callback=callback
+        )
+        clustering = method.fit(encoded.chosen, device)
+        clustering, noise_notes = _settle_noise(clustering, encoded.chosen, noise, device)
+        notes += [*noise_notes, *_fewer_clusters(clustering, k)]
+        labels = np.full(len(encoded.known), UNCLUSTERED, dtype=np.int32)
+        labels[encoded.known] = clustering.labels
+        stages.end()
+        info = ModelInfo(
+            backend=device.name,
+            backend_reason=reason,
+            seed=seed,
+            parameters={
+                "n_clusters": n_clusters,
+                "algorithm": algorithm,
+                "max_iter": max_iter,
+                "reduce": reduce,
+                "trim": trim,
+                "columns": columns,
+            },
+            versions=versions(),
+            catalogue=catalogue.report.to_dict(),
+            seconds=stages.seconds,
+            warnings=notes,
+            inertia=clustering.inertia,
+            n_iter=clustering.n_iter,
+            history=clustering.history,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return Model(
+            items=catalogue.to_arrow(),
+            features=features,
+            rows=encoded.kept,
+            labels=labels,
+            centroids=np.asarray(clustering.means, dtype=encoded.means_dtype),
+            info=info,
+            others=catalogue.others,
+            reduction=encoded.reduction,
+        )
+
+    return _trimmed(cluster, trim, device) if trim else cluster(None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """Rows of a catalogue, on their way to a clusterer.
+
+    Attributes
+    ----------
+    rows : Matrix
+        All of them, where the encoders left them.
+    host : CSR or ndarray
+        The same on the host.
+    known : ndarray of bool
+        Which are clustered.
+    reduction : Reduction or None
+    """
+
+    rows: Matrix
+    host: Any
+    known: NDArray[np.bool_]
+    reduction: Reduction | None = None
+
+    @property
+    def chosen(self) -> Matrix:
+        """The rows to cluster."""
+        if self.known.all():
+            return self.rows if self.reduction is None else self.reduction.rows
+        return (self.host if self.reduction is None else self.reduction.rows)[self.known]
+
+    @property
+    def kept(self) -> Rows:
+        """All rows as a model keeps them."""
+        return Postings.from_csr(self.host) if hasattr(self.host, "indptr") else self.host
+
+    @property
+    def means_dtype(self) -> Any:
+        """Dtype of means as a model keeps them: of sparse rows float32 always."""
+        rows = self.host if self.reduction is None else self.reduction.rows
+        return np.float32 if hasattr(rows, "indptr") else rows.dtype
+
+
+def _encode(
+    name: str,
+    catalogue: Catalogue,
+    features: Features,
+    backend: Backend,
+    inside: NDArray[np.bool_] | None,
+) -> _Encoded:
+    """Encode the columns; tell which rows can be clustered: of texts, those with a known term."""
     try:
-        rows = features.fit_transform(catalogue.features, device)
+        rows = features.fit_transform(catalogue.features, backend, inside)
     except EmptyVocabulary as problem:
         names = ", ".join(map(repr, catalogue.roles.texts))
-        raise EmptyVocabulary(f"{Path(movies).name}, column {names}: {problem}") from problem
-    known, host_rows = _known(features, rows, device)
-    if not ALGORITHMS[algorithm].finds_k:
-        _check_enough_rows(n_clusters, known)
-    space, reduction = rows, None
-    if reduce:
-        stages.begin("reduce")
-        space, reduction = _reduce(rows, host_rows, reduce, seed, device)
+        raise EmptyVocabulary(f"{name}, column {names}: {problem}") from problem
+    host = backend.to_host(rows)
+    known = np.ones(host.shape[0], dtype=np.bool_) if inside is None else inside.copy()
+    if hasattr(host, "indptr"):
+        if len(host.data) and not np.isfinite(host.data.astype(np.float32)).all():
+            raise OutOfRange("sparse rows hold numbers beyond float32 (about 3.4e38): scale them")
+        if features.text is not None and len(features.parts) == 1:
+            known &= np.diff(host.indptr) > 0
+    return _Encoded(rows, host, known)
 
-    stages.begin("cluster")
-    method = clusterer(
-        algorithm, n_clusters=n_clusters, max_iter=max_iter, seed=seed, callback=callback
+
+def _reduced(encoded: _Encoded, n_components: int, seed: int, backend: Backend) -> _Encoded:
+    """Project rows onto their leading singular vectors."""
+    n, n_features = encoded.host.shape
+    if n_components > min(n, n_features):
+        raise InvalidParam(
+            f"reduce={n_components} is more than the {min(n, n_features)} directions that {n} rows "
+            f"of {n_features} features have; choose reduce <= {min(n, n_features)}, or 0"
+        )
+    svd = RandomizedSVD(
+        n_components,
+        normalize=hasattr(encoded.host, "indptr"),
+        random_state=seed,
+        backend=backend,
     )
-    if not known.all():
-        space = (host_rows if reduction is None else reduction.rows)[known]
-    clustering = method.fit(space, device)
-    clustering, noise_notes = _settle_noise(clustering, space, noise, device)
-    labels = np.full(len(known), UNCLUSTERED, dtype=np.int32)
-    labels[known] = clustering.labels
-    stages.end()
+    reduced = svd.fit_transform(encoded.rows)
+    return replace(encoded, reduction=Reduction.of(svd, reduced))
 
-    info = ModelInfo(
-        backend=device.name,
-        backend_reason=reason,
+
+def _choose_k(
+    encoded: _Encoded, features: Features, seed: int, backend: Backend
+) -> tuple[int, str]:
+    """Return the number of clusters that stands out, or the usual one, and what speaks for it."""
+    n = int(encoded.known.sum())
+    counts = candidate_counts(min(2, n), max(2, min(MOST_AUTO, n // ROWS_A_CLUSTER)))
+    is_text = features.text is not None
+    choice = choose_clusters(
+        backend.to_host(encoded.chosen),
+        backend,
+        [k for k in counts if k <= n],
+        metric="cosine" if is_text else "euclidean",
         seed=seed,
-        parameters={
-            "n_clusters": n_clusters,
-            "algorithm": algorithm,
-            "max_iter": max_iter,
-            "reduce": reduce,
-            "columns": columns,
-        },
-        versions=versions(),
-        catalogue=catalogue.report.to_dict(),
-        seconds=stages.seconds,
-        warnings=[
-            *catalogue.report.warnings,
-            *features.notes,
-            *noise_notes,
-            *_fewer_clusters(clustering, n_clusters if not ALGORITHMS[algorithm].finds_k else None),
-        ],
-        inertia=clustering.inertia,
-        n_iter=clustering.n_iter,
-        history=clustering.history,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return Model(
-        items=catalogue.to_arrow(),
-        features=features,
-        rows=Postings.from_csr(host_rows) if hasattr(host_rows, "indptr") else host_rows,
-        labels=labels,
-        centroids=_centroids(clustering, reduction, host_rows),
-        info=info,
-        others=catalogue.others,
-        reduction=reduction,
-    )
+    if choice.recommended:
+        return choice.recommended[0], f"n_clusters='auto': {choice.reason}"
+    usual = min(USUAL_CLUSTERS, n)
+    return usual, f"n_clusters='auto': {choice.reason}; {usual} were made"
+
+
+def _trimmed(
+    cluster: Callable[[NDArray[np.bool_] | None], Model], trim: float, backend: Backend
+) -> Model:
+    """Fit again and again without the rows that fit worst, until they are the same ones.
+
+    Cuesta-Albertos, Gordaliza and Matran, Trimmed k-means: an attempt to robustify quantizers,
+    1997.
+    """
+    model = cluster(None)
+    trimmed = np.zeros(len(model.labels), dtype=np.bool_)
+    for _ in range(MOST_TRIMS):
+        worst = outliers(model, backend=backend).first(math.ceil(trim * model.items.num_rows))
+        again = np.zeros(len(trimmed), dtype=np.bool_)
+        again[worst] = True
+        if np.array_equal(again, trimmed):
+            break
+        trimmed, model = again, cluster(~again)
+    note = f"{int(trimmed.sum())} rows that fit worst have no say in the means (trim={trim:g})"
+    info = replace(model.info, warnings=[*model.info.warnings, note])
+    return replace(model, info=info)
 
 
 def _stop_words(stop_words: Any, analyzer: str) -> Any:
@@ -280,55 +425,11 @@ def _check_columns(columns: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(columns)
 
 
-def _known(features: Features, rows: Matrix, backend: Backend) -> tuple[NDArray[np.bool_], Any]:
-    """Tell which rows can be clustered, and return all on the host.
-
-    Of texts alone, those with a known term: the others would be in a cluster of their own.
-    """
-    host_rows = backend.to_host(rows)
-    if hasattr(host_rows, "indptr"):
-        if len(host_rows.data) and not np.isfinite(host_rows.data.astype(np.float32)).all():
-            raise OutOfRange("sparse rows hold numbers beyond float32 (about 3.4e38): scale them")
-        if features.text is not None and len(features.parts) == 1:
-            return np.diff(host_rows.indptr) > 0, host_rows
-    return np.ones(host_rows.shape[0], dtype=np.bool_), host_rows
-
-
-def _reduce(
-    rows: Matrix, host_rows: Any, n_components: int, seed: int, backend: Backend
-) -> tuple[Matrix, Reduction]:
-    """Return rows projected onto their leading singular vectors, and how that is done."""
-    most = min(host_rows.shape)
-    if n_components > most:
-        raise InvalidParam(
-            f"reduce={n_components} is more than the {most} directions that "
-            f"{host_rows.shape[0]} rows of {host_rows.shape[1]} features have; choose reduce <= "
-            f"{most}, or 0"
-        )
-    svd = RandomizedSVD(
-        n_components,
-        normalize=hasattr(host_rows, "indptr"),
-        random_state=seed,
-        backend=backend,
-    )
-    reduced = svd.fit_transform(rows)
-    return reduced, Reduction.of(svd, reduced)
-
-
-def _centroids(clustering: Clustering, reduction: Reduction | None, host_rows: Any) -> NDArray[Any]:
-    """Return the means in float32 where the rows are; of sparse rows always."""
-    means = clustering.means
-    rows = host_rows if reduction is None else reduction.rows
-    sparse = hasattr(rows, "indptr")
-    return np.asarray(means, dtype=np.float32 if sparse else rows.dtype)
-
-
-def _check_enough_rows(n_clusters: int, known: NDArray[np.bool_]) -> None:
+def _check_enough_rows(n_clusters: int, encoded: _Encoded) -> None:
     """Refuse more clusters than usable rows, in the catalogue's terms, before the clustering."""
-    usable = int(known.sum())
+    usable, n = int(encoded.known.sum()), len(encoded.known)
     if n_clusters > usable:
-        unknown = len(known) - usable
-        why = f" (of {len(known)} items, {unknown} have no known term)" if unknown else ""
+        why = f" (of {n} items, {n - usable} have no known term)" if usable < n else ""
         raise InvalidParam(
             f"n_clusters={n_clusters} is more than the {usable} items that can be clustered"
             f"{why}; choose n_clusters <= {usable}"
@@ -357,11 +458,11 @@ def _settle_noise(
 
 def _fewer_clusters(clustering: Clustering, n_clusters: int | None) -> list[str]:
     """Say it where some clusters have no items, as when there are few distinct texts."""
-    found = len(np.unique(clustering.labels[clustering.labels != UNCLUSTERED]))
-    if n_clusters is None or found == n_clusters:
+    occupied = len(np.unique(clustering.labels[clustering.labels != UNCLUSTERED]))
+    if n_clusters is None or occupied == n_clusters:
         return []
-    has = "has" if found == 1 else "have"
-    return [f"{found} of {n_clusters} clusters {has} items; the others are empty"]
+    has = "has" if occupied == 1 else "have"
+    return [f"{occupied} of {n_clusters} clusters {has} items; the others are empty"]
 
 
 class _Stages:
@@ -386,5 +487,5 @@ class _Stages:
     def _finish(self) -> None:
         now = time.perf_counter()
         if self._name:
-            self.seconds[self._name] = now - self._began
+            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._began
         self._began = now

@@ -314,7 +314,29 @@ def test_the_version_is_that_of_the_project(capsys: Capture) -> None:
     assert said(capsys, "--version") == (0, f"gpu-kmeans {version}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", "demo", "fit", "recommend", "evaluate", "plot", "fetch"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "demo",
+        "look",
+        "fit",
+        "choose-k",
+        "profile",
+        "labels",
+        "assign",
+        "levels",
+        "outliers",
+        "compare",
+        "drift",
+        "edit",
+        "recommend",
+        "evaluate",
+        "plot",
+        "fetch",
+        "image",
+    ],
+)
 def test_every_command_explains_itself_within_80_columns(capsys: Capture, command: str) -> None:
     code, out, err = said(capsys, *command.split(), "--help")
     assert (code, err) == (0, "")

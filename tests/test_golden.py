@@ -63,3 +63,34 @@ def test_it_is_saved_again_as_the_same_model(golden, tmp_path):
     assert {name.removeprefix("features/0/") for name in new} == set(old)
     for name, array in new.items():
         np.testing.assert_array_equal(array, old[name.removeprefix("features/0/")], strict=True)
+
+
+GOLDEN_2 = Path(__file__).parent / "golden_model_2"
+"""A model of schema 2: texts, numbers and categories, reduced, with a name given by hand."""
+
+
+def test_a_model_of_several_encoders_holds_what_was_saved(tmp_path):
+    model = Model.load(GOLDEN_2)
+    assert [part.encoder.kind for part in model.features.parts] == ["text", "numbers", "categories"]
+    assert model.sizes.tolist() == [13, 19, 6, 18, 16, 8]
+    assert model.names == {2: "Kept by hand"}
+    assert model.features.parts[0].weight == 2.0
+    assert model.features.names[120:122] == ["runtime", "log budget"]
+    assert model.centroids.shape == (6, 6)
+    np.testing.assert_allclose(model.distances[:3], [0.35567651, 0.22559224, 0.12887801], rtol=1e-5)
+    recommender = Recommender(model)
+    assert [item.id for item in recommender.recommend("ghost mansion", limit=3).items] == [
+        *(1079, 1038, 1031)
+    ]
+    assert [item.id for item in recommender.similar(model.items["id"][0].as_py(), limit=3)] == [
+        1053,
+        1055,
+        1002,
+    ]
+    assert model.others is not None
+    assert {"tagline", "runtime", "original_language"} <= set(model.others.column_names)
+    model.save(tmp_path / "again")
+    old, new = (load_file(f / "arrays.safetensors") for f in (GOLDEN_2, tmp_path / "again"))
+    assert old.keys() == new.keys()
+    for name, array in new.items():
+        np.testing.assert_array_equal(array, old[name], strict=True)

@@ -22,20 +22,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1, 2, 130, 141 or 143 (see ``--help``)."""
     from gpu_kmeans.cli import signals
 
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     if arguments is None:
         # A process that ends needs no last search for garbage: it took a tenth of `fit`.
         atexit.register(gc.freeze)
     with signals.handled(until_exit=arguments is None):
         try:
-            return _run(given)
+            return _run(words)
         except BaseException as problem:
             signals.ignore()
             code, kind, message = _verdict(problem)
         if code == _CLOSED_PIPE:
             return code
         _complain(message)
-        if "--json" in given:
+        if "--json" in words:
             _print_error(kind, message)
         if arguments is None and signals.received():
             # Python itself may end by the signal instead of this code: it does so when the
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
-def _run(given: list[str]) -> int:
+def _run(words: list[str]) -> int:
     from gpu_kmeans.cli import output, parser
 
     with output.captured() as printed:
         try:
-            options = parser.build().parse_args(given)
+            options = parser.build().parse_args(words)
         except SystemExit:  # after --help or --version
             options = None
     if options is None:
@@ -80,8 +80,8 @@ def _verdict(problem: BaseException) -> tuple[int, str, str]:
     if isinstance(problem, MemoryError):
         return 1, "out_of_memory", "not enough memory"
     if isinstance(problem, OSError) and problem.strerror:
-        place = f"{problem.filename}: " if problem.filename else ""
-        return 1, "failed", f"{place}{problem.strerror}"
+        file = f"{problem.filename}: " if problem.filename else ""
+        return 1, "failed", f"{file}{problem.strerror}"
     return (
         1,
         "failed",

@@ -16,6 +16,7 @@ from gpu_kmeans.cli import (
     layout,
     output,
     progress,
+    questions,
     show,
     signals,
     staging,
@@ -23,9 +24,9 @@ from gpu_kmeans.cli import (
     summary,
     tables,
 )
+from gpu_kmeans.cli.fit_options import fit_options
 from gpu_kmeans.cli.layout import count, facts, heading
 from gpu_kmeans.cli.output import Answer
-from gpu_kmeans.data.roles import FEATURES, ROLES
 from gpu_kmeans.errors import FileProblem, InvalidParam, InvalidQuery
 
 __all__ = ["run"]
@@ -49,31 +50,11 @@ def fit(options: argparse.Namespace) -> Answer:
             options.credits,
             n_clusters=options.clusters,
             seed=options.seed,
-            backend=options.backend,
-            columns=_columns(options),
-            encoding=options.encoding,
-            delimiter=options.delimiter,
-            stop_words=options.stop_words,
-            analyzer=options.analyzer,
-            ngram_range=tuple(options.ngrams),
-            min_df=options.min_df,
-            max_df=options.max_df,
-            max_features=options.max_features,
-            sublinear_tf=options.sublinear_tf,
-            weighting=options.weighting,
-            scale=options.scale,
-            missing=options.missing,
-            log=options.log,
-            rare=options.rare,
-            normalise=options.normalise,
-            log1p=options.log1p,
-            weights=dict(options.weight),
-            reduce=options.reduce,
-            algorithm=options.algorithm,
             noise=options.noise,
-            max_iter=options.max_iter,
+            trim=options.trim,
             callback=shown.callback,
             on_stage=shown.on_stage,
+            **fit_options(options),
         )
         # All that can take its time comes before the model is in place.
         data = {"model": options.model, **summary.of_fit(model)}
@@ -87,17 +68,17 @@ def fit(options: argparse.Namespace) -> Answer:
 def _fit_text(data: dict[str, Any]) -> str:
     n_found = data["n_clusters"] - data["n_empty"]
     title = f"{count(data['n_clustered'], 'item')} in {count(n_found, 'cluster')}"
-    place = str(data["model"])
+    folder = str(data["model"])
     return show.paragraphs(
         heading(title),
         show.fit(data),
-        facts([("Model", place)])
+        facts([("Model", folder)])
         + "\n"
         + layout.commands(
             "Next",
-            [f'gpu-kmeans recommend {quote(place)} "a few keywords"']
+            [f'gpu-kmeans recommend {quote(folder)} "a few keywords"']
             if data["n_terms"]
-            else [f"gpu-kmeans profile {quote(place)}", f"gpu-kmeans labels {quote(place)}"],
+            else [f"gpu-kmeans profile {quote(folder)}", f"gpu-kmeans labels {quote(folder)}"],
         ),
     )
 
@@ -124,15 +105,15 @@ def recommend(options: argparse.Namespace) -> Answer:
     if options.like is not None:
         item = recommender.item_id(options.like)
         similar = recommender.similar(item, limit=options.limit)
-        data = {"like": item, "items": [asdict(each) for each in similar]}
+        data = {"like": item, "items": [asdict(neighbour) for neighbour in similar]}
         return Answer(data, lambda: show.similar(item, similar))
-    found = recommender.recommend(
+    answer = recommender.recommend(
         query,
         limit=options.limit,
         rank=options.rank,
         clusters=options.clusters,
     )
-    return Answer(found.to_dict(), lambda: show.recommendation(found))
+    return Answer(answer.to_dict(), lambda: show.recommendation(answer))
 
 
 def profile(options: argparse.Namespace) -> Answer:
@@ -192,13 +173,13 @@ def plot(options: argparse.Namespace) -> Answer:
     names = figures.names(options.query is not None)
     with staging.files_into(options.out, names, overwrite=options.overwrite) as aside:
         model = Model.load(options.model)
-        found = None
+        answer = None
         if options.query is not None:
-            found = Recommender(model).recommend(options.query, limit=options.limit)
-            if not found.items:
-                raise InvalidQuery(f"nothing to draw for {options.query!r}: {found.message}")
+            answer = Recommender(model).recommend(options.query, limit=options.limit)
+            if not answer.items:
+                raise InvalidQuery(f"nothing to draw for {options.query!r}: {answer.message}")
         with progress.shown("drawing"):
-            figures.draw(model, cluster_views(model), found, aside)
+            figures.draw(model, cluster_views(model), answer, aside)
     paths = [options.out / name for name in names]
     return Answer({"files": paths}, lambda: show.files("Figures", paths))
 
@@ -228,8 +209,8 @@ def fetch(options: argparse.Namespace) -> Answer:
 def doctor(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.backends.doctor import diagnose
 
-    found = diagnose()
-    return Answer(found.to_dict(), lambda: show.diagnosis(found))
+    diagnosis = diagnose()
+    return Answer(diagnosis.to_dict(), lambda: show.diagnosis(diagnosis))
 
 
 def serve(options: argparse.Namespace) -> Answer:
@@ -262,21 +243,13 @@ def demo(options: argparse.Namespace) -> Answer:
     return demo.run(options.out, options.backend)
 
 
-def _check_model_place(place: Path, overwrite: bool) -> None:
+def _check_model_place(folder: Path, overwrite: bool) -> None:
     """Find out before the long work whether the model can be put there."""
     from gpu_kmeans.model.storage import MANIFEST
 
-    staging.check_free(place, overwrite=overwrite)
-    if place.exists() and any(place.iterdir()) and not (place / MANIFEST).exists():
-        raise FileProblem(f"{place} is a folder without a model in it: give another name")
-
-
-def _columns(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the column arguments that were given; an empty name leaves a column out."""
-    named = {name: getattr(options, f"column_{name}") for name in (*ROLES, *FEATURES)}
-    if named["text"] is not None and len(named["text"]) == 1:
-        named["text"] = named["text"][0]
-    return {name: columns or None for name, columns in named.items() if columns is not None}
+    staging.check_free(folder, overwrite=overwrite)
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise FileProblem(f"{folder} is a folder without a model in it: give another name")
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
@@ -287,6 +260,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "labels": labels,
     "assign": assign,
     "recommend": recommend,
+    "choose-k": questions.choose_k,
+    "levels": questions.levels,
+    "outliers": questions.outliers,
+    "compare": questions.compare,
+    "drift": questions.drift,
+    "edit": questions.edit,
+    "update": questions.update,
     "evaluate": evaluate,
     "plot": plot,
     "image": image,

@@ -25,7 +25,7 @@ def names(query: bool) -> list[str]:
 def draw(
     model: Model,
     clusters: Sequence[ClusterView],
-    found: Recommendation | None,
+    answer: Recommendation | None,
     folder: Path,
 ) -> None:
     """Draw every figure as PNG and SVG into a folder that exists."""
@@ -35,8 +35,8 @@ def draw(
         "clusters": plots.cluster_sizes(clusters),
         "inertia": plots.inertia_history(model.info.history),
     }
-    if found is not None:
-        figures["popularity"] = plots.popularity_bars(found)
-        figures["ratings"] = plots.rating_scatter(found)
-    for name in names(found is not None):
+    if answer is not None:
+        figures["popularity"] = plots.popularity_bars(answer)
+        figures["ratings"] = plots.rating_scatter(answer)
+    for name in names(answer is not None):
         plots.save(figures[Path(name).stem], folder / name)

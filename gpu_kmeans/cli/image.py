@@ -67,8 +67,8 @@ def _text(reduced: ReducedImage, name: str, asked: int) -> str:
         ),
     ]
     rows = [
-        (str(place), f"{color.pixels:,}", f"{color.share:.1%}", color.hex)
-        for place, color in enumerate(reduced.palette, start=1)
+        (str(rank), f"{color.pixels:,}", f"{color.share:.1%}", color.hex)
+        for rank, color in enumerate(reduced.palette, start=1)
     ]
     return show.paragraphs(
         heading(f"{name} in {count(reduced.colors_after, 'colour')}"),

@@ -52,7 +52,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 def commands(label: str, lines: Sequence[str]) -> str:
     """Return commands to copy: never wrapped, whatever the width."""
     return "\n".join(
-        f"{'' if place else label:<{_LABEL}}  {line}" for place, line in enumerate(lines)
+        f"{'' if number else label:<{_LABEL}}  {line}" for number, line in enumerate(lines)
     )
 
 

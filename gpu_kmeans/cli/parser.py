@@ -92,10 +92,17 @@ def build() -> argparse.ArgumentParser:
     _demo(command("demo", "the whole job on a small bundled catalogue, in seconds"))
     _look(command("look", "a table's format, columns and their proposed roles, before any fit"))
     _fit(command("fit", "cluster the rows of a table or a matrix and keep the model"))
+    _choose_k(command("choose-k", "which numbers of clusters stand out in a table, and why"))
     _profile(command("profile", "what sets each cluster apart, and its most typical items"))
     _labels(command("labels", "the cluster of every item of a model, as CSV"))
     _assign(command("assign", "put the rows of another file into the clusters of a model"))
     _recommend(command("recommend", "items of a model for a few keywords, with the reasons"))
+    _levels(command("levels", "a model's clusters on several levels, from coarse to fine"))
+    _outliers(command("outliers", "items that fit worst, and clusters that hold together badly"))
+    _compare(command("compare", "what became of the clusters of a model in another"))
+    _drift(command("drift", "whether new rows still are what a model was fitted on"))
+    _edit(command("edit", "rename, merge or split clusters, or move items, into a new model"))
+    _update(command("update", "put new rows into a model without a refit, as a new model"))
     _evaluate(command("evaluate", "how good a model's clusters and recommendations are"))
     _plot(command("plot", "draw a model's clusters, and recommendations for a query"))
     _image(command("image", "an image in a few colours: its own, clustered"))
@@ -150,23 +157,112 @@ def _fit(parser: Any) -> None:
 
     cluster = parser.add_argument_group("clustering", "The default stands in parentheses.")
     cluster.add_argument(
-        "-k", "--clusters", type=_whole(1), default=10, metavar="K", help="how many (10)"
-    )
-    cluster.add_argument(
-        "--seed", type=_whole(0), default=42, metavar="N", help="source of all random draws (42)"
-    )
-    _backend_option(cluster)
-    cluster.add_argument(
-        "--algorithm",
-        choices=tuple(ALGORITHMS),
-        default="hartigan",
-        help="; ".join(f"{name}: {about.meaning}" for name, about in ALGORITHMS.items()),
+        "-k",
+        "--clusters",
+        type=_clusters,
+        default=10,
+        metavar="K",
+        help="how many, or auto for a number that stands out (10)",
     )
     cluster.add_argument(
         "--noise",
         choices=("apart", "nearest"),
         default="apart",
         help="rows in no dense region stay apart, or go to the nearest cluster (apart)",
+    )
+    cluster.add_argument(
+        "--trim",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="rows that fit worst, and have no say in the means (0)",
+    )
+    _row_options(parser, cluster)
+
+
+def _choose_k(parser: Any) -> None:
+    parser.add_argument(
+        "file", type=_file, metavar="FILE", help="a table or a matrix; - for standard input"
+    )
+    cluster = parser.add_argument_group("clustering", "The default stands in parentheses.")
+    cluster.add_argument(
+        "--from", dest="low", type=_whole(2), default=2, metavar="K", help="least number (2)"
+    )
+    cluster.add_argument(
+        "--to", dest="high", type=_whole(2), default=50, metavar="K", help="largest number (50)"
+    )
+    _row_options(parser, cluster)
+
+
+def _levels(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument(
+        "levels", type=_whole(1), nargs="+", metavar="K", help="clusters of each level, rising"
+    )
+    _seed_option(parser)
+    _csv_output(parser)
+
+
+def _outliers(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("--limit", type=_whole(1), default=20, metavar="N", help="items shown (20)")
+    _csv_output(parser)
+
+
+def _compare(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("other", type=_folder, metavar="OTHER", help="another model folder")
+
+
+def _drift(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("file", type=_file, metavar="FILE", help="new rows; - for standard input")
+    _format_options(parser)
+    _backend_option(parser)
+
+
+def _edit(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument(
+        "action",
+        choices=("rename", "merge", "split", "move"),
+        help="rename LABEL NAME, merge LABEL LABEL, split LABEL [PARTS], move LABEL ID",
+    )
+    parser.add_argument("arguments", nargs="+", metavar="ARGUMENT", help="of the action")
+    parser.add_argument(
+        "--out", type=_folder, required=True, metavar="DIR", help="folder to keep the result in"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the model if it exists")
+    _seed_option(parser)
+
+
+def _update(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument("file", type=_file, metavar="FILE", help="new rows; - for standard input")
+    parser.add_argument(
+        "--out", type=_folder, required=True, metavar="DIR", help="folder to keep the result in"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the model if it exists")
+    _format_options(parser)
+    _backend_option(parser)
+
+
+def _seed_option(parser: Any) -> None:
+    parser.add_argument(
+        "--seed", type=_whole(0), default=42, metavar="N", help="source of all random draws (42)"
+    )
+
+
+def _row_options(parser: Any, cluster: Any) -> None:
+    """Options that say how a file is read and encoded, and by what it is clustered."""
+    _seed_option(cluster)
+    _backend_option(cluster)
+    cluster.add_argument(
+        "--algorithm",
+        choices=tuple(ALGORITHMS),
+        default="hartigan",
+        metavar="NAME",
+        help="; ".join(f"{name}: {about.meaning}" for name, about in ALGORITHMS.items()),
     )
     cluster.add_argument(
         "--max-iter", type=_whole(1), default=300, metavar="N", help="iterations at most (300)"
@@ -532,6 +628,10 @@ def _number_or_share(text: str) -> int | float:
     if not _NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return float(text)
+
+
+def _clusters(text: str) -> int | str:
+    return text if text == "auto" else _whole(1)(text)
 
 
 def _share(text: str) -> float:

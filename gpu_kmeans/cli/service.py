@@ -106,9 +106,9 @@ def _configure(options: argparse.Namespace) -> Any:
         raise BackendUnavailable(
             f'the service needs {missing.name}: pip install ".[serve]" in a clone of gpu-kmeans'
         ) from None
-    given = {
+    named = {
         name: getattr(options, name)
         for name in Settings.model_fields
         if getattr(options, name, None) is not None
     }
-    return configure(given, options.config)
+    return configure(named, options.config)

@@ -193,30 +193,30 @@ def similar(item: int | str, items: Sequence[RankedItem]) -> str:
     )
 
 
-def recommendation(found: Recommendation) -> str:
+def recommendation(answer: Recommendation) -> str:
     """Show ranked items and how their scores come about."""
-    if found.cluster is None:
+    if answer.cluster is None:
         return paragraphs(
-            heading(f"Nothing for: {found.query}"), facts([("Because", found.message or "")])
+            heading(f"Nothing for: {answer.query}"), facts([("Because", answer.message or "")])
         )
-    cluster = found.cluster
+    cluster = answer.cluster
     lines = [
-        ("Terms", ", ".join(found.terms)),
+        ("Terms", ", ".join(answer.terms)),
         (
             "Cluster",
             f"{cluster.label}, {count(cluster.size, 'item')}: {', '.join(cluster.top_terms)}",
         ),
     ]
-    if found.message:
-        lines.append(("Note", found.message))
+    if answer.message:
+        lines.append(("Note", answer.message))
     return paragraphs(
-        heading(f"For: {found.query}"),
+        heading(f"For: {answer.query}"),
         facts(lines),
         table(
             ("", "score", "relevance", "fame", "popularity", "vote", "title"),
             [
                 (
-                    str(place),
+                    str(rank),
                     f"{item.score:.3f}",
                     f"{item.parts['relevance']:.3f}",
                     f"{item.parts['fame']:.3f}",
@@ -224,10 +224,10 @@ def recommendation(found: Recommendation) -> str:
                     _number(item.vote_average),
                     str(item.id) if item.title is None else item.title,
                 )
-                for place, item in enumerate(found.items, start=1)
+                for rank, item in enumerate(answer.items, start=1)
             ],
         ),
-        _score_rule(found),
+        _score_rule(answer),
     )
 
 
@@ -262,13 +262,15 @@ def evaluation(judged: Evaluation) -> str:
 
 def reach(judged: Evaluation) -> str:
     """Show how many different items each ranking shows to many queries."""
-    found = judged.reach
-    if found is None:
+    counts = judged.reach
+    if counts is None:
         return ""
-    shown = [(rank, "nearest cluster", number) for rank, number in found.nearest_cluster.items()]
-    shown += [(rank, "all items", number) for rank, number in found.whole_catalogue.items()]
+    shown = [(rank, "nearest cluster", number) for rank, number in counts.nearest_cluster.items()]
+    shown += [(rank, "all items", number) for rank, number in counts.whole_catalogue.items()]
     return paragraphs(
-        heading(f"Different items in the top {found.limit} of {found.n_queries:,} random queries"),
+        heading(
+            f"Different items in the top {counts.limit} of {counts.n_queries:,} random queries"
+        ),
         table(
             ("items", "of all", "ranking", "drawn from"),
             [
@@ -280,37 +282,37 @@ def reach(judged: Evaluation) -> str:
     )
 
 
-def diagnosis(found: Diagnosis) -> str:
+def diagnosis(state: Diagnosis) -> str:
     """Show what can run here."""
     lines = [
-        ("Machine", found.platform),
-        ("Cores", f"{found.usable_cores} usable of {found.cores}"),
+        ("Machine", state.platform),
+        ("Cores", f"{state.usable_cores} usable of {state.cores}"),
     ]
-    if found.memory_bytes is not None:
+    if state.memory_bytes is not None:
         free = (
-            "" if found.free_memory_bytes is None else f"{_gib(found.free_memory_bytes)} free of "
+            "" if state.free_memory_bytes is None else f"{_gib(state.free_memory_bytes)} free of "
         )
-        lines.append(("Memory", free + _gib(found.memory_bytes)))
-    driver = f"{found.driver} supports CUDA {found.cuda}".strip() if found.cuda else "none"
+        lines.append(("Memory", free + _gib(state.memory_bytes)))
+    driver = f"{state.driver} supports CUDA {state.cuda}".strip() if state.cuda else "none"
     lines.append(("NVIDIA driver", driver))
-    if found.device is not None:
-        memory = f"{_gib(found.device.free_memory_bytes)} free of {_gib(found.device.memory_bytes)}"
-        capability = "{}.{}".format(*found.device.capability)
-        lines.append(("GPU", f"{found.device.name}, compute capability {capability}, {memory}"))
-    if found.accelerators:
-        lines.append(("Active", f"{', '.join(found.accelerators)}: what they serve is no CPU"))
+    if state.device is not None:
+        memory = f"{_gib(state.device.free_memory_bytes)} free of {_gib(state.device.memory_bytes)}"
+        capability = "{}.{}".format(*state.device.capability)
+        lines.append(("GPU", f"{state.device.name}, compute capability {capability}, {memory}"))
+    if state.accelerators:
+        lines.append(("Active", f"{', '.join(state.accelerators)}: what they serve is no CPU"))
     return paragraphs(
         heading("Backends"),
         facts(
-            (each.name, f"{'can run' if each.can_run else 'cannot run'}: {each.reason}")
-            for each in found.backends
+            (backend.name, f"{'can run' if backend.can_run else 'cannot run'}: {backend.reason}")
+            for backend in state.backends
         )
         + "\n"
-        + facts([("auto", f"takes {found.auto}" if found.auto else "finds nothing that can run")]),
+        + facts([("auto", f"takes {state.auto}" if state.auto else "finds nothing that can run")]),
         heading("Machine"),
         facts(lines),
         heading("Versions"),
-        facts(found.versions.items()),
+        facts(state.versions.items()),
     )
 
 
@@ -369,8 +371,10 @@ def _occupied(n_clusters: int, n_empty: int) -> str:
     """Say how many clusters there are, and how many of them have items where not all do."""
     if not n_empty:
         return f"{n_clusters:,}"
-    found = n_clusters - n_empty
-    return f"{found:,} of {count(n_clusters, 'cluster')} {'has' if found == 1 else 'have'} items"
+    occupied = n_clusters - n_empty
+    return (
+        f"{occupied:,} of {count(n_clusters, 'cluster')} {'has' if occupied == 1 else 'have'} items"
+    )
 
 
 def _inertia(data: dict[str, Any]) -> str:
@@ -380,12 +384,12 @@ def _inertia(data: dict[str, Any]) -> str:
     )
 
 
-def _score_rule(found: Recommendation) -> str:
+def _score_rule(answer: Recommendation) -> str:
     """Explain the score with the weights that were used."""
-    if not found.items:
+    if not answer.items:
         return ""
-    relevance = found.items[0].parts["relevance_weight"]
-    fame = max(item.parts["fame_weight"] for item in found.items)
+    relevance = answer.items[0].parts["relevance_weight"]
+    fame = max(item.parts["fame_weight"] for item in answer.items)
     parts = []
     if relevance:
         parts.append(f"{relevance:.2f} x relevance (cosine to the query)")

@@ -213,6 +213,7 @@ class KMeans(Estimator):
         self.history_ = best.history
         self.n_features_in_ = n_features
         self._n_features_out = plan.k
+        self._seen = np.bincount(result.labels, weights=weight, minlength=plan.k).astype(float)
         self._n_init = plan.starts
         self.backend_ = backend.name
         self.backend_reason_ = reason
@@ -220,6 +221,39 @@ class KMeans(Estimator):
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Go on with more rows: each moves the centroid that it is nearest to.
+
+        The first rows are fitted. Those that follow are assigned to the centroids as they are, and
+        these become the means of all rows that they have had so far. Clusters keep their numbers.
+        ``labels_``, ``inertia_`` and ``n_iter_`` are those of the last rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`; the first rows are at least ``n_clusters``.
+        """
+        if not hasattr(self, "cluster_centers_"):
+            return self.fit(X, sample_weight=sample_weight)
+        host, centers = self._check_new(X)
+        weight = check_weight(sample_weight, host.shape[0])
+        backend = self._fitted_backend()
+        labels = nearest(backend, host, centers)
+        k = len(centers)
+        clusters = backend.cluster_sums(backend.matrix(host), labels, k, weight)
+        means = backend.centroids(clusters).astype(np.float64)
+        total = self._seen + clusters.weight
+        share = np.divide(clusters.weight, total, out=np.zeros(k), where=total > 0)[:, None]
+        moved = self.cluster_centers_ + share * (means - self.cluster_centers_)
+        self.cluster_centers_ = moved.astype(self.cluster_centers_.dtype)
+        self._seen = total
+        squared = squared_distances(backend, host, centers, labels)
+        self.labels_ = labels
+        self.inertia_ = float(squared.sum() if weight is None else product(squared, weight))
+        self.n_iter_ = 1
+        self.history_ = []
         return self
 
     def _best_of(self, backend: Backend, rows: Matrix, plan: _Plan, scaled: ScaledRows) -> _Result:

@@ -53,8 +53,8 @@ class DiagonalMixture(Clusterer):
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one that stops at max_iter is as good as it got
-            found = model.fit_predict(dense.astype(np.float64))
-        present, positions = np.unique(found, return_inverse=True)
+            components = model.fit_predict(dense.astype(np.float64))
+        present, positions = np.unique(components, return_inverse=True)
         labels, k = np.asarray(positions, dtype=np.int32), len(present)
         matrix = backend.matrix(dense)
         inertia = inertia_of(backend, matrix, labels, k)

@@ -507,7 +507,7 @@ def _joined(
     both, counts = backend.join(left, right, "id")
     positions = backend.to_host(both)["position"].to_pylist()
     # Rows without credits take the empty list that is put behind the others.
-    places = pa.array(len(right) if place is None else int(place) for place in positions)
+    places = pa.array(len(right) if position is None else int(position) for position in positions)
     nobody = pa.array([[]], NAMES)
     aligned = {
         role: pa.concat_arrays([rows, nobody]).take(places) for role, rows in read.columns.items()
@@ -520,34 +520,36 @@ def _warnings(
 ) -> tuple[str, ...]:
     """What a reader of the results should know, in sentences."""
     rows, counts = report.rows, report.credits
-    of = f" of {rows}"
-    said = [
+    of_all = f" of {rows}"
+    notes = [
         f"{reason}; nobody asked for this column, and it is left out"
         for reason in report.left_out.values()
     ]
-    said += _said_of_roles(report, items)
+    notes += _sentences_on_roles(report, items)
     if words is not None:
-        said += _said_of_texts(report, items, words)
+        notes += _sentences_on_texts(report, items, words)
     for role in NUMBERS:
         if role in report.filled:
-            said.append(f"{items.place(role)}: empty cells taken as 0: {report.filled[role]}{of}")
+            notes.append(
+                f"{items.place(role)}: empty cells taken as 0: {report.filled[role]}{of_all}"
+            )
         if role in read.columns and rows > 1 and np.ptp(read.columns[role]) == 0:
-            said.append(f"{items.place(role)} has one value on every row: it tells no rows apart")
+            notes.append(f"{items.place(role)} has one value on every row: it tells no rows apart")
     if counts is not None and counts.left_only:
-        said.append(f"rows without credits, whose lists are empty: {counts.left_only}{of}")
+        notes.append(f"rows without credits, whose lists are empty: {counts.left_only}{of_all}")
     if counts is not None and counts.right_only:
         total = counts.matched + counts.right_only
-        said.append(f"credits of no row, which were dropped: {counts.right_only} of {total}")
-    return tuple(said)
+        notes.append(f"credits of no row, which were dropped: {counts.right_only} of {total}")
+    return tuple(notes)
 
 
-def _said_of_roles(report: CatalogueReport, items: Sheet) -> list[str]:
+def _sentences_on_roles(report: CatalogueReport, items: Sheet) -> list[str]:
     """Say which columns are clustered where nobody named them, and what stands for the ids."""
-    said = []
+    notes = []
     proposed = report.proposed
     nameless = f"{items.path.name} has no column"
     if "text" in proposed:
-        said.append(
+        notes.append(
             f"{nameless} {DEFAULTS['text']!r}: {proposed['text']!r} is clustered, the only column "
             "that holds texts"
         )
@@ -559,35 +561,37 @@ def _said_of_roles(report: CatalogueReport, items: Sheet) -> list[str]:
         ]
         if "matrix" in proposed:
             parts.append(f"the lists of numbers {proposed['matrix']!r}")
-        said.append(
+        notes.append(
             f"{items.path.name} has no column of texts: {' and '.join(parts)} are clustered"
         )
     if "id" in proposed:
-        said.append(f"{nameless} {DEFAULTS['id']!r}: {proposed['id']!r} is taken for the ids")
+        notes.append(f"{nameless} {DEFAULTS['id']!r}: {proposed['id']!r} is taken for the ids")
     if report.numbered:
-        said.append(f"{nameless} {DEFAULTS['id']!r}: rows are numbered from 1")
-    return said
+        notes.append(f"{nameless} {DEFAULTS['id']!r}: rows are numbered from 1")
+    return notes
 
 
-def _said_of_texts(report: CatalogueReport, items: Sheet, words: Words) -> list[str]:
+def _sentences_on_texts(report: CatalogueReport, items: Sheet, words: Words) -> list[str]:
     """Say what is odd about the texts."""
     rows = report.rows
-    of = f" of {rows}"
-    said = []
+    of_all = f" of {rows}"
+    notes = []
     if words.names_nothing:
-        said.append(
+        notes.append(
             f"{items.place('text')}: texts that are nothing but nan, null, None or the like, "
-            f"which count as missing: {words.names_nothing}{of}"
+            f"which count as missing: {words.names_nothing}{of_all}"
         )
     if 2 * words.wordless > rows - report.missing_texts:
-        said.append(
+        notes.append(
             f"{items.place('text')} holds numbers, which are clustered as if they were words: "
-            f"{words.wordless}{of}; name a column of texts (text=, on the command line --text), "
-            "or cluster the numbers as such (numbers=, on the command line --numbers)"
+            f"{words.wordless}{of_all}; name a column of texts (text=, on the command line "
+            "--text), or cluster the numbers as such (numbers=, on the command line --numbers)"
         )
     if report.missing_texts:
-        said.append(f"rows without a text, which cannot be clustered: {report.missing_texts}{of}")
+        notes.append(
+            f"rows without a text, which cannot be clustered: {report.missing_texts}{of_all}"
+        )
     repeated = rows - words.different - max(report.missing_texts - 1, 0)
     if repeated:
-        said.append(f"rows that repeat the text of another row: {repeated}{of}")
-    return said
+        notes.append(f"rows that repeat the text of another row: {repeated}{of_all}")
+    return notes

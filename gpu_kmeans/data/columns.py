@@ -130,12 +130,12 @@ class Sheet:
             encoding,
             delimiter,
         )
-        found = set(self.frame.columns) & named
-        self.names = {role: name for role, name in names.items() if name in found}
+        present = set(self.frame.columns) & named
+        self.names = {role: name for role, name in names.items() if name in present}
         self.repeated = {
             role: repeated_name(header, path.name, name)
             for role, name in names.items()
-            if name not in found and name in header
+            if name not in present and name in header
         }
         self.absent = tuple(role for role in names if role not in {*self.names, *self.repeated})
         self.ignored = nameless(header)
@@ -238,8 +238,8 @@ class Sheet:
         column = self.column(role)
         texts = self._written(role, self._unpacked(role, column))
         as_read = is_text(column.type) and not column.null_count
-        kept = self.frame[self.names[role]] if as_read else texts.to_pylist()
-        return kept, _count(pc.equal(texts, ""))
+        values = self.frame[self.names[role]] if as_read else texts.to_pylist()
+        return values, _count(pc.equal(texts, ""))
 
     def words(self, role: str) -> Words:
         """A column of texts to cluster, and what a reader should know of it.
@@ -373,18 +373,18 @@ def as_integers(texts: pa.ChunkedArray) -> Any:
     return integers.to_numpy() if canonical else texts.to_pylist()
 
 
-def _refuse_number(place: str, cell: str) -> NoReturn:
+def _refuse_number(location: str, cell: str) -> NoReturn:
     if cell.lower().lstrip("+-") in ("nan", "inf", "infinity"):
-        _refuse_infinite(place, cell)
+        _refuse_infinite(location, cell)
     raise NotNumeric(
-        f"{place}: {cell[:60]!r} is not a number; write digits with a point, such as 1500.5, "
+        f"{location}: {cell[:60]!r} is not a number; write digits with a point, such as 1500.5, "
         "or leave the cell empty"
     )
 
 
-def _refuse_infinite(place: str, cell: object) -> NoReturn:
+def _refuse_infinite(location: str, cell: object) -> NoReturn:
     raise NonFinite(
-        f"{place}: {str(cell)[:60]} is not a finite number; correct the cell or leave it empty"
+        f"{location}: {str(cell)[:60]} is not a finite number; correct the cell or leave it empty"
     )
 
 

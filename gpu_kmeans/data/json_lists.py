@@ -126,11 +126,11 @@ def _members(cell: Any) -> list[Any] | None:
     return value
 
 
-def _name(member: Any, place: int) -> str:
+def _name(member: Any, number: int) -> str:
     name = member.get("name") if isinstance(member, dict) else member
     if not isinstance(name, str):
         what = "an object without a text as its name" if isinstance(member, dict) else _kind(member)
-        raise _Flaw(f"member {place} of the list is {what}")
+        raise _Flaw(f"member {number} of the list is {what}")
     return name
 
 

@@ -37,11 +37,11 @@ def load_matrix(path: Path, backend: Backend) -> Catalogue:
     if repeated:
         cells["name"] = pa.chunked_array([pa.array(names, pa.string())])
     others, unkept = _others(cells)
-    said = []
+    notes = []
     if repeated:
-        said.append(f"{path.name}: names of rows stand more than once: rows are numbered from 1")
+        notes.append(f"{path.name}: names of rows stand more than once: rows are numbered from 1")
     elif numbered:
-        said.append(f"{path.name} has no names of its rows: they are numbered from 1")
+        notes.append(f"{path.name} has no names of its rows: they are numbered from 1")
     report = CatalogueReport(
         rows=n_rows,
         missing_texts=0,
@@ -53,7 +53,7 @@ def load_matrix(path: Path, backend: Backend) -> Catalogue:
         ignored=0,
         unkept=tuple(unkept),
         credits=None,
-        warnings=tuple(said),
+        warnings=tuple(notes),
     )
     return Catalogue(
         frame=pa.table({"id": pa.array(ids)}),

@@ -58,18 +58,20 @@ class CategoriesEncoder(Encoder):
         for name in self.columns:
             cells = _named(columns[name])
             values, counts = np.unique(np.array(cells, dtype=object), return_counts=True)
-            kept = self._frequent(values, counts, len(cells))
+            frequent = self._frequent(values, counts, len(cells))
             pooled = int(counts.sum()) - sum(
-                int(c) for v, c in zip(values, counts, strict=True) if v in kept
+                int(c) for v, c in zip(values, counts, strict=True) if v in frequent
             )
-            sizes = [int(counts[values == value][0]) for value in kept]
+            sizes = [int(counts[values == value][0]) for value in frequent]
             if pooled:
-                kept, sizes = [*kept, OTHER], [*sizes, pooled]
+                frequent, sizes = [*frequent, OTHER], [*sizes, pooled]
             shares = np.array(sizes) / len(cells)
             variance = 1.0 - float((shares**2).sum())
-            self.values_.append(kept)
+            self.values_.append(frequent)
             scales.append(1.0 / math.sqrt(variance) if variance > 0 else 0.0)
-            self._note(name, len(values) - len(kept) + bool(pooled), pooled, len(cells), variance)
+            self._note(
+                name, len(values) - len(frequent) + bool(pooled), pooled, len(cells), variance
+            )
         self.scales_ = np.array(scales)
         return self._rows(columns)
 

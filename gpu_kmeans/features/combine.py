@@ -75,17 +75,20 @@ class Features:
             if not 0 < weight < math.inf:
                 raise InvalidParam(f"the weight of {part.encoder.kind} must be above 0: {weight}")
 
-    def fit_transform(self, columns: Columns, backend: Backend) -> Matrix:
+    def fit_transform(
+        self, columns: Columns, backend: Backend, inside: NDArray[np.bool_] | None = None
+    ) -> Matrix:
         """Fit all encoders; return rows of all their features, shape (n, n_features).
 
         Of one encoder they are where it left them, on the device or the host; of several, they
-        are on the host, dense where many of their numbers are not 0.
+        are on the host, dense where many of their numbers are not 0. With ``inside``, shape (n,),
+        numbers and categories are scaled by these rows alone.
         """
         if len(self.parts) == 1 and self.parts[0].factor == 1.0:
-            return self.parts[0].encoder.fit_transform(columns, backend)
+            return _fitted(self.parts[0].encoder, columns, backend, inside)
         blocks = []
         for part in self.parts:
-            block = backend.to_host(part.encoder.fit_transform(columns, backend))
+            block = backend.to_host(_fitted(part.encoder, columns, backend, inside))
             if part.encoder.kind == "matrix" and len(self.parts) > 1:
                 part.unit = _unit(block)
             blocks.append(block)
@@ -209,6 +212,23 @@ class Features:
             encoder = encoder_from_state(about["kind"], about["params"], own)
             parts.append(Part(encoder, about["weight"], float(about["unit"])))
         return cls(parts)
+
+
+def _fitted(
+    encoder: Encoder, columns: Columns, backend: Backend, inside: NDArray[np.bool_] | None
+) -> Matrix:
+    """Fit an encoder, by some rows alone where that matters; return the rows of all."""
+    if inside is None or encoder.kind not in ("numbers", "categories"):
+        return encoder.fit_transform(columns, backend)
+    rows = np.flatnonzero(inside)
+    some = {
+        name: columns[name][rows]
+        if isinstance(columns[name], np.ndarray)
+        else [columns[name][row] for row in rows.tolist()]
+        for name in encoder.columns
+    }
+    encoder.fit_transform(some, backend)
+    return encoder.transform(columns, backend)
 
 
 def _times(block: Any, factor: float) -> Any:

@@ -33,7 +33,7 @@ def cluster_names(model: Model) -> list[str]:
     Names that a person has given stand as they are. A cluster without items is called so.
     """
     words = _words(model)
-    names = [", ".join(found[:WORDS]) for found in words]
+    names = [", ".join(chosen[:WORDS]) for chosen in words]
     for length in range(WORDS + 1, MORE_WORDS + 1):
         for label in _repeated(names):
             names[label] = ", ".join(words[label][:length])

@@ -233,11 +233,11 @@ def _read_regular(folder: Path, name: str, limit: int) -> bytes:
     extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(folder / name, "rb", opener=lambda at, flags: os.open(at, flags | extra)) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 _corrupt(folder, f"{name} is not a regular file")
-            if found.st_size > limit:
-                _corrupt(folder, f"{name} has {found.st_size} bytes where {limit} are allowed")
+            if status.st_size > limit:
+                _corrupt(folder, f"{name} has {status.st_size} bytes where {limit} are allowed")
             return file.read(limit)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):

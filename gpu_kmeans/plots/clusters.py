@@ -84,9 +84,9 @@ def _check(clusters: Any) -> None:
             f"a figure of clusters needs a list of ClusterView, not {a(clusters)}: pass "
             "evaluate(model).clusters"
         )
-    for place, cluster in enumerate(clusters):
+    for number, cluster in enumerate(clusters):
         if not isinstance(cluster, ClusterView):
-            raise InvalidParam(f"clusters[{place}] is {a(cluster)}, not a ClusterView")
-        check_integer(f"the label of clusters[{place}]", cluster.label, -1)
-        check_integer(f"the size of clusters[{place}]", cluster.size, 0)
-        check_texts(f"the top terms of clusters[{place}]", cluster.top_terms)
+            raise InvalidParam(f"clusters[{number}] is {a(cluster)}, not a ClusterView")
+        check_integer(f"the label of clusters[{number}]", cluster.label, -1)
+        check_integer(f"the size of clusters[{number}]", cluster.size, 0)
+        check_texts(f"the top terms of clusters[{number}]", cluster.top_terms)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Backend
@@ -23,7 +24,7 @@ from gpu_kmeans.tables.headers import column_names
 from gpu_kmeans.tables.matrices import is_matrix
 from gpu_kmeans.tables.paths import check_path
 
-__all__ = ["Assignment", "assign"]
+__all__ = ["Assignment", "Encoded", "assign", "encode"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,51 @@ def assign(
     InputError
         The file cannot be read, or lacks a column that was clustered.
     """
+    encoded = encode(model, path, encoding=encoding, delimiter=delimiter, backend=backend)
+    return Assignment(
+        ids=encoded.items["id"].to_pylist(),
+        labels=encoded.labels,
+        distances=encoded.distances,
+        warnings=encoded.warnings,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Rows of a file as a model has its own.
+
+    Attributes
+    ----------
+    items, others : pyarrow.Table of n rows
+        As in a :class:`~gpu_kmeans.model.Model`.
+    rows, space : CSR or ndarray of n rows
+        All features, and those in which the clusters are: the reduced ones, where there are such.
+    labels, distances : ndarray of shape (n,)
+        As in an :class:`Assignment`.
+    warnings : list of str
+    numbered : bool
+        Whether the rows have no ids of their own.
+    """
+
+    items: pa.Table
+    others: pa.Table
+    rows: Any
+    space: Any
+    labels: NDArray[np.int32]
+    distances: NDArray[np.float64]
+    warnings: list[str]
+    numbered: bool
+
+
+def encode(
+    model: Model,
+    path: str | PathLike[str],
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    backend: BackendSpec = "auto",
+) -> Encoded:
+    """Read a file as the model's was read, encode its rows likewise, and assign them."""
     if not isinstance(model, Model):
         raise InvalidParam(f"model must be a Model, got {type(model).__name__}")
     device = resolve(backend)
@@ -91,36 +137,43 @@ def assign(
     known = np.ones(rows.shape[0], dtype=np.bool_)
     if model.is_text:
         known = np.diff(rows.indptr) > 0
-    if model.reduction is not None:
-        rows = model.reduction.project(rows)
+    space = rows if model.reduction is None else model.reduction.project(rows)
     occupied = np.flatnonzero(model.sizes).astype(np.int32)
     centers = np.ascontiguousarray(model.centroids[occupied])
-    labels = nearest(device, rows, centers)
-    distances = np.sqrt(squared_distances(device, rows, centers, labels))
-    return Assignment(
-        ids=catalogue.to_arrow()["id"].to_pylist(),
+    labels = nearest(device, space, centers)
+    distances = np.sqrt(squared_distances(device, space, centers, labels))
+    return Encoded(
+        items=catalogue.to_arrow(),
+        others=catalogue.others,
+        rows=rows,
+        space=space,
         labels=np.where(known, occupied[labels], UNCLUSTERED).astype(np.int32),
         distances=np.where(known, distances, np.nan),
         warnings=list(catalogue.report.warnings),
+        numbered=catalogue.report.numbered,
     )
 
 
 def _load(
     model: Model, path: Path, encoding: str | None, delimiter: str | None, backend: Backend
 ) -> Catalogue:
-    """Read the columns of a table that the model was fitted on, and its ids."""
-    columns = dict(model.info.parameters.get("columns") or {})
-    columns |= model.info.catalogue.get("proposed") or {}
-    ids = columns.pop("id", DEFAULTS["id"])
-    of_items = (name for name, about in ROLES.items() if not (about.required or about.in_credits))
-    roles: dict[str, Any] = dict.fromkeys(of_items)
+    """Read a table as that of the model was: what was clustered must be there, the rest may."""
+    named = dict(model.info.parameters.get("columns") or {})
+    proposed = dict(model.info.catalogue.get("proposed") or {})
+    header = set(column_names(path, encoding, delimiter))
+    roles: dict[str, Any] = {}
+    for role, about in ROLES.items():
+        if about.in_credits or role == "text":
+            continue
+        column = named.get(role, proposed.get(role, about.column))
+        if column is None or column in header:
+            roles[role] = column
+        elif not about.required:
+            roles[role] = None
+    columns = named | proposed
     clustered = {role: columns[role] for role in ("text", *FEATURES) if role in columns}
     roles |= clustered or {"text": DEFAULTS["text"]}
-    if ids in column_names(path, encoding, delimiter):
-        roles["id"] = ids
-    return load_catalogue(
-        path, encoding=encoding, delimiter=delimiter, backend=backend, keep_columns=False, **roles
-    )
+    return load_catalogue(path, encoding=encoding, delimiter=delimiter, backend=backend, **roles)
 
 
 def _aligned(catalogue: Catalogue, names: Sequence[str]) -> Catalogue:

@@ -19,7 +19,7 @@ from gpu_kmeans.model import Model
 from gpu_kmeans.model.naming import cluster_names, distinctive_terms
 from gpu_kmeans.questions.assign import assign
 
-__all__ = ["Comparison", "Drift", "Flow", "carry_names", "compare", "drift"]
+__all__ = ["Comparison", "Drift", "Flow", "carry_names", "compare", "drift", "far_limits"]
 
 FAR = 0.99
 """Share of a cluster's own items that lie no farther than what counts as known distances."""
@@ -151,7 +151,7 @@ def compare(before: Model, after: Model) -> Comparison:
             names[0][row],
             names[1][column],
             int(table[row, column]),
-            pairs.get(int(row)) == column,
+            pairs.get(int(row)) == int(column),
         )
         for row, column in zip(*np.nonzero(table), strict=True)
     ]
@@ -208,12 +208,10 @@ def drift(
         As for :func:`gpu_kmeans.questions.assign.assign`.
     """
     new = assign(model, path, encoding=encoding, delimiter=delimiter, backend=backend)
-    limits = np.full(model.n_clusters, np.inf)
-    for label in np.flatnonzero(model.sizes).tolist():
-        limits[label] = np.quantile(model.distances[model.labels == label], FAR)
+    limits = far_limits(model)
     inside = new.labels >= 0
     far = inside.copy()
-    far[inside] = new.distances[inside] > limits[new.labels[inside]] * (1 + 1e-9)
+    far[inside] = new.distances[inside] > limits[new.labels[inside]]
     far |= ~inside  # a text without a known term is farther than any
     n, n_far = len(new.labels), int(far.sum())
     expected = (1 - FAR) * n
@@ -230,6 +228,14 @@ def drift(
     else:
         verdict = f"{n_far} of {n} rows ({share:.1%}) lie beyond what the model knows: as expected"
     return Drift(n, n_far, expected, clusters, verdict)
+
+
+def far_limits(model: Model) -> NDArray[np.float64]:
+    """Return the distance that 99 in 100 items of each cluster keep within, shape (k,)."""
+    limits = np.full(model.n_clusters, np.inf)
+    for label in np.flatnonzero(model.sizes).tolist():
+        limits[label] = np.quantile(model.distances[model.labels == label], FAR) * (1 + 1e-9)
+    return limits
 
 
 def _labels_of_common(

@@ -15,7 +15,7 @@ from gpu_kmeans.tables.cell_texts import plain
 __all__ = ["read_list_column"]
 
 
-def read_list_column(column: pa.ChunkedArray, place: str) -> NDArray[np.float32]:
+def read_list_column(column: pa.ChunkedArray, source: str) -> NDArray[np.float32]:
     """Return the cells of a column, lists of one length, as rows.
 
     Parameters
@@ -42,26 +42,26 @@ def read_list_column(column: pa.ChunkedArray, place: str) -> NDArray[np.float32]
         There are no rows.
     """
     if not len(column):
-        raise EmptyDataset(f"{place} has no rows; give a table with data")
-    lists = _checked(column, place)
+        raise EmptyDataset(f"{source} has no rows; give a table with data")
+    lists = _checked(column, source)
     missing = pc.is_null(lists)
     if missing.true_count:
-        _refuse(place, _first(missing), "is empty; every row needs a list")
+        _refuse(source, _first(missing), "is empty; every row needs a list")
     lengths = np.asarray(pc.list_value_length(lists))
     width = int(lengths[0])
     if width < 1:
-        _refuse(place, 0, "is a list without numbers; every row needs as many as the others")
+        _refuse(source, 0, "is a list without numbers; every row needs as many as the others")
     if (lengths != width).any():
         row = int(np.argmax(lengths != width))
         _refuse(
-            place,
+            source,
             row,
             f"is a list of {lengths[row]}, and the first has {width}; all must have one length",
         )
     members = lists.flatten()
     if members.null_count:
         row = _first(pc.is_null(members)) // width
-        _refuse(place, row, "holds a missing value; fill it or drop the row")
+        _refuse(source, row, "holds a missing value; fill it or drop the row")
     kind = members.type
     if pa.types.is_decimal(kind):
         members = members.cast(pa.float64(), safe=False)
@@ -74,30 +74,30 @@ def read_list_column(column: pa.ChunkedArray, place: str) -> NDArray[np.float32]
         number, where = float(wide[row, index]), f"number {index + 1} of its list"
         if np.isfinite(number):
             raise OutOfRange(
-                f"{_at(place, row)}: {where}, {number:g}, is beyond float32 (about 3.4e38); "
+                f"{_at(source, row)}: {where}, {number:g}, is beyond float32 (about 3.4e38); "
                 "scale the data"
             )
         raise NonFinite(
-            f"{_at(place, row)}: {where} is {number}, which is not finite; drop or fill such rows"
+            f"{_at(source, row)}: {where} is {number}, which is not finite; drop or fill such rows"
         )
     return values
 
 
-def _checked(column: pa.ChunkedArray, place: str) -> Any:
+def _checked(column: pa.ChunkedArray, source: str) -> Any:
     """Return the cells as one array of lists of numbers, whose offsets can be believed."""
     try:
         cells = plain(column)
     except pa.ArrowException as error:
-        raise NotNumeric(_kind(place, column.type)) from error
+        raise NotNumeric(_kind(source, column.type)) from error
     kind = cells.type
     types = pa.types
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     if not is_list or not _is_number(kind.value_type):
-        raise NotNumeric(_kind(place, kind))
+        raise NotNumeric(_kind(source, kind))
     try:
         cells.validate(full=True)
     except pa.ArrowException as error:
-        raise InputError(f"{place} holds cells that are damaged; write the file again") from error
+        raise InputError(f"{source} holds cells that are damaged; write the file again") from error
     return pa.concat_arrays(cells.chunks)
 
 
@@ -106,19 +106,19 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
 
-def _kind(place: str, kind: pa.DataType) -> str:
+def _kind(source: str, kind: pa.DataType) -> str:
     return (
-        f"{place} holds {str(kind)[:200]}; it must hold lists of numbers, all of one length, such "
+        f"{source} holds {str(kind)[:200]}; it must hold lists of numbers, all of one length, such "
         "as list<float>"
     )
 
 
-def _refuse(place: str, row: int, what: str) -> NoReturn:
-    raise InputError(f"{_at(place, row)} {what}")
+def _refuse(source: str, row: int, what: str) -> NoReturn:
+    raise InputError(f"{_at(source, row)} {what}")
 
 
-def _at(place: str, row: int) -> str:
-    return f"{place}, row {row + 2}"
+def _at(source: str, row: int) -> str:
+    return f"{source}, row {row + 2}"
 
 
 def _first(mask: Any) -> int:
