@@ -286,6 +286,7 @@ def test_a_job_tells_what_it_does_until_it_ends(service: Server, two: str) -> No
         **{"max_df": 1.0, "max_features": None, "sublinear_tf": False, "weighting": "tfidf"},
         **{"scale": "standard", "missing": "fill", "log": [], "rare": 0.01, "normalise": "none"},
         **{"log1p": False, "weights": {}, "reduce": 0, "analyzer": "word", "noise": "apart"},
+        "trim": 0.0,
     }
     with service.told(job) as events:
         told = [event for event in events if event.kind != "comment"]  # of a busy machine

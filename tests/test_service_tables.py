@@ -236,8 +236,10 @@ def test_numbers_and_categories_are_proposed(server: Server) -> None:
     assert said["clustered"]["categories"] == ["plan"]
     assert said["columns"] == {"id": "customer"}
     assert any("are clustered" in problem for problem in said["problems"])
-    server.fit("proposed", n_clusters=GROUPS)
-    assert_assigned_as_fitted(server, "proposed", as_csv(customers()))
+    server.fit("proposed", n_clusters="auto", trim=0.05)
+    rows = labels(server, "proposed")
+    assert rows[11]["cluster"] == "-1"  # the 1e9
+    assert len({row["cluster"] for row in rows}) == GROUPS + 1
 
 
 def test_a_table_is_the_same_in_every_format(server: Server) -> None:
@@ -288,6 +290,8 @@ def test_a_table_is_the_same_in_every_format(server: Server) -> None:
         ({"stop_words": "xx"}, "'xx'"),
         ({"analyzer": "syllable"}, "analyzer"),
         ({"noise": "away"}, "noise"),
+        ({"trim": 0.5}, "trim"),
+        ({"n_clusters": "many"}, "n_clusters"),
     ],
 )
 def test_what_cannot_be_fitted_does_not_wait(

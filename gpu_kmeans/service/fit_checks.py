@@ -114,6 +114,8 @@ def _most_features(asked: Parameters, about: dict[str, Any]) -> int:
 
 def _check_clusters(asked: Parameters, rows: int, words: dict[str, int] | None) -> None:
     k = asked.n_clusters
+    if k == "auto":
+        return
     if k > rows:
         raise _refusal(f"n_clusters={k} is more than the {rows} rows of the dataset")
     if words is not None and k > words["texts"]:
@@ -139,14 +141,15 @@ def _check_frequencies(asked: Parameters, rows: int) -> None:
 
 
 def _check_memory(asked: Parameters, features: int, settings: Settings) -> None:
-    centroids = 4 * asked.n_clusters * features
+    k = 1 if asked.n_clusters == "auto" else asked.n_clusters
+    centroids = 4 * k * features
     for needed, most, setting in (
         (CENTROID_COPIES * centroids, settings.fit_memory_bytes, "fit_memory_bytes"),
         (centroids, settings.max_model_bytes, "max_model_bytes"),
     ):
         if needed > most:
             raise _refusal(
-                f"n_clusters={asked.n_clusters} centroids of at least {features} features need "
+                f"n_clusters={k} centroids of at least {features} features need "
                 f"{needed} bytes of memory, more than the {most} allowed ({setting}): use fewer "
                 "clusters, or fewer features (max_features, min_df, reduce)"
             )

@@ -63,6 +63,7 @@ Word = Annotated[str, Field(min_length=1, max_length=200)]
 MOST_COLUMNS = 1_000
 """Maximum number of columns that a request names."""
 MOST_STOP_WORDS = 10_000
+MOST_TRIM = 0.5
 
 
 class _Given(BaseModel):
@@ -209,7 +210,12 @@ def _known_algorithm(name: str) -> str:
 class Parameters(_Given):
     """Arguments of a fit; see ``gpu-kmeans fit --help``."""
 
-    n_clusters: int = Field(10, ge=1, le=100_000)
+    n_clusters: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+        10, description="auto: a number that stands out"
+    )
+    trim: float = Field(
+        0.0, ge=0, lt=MOST_TRIM, description="share of the rows that fit worst, left out"
+    )
     seed: int = Field(42, ge=0, le=2**63 - 1)
     algorithm: Annotated[
         str,

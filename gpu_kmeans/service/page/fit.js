@@ -9,8 +9,11 @@ export const STATES = {
 };
 const LIVE = ['queued', 'running'];
 const STAGES = {
-  read: 'Read the file', vectorise: 'Count the words', reduce: 'Reduce', cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
+  read: 'Read the file', vectorise: 'Encode the rows', reduce: 'Reduce them', choose: 'Choose a number of clusters',
+  cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
 };
+/** Those that only some fits have. */
+const OPTIONAL = { reduce: ({ reduce }) => reduce, choose: ({ n_clusters: k }) => k === 'auto' };
 
 const numeric = (name, value, properties) =>
   h('input', { type: 'number', name, value, min: 1, step: 1, inputmode: 'numeric', ...properties });
@@ -140,7 +143,7 @@ export function watch(region, id, signal, { refresh, renew }) {
   const showState = () => {
     title.textContent = `${job.model}, ${job.parameters.n_clusters} clusters: ${STATES[job.state]}`;
     source.textContent = `Made of the data “${job.dataset}”.`;
-    const all = Object.keys(STAGES);
+    const all = Object.keys(STAGES).filter((stage) => !OPTIONAL[stage] || OPTIONAL[stage](job.parameters));
     const at = job.state === 'succeeded' ? all.length : all.indexOf(job.stage);
     stages.replaceChildren(...all.map((stage, place) => h('li', {
       class: place < at ? 'done' : '', 'aria-current': place === at ? 'step' : null,
