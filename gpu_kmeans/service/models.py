@@ -129,7 +129,10 @@ class Loaded:
 
         def make() -> Row:
             made = profiles(self.model, n_reasons=n_reasons, n_typical=n_typical)
-            return {**self.head(), "clusters": [_cut_profile(each.to_dict()) for each in made]}
+            return {
+                **self.head(),
+                "clusters": [_cut_profile(profile.to_dict()) for profile in made],
+            }
 
         async with self._profiling:
             return await asyncio.to_thread(make)

@@ -40,7 +40,7 @@ MOST_MEMBERS = 10_000
 WHAT = "Excel workbook"
 _OTHER_KIND = re.compile(r"(?i)content\.xml|xl[/\\](workbook|worksheets[/\\].*)\.bin")
 """Names of the parts of other workbooks, which the library that reads them would try as well."""
-_PLACE = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})\Z")
+_REFERENCE = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})\Z")
 
 
 def check_zip(file: Path, limits: TableLimits) -> None:
@@ -171,10 +171,10 @@ class _Sheet:
             self._count_row()
             self._column = 0
         elif name == "c":
-            place = _PLACE.match(attributes.get("r", ""))
+            reference = _REFERENCE.match(attributes.get("r", ""))
             self._column += 1
-            if place is not None:
-                self._column, self._row = _column(place[1]), int(place[2])
+            if reference is not None:
+                self._column, self._row = _column(reference[1]), int(reference[2])
             self._kind = attributes.get("t", "")
             self._content = 0
             self._width = max(self._width, self._column)

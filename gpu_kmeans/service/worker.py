@@ -226,10 +226,10 @@ def assign(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     reading = {name: spec[name] for name in READING}
     check_upload(path, TableLimits(**spec["limits"]), **reading)
     model = Model.load(folder / "model")
-    found = assign(model, path, **reading, backend="cpu")
-    cells = zip(found.ids, found.labels.tolist(), found.distances.tolist(), strict=True)
+    made = assign(model, path, **reading, backend="cpu")
+    cells = zip(made.ids, made.labels.tolist(), made.distances.tolist(), strict=True)
     rows = [{"id": id, "cluster": label, "distance": far} for id, label, far in cells]
-    return _answer(spec, {**spec["head"], "rows": rows, "problems": found.warnings})
+    return _answer(spec, {**spec["head"], "rows": rows, "problems": made.warnings})
 
 
 def _answer(spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -418,8 +418,8 @@ def _row(service: Service, name: str) -> Row:
 def _given(columns: BaseModel) -> Row:
     """The columns that were named; None for those to leave out."""
     named = columns.model_dump(exclude_none=True, exclude={"replace", "delimiter"})
-    given = {role: name or None for role, name in named.items() if name != []}
-    texts = given.get("text")
+    roles = {role: name or None for role, name in named.items() if name != []}
+    texts = roles.get("text")
     if texts is not None and len(texts) == 1:
-        given["text"] = texts[0]
-    return given
+        roles["text"] = texts[0]
+    return roles
