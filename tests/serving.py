@@ -30,7 +30,12 @@ httpx = pytest.importorskip("httpx", reason='httpx is not installed: pip install
 
 ROOT = Path(__file__).resolve().parents[1]
 CSV = "text/csv"
+TSV = "text/tab-separated-values"
+NDJSON = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+GZIP = "application/gzip"
+BYTES = "application/octet-stream"
 TAR = "application/x-tar"
 FINAL = ("succeeded", "failed", "cancelled", "interrupted")
 PATIENCE = 120.0
@@ -205,13 +210,21 @@ class Server:
         assert reply.status_code == 200, reply.text
         return reply.json()
 
-    def put(self, dataset: str, content: bytes | str, *, part: str = "items", **query: Any) -> Any:
+    def put(
+        self,
+        dataset: str,
+        content: bytes | str,
+        kind: str = CSV,
+        *,
+        part: str = "items",
+        **query: Any,
+    ) -> Any:
         """Upload a table that must be taken, and return what is said of the dataset."""
         reply = self.http.put(
             f"/v1/datasets/{dataset}/{part}",
             content=content,
             params=query,
-            headers={"content-type": CSV},
+            headers={"content-type": kind},
         )
         assert reply.status_code in (200, 201), reply.text
         return reply.json()

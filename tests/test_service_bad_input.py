@@ -21,7 +21,21 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from serving import CSV, PARQUET, TAR, Server, answered, films, head, httpx, refused, until
+from serving import (
+    CSV,
+    GZIP,
+    NDJSON,
+    PARQUET,
+    TAR,
+    XLSX,
+    Server,
+    answered,
+    films,
+    head,
+    httpx,
+    refused,
+    until,
+)
 
 from gpu_kmeans import Model
 from gpu_kmeans.errors import ModelError
@@ -69,10 +83,11 @@ class Table(NamedTuple):
     part: str = "items"
 
 
-def zipped() -> bytes:
+def zipped(*more: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
-        file.writestr("xl/workbook.xml", "<workbook/>")
+        for name in ("xl/workbook.xml", *more):
+            file.writestr(name, "<workbook/>")
     return out.getvalue()
 
 
@@ -115,9 +130,40 @@ TABLES = {
     "truncated UTF-8": Table(
         (HEADER + "1,A,é").encode()[:-1], 400, "invalid_encoding", ("line 2",)
     ),
-    "gzip": Table(gzip.compress(HEADER.encode()), 415, "unsupported_file_type", ("items.csv",)),
-    "JSON lines": Table('{"id": 1}\n', 415, "unsupported_file_type", ("JSON lines", "send CSV")),
-    "a spreadsheet": Table(zipped(), 415, "unsupported_file_type", ("items.csv",)),
+    "gzip of a header": Table(gzip.compress(HEADER.encode()), 422, "empty_dataset", ("items.gz",)),
+    "half a gzip file": Table(
+        gzip.compress((HEADER + ROW * 99).encode())[:-9],
+        *(422, "file_problem", ("items.gz", "not a whole gzip file")),
+        kind=GZIP,
+    ),
+    "JSON lines without a text": Table(
+        '{"id": 1}\n', 422, "missing_column", ("items.csv", "'overview'")
+    ),
+    "JSON that is no object": Table(
+        '{"id": 1, "overview": "x"}\n[2]\n',
+        *(400, "json_malformed", ("items.jsonl", "line 2")),
+        kind=NDJSON,
+    ),
+    "an empty spreadsheet": Table(zipped(), 422, "file_problem", ("items.xlsx",), kind=XLSX),
+    "a spreadsheet of another kind": Table(
+        zipped("xl/workbook.bin"), 415, "unsupported_file_type", ("another kind than .xlsx",)
+    ),
+    "a charset that is none": Table(
+        HEADER + ROW, 422, "invalid_param", ("encoding",), kind=f"{CSV}; charset=utf-7000"
+    ),
+    "a delimiter that is none": Table(
+        HEADER + ROW, 422, "invalid_param", ("delimiter",), query="?delimiter=ab"
+    ),
+    "a column of two roles": Table(
+        HEADER + ROW, 422, "invalid_param", ("'title'", "twice"), query="?text=title&numbers=title"
+    ),
+    "words for numbers": Table(
+        HEADER + ROW, 422, "not_numeric", ("row 2", "'title'"), query="?numbers=title"
+    ),
+    "numbers that are missing": Table(
+        HEADER + ROW, 422, "missing_column", ("'age'",), query="?numbers=age"
+    ),
+    "nothing to cluster": Table("code\nA\nB\n", 422, "missing_column", ("'overview'",)),
     "CSV called Parquet": Table(HEADER + ROW, 415, "unsupported_file_type", kind=PARQUET),
     "half a Parquet file": Table(
         parquet(id=[1] * 99, overview=["x"] * 99)[:-50], 422, "file_problem", kind=PARQUET

@@ -23,16 +23,17 @@ from serving import CSV, PARQUET, Server, films, refused
 import gpu_kmeans
 from gpu_kmeans import Model
 from gpu_kmeans.data import sample
-from gpu_kmeans.service import archive, schemas
-from gpu_kmeans.service import unpacked as unpacked_module
+from gpu_kmeans.service import archive, schemas, unpacked_parquet
 from gpu_kmeans.service.fit_checks import check_parameters
+from gpu_kmeans.service.limits import TableLimits
 from gpu_kmeans.service.model_size import check_model, memory_of
 from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.routes import inference as use
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.shown import MAX_NAMES, beginning, cut, marked, names
-from gpu_kmeans.service.unpacked import TableLimits, cell_bytes, check_table, unpacked_bytes
+from gpu_kmeans.service.unpacked import check_upload
+from gpu_kmeans.service.unpacked_parquet import cell_bytes, unpacked_bytes
 from gpu_kmeans.service.work import WorkLimits, run_worker
 
 MIB = 1 << 20
@@ -51,6 +52,7 @@ LIMITS = TableLimits(
     max_table_bytes=200_000,
     max_expansion=100,
     max_distinct=50,
+    max_matrix_columns=100,
 )
 
 
@@ -127,6 +129,10 @@ def csv_of(rows: list[str]) -> bytes:
         ),
         (pa.table({f"c{at}": [1] for at in range(11)}), "too_many_columns", ("11 columns",)),
         (
+            pa.table({"id": [1], "overview": ["x"], "other": ["z" * 5_000]}),  # it is kept, too
+            *("too_large", ("'other'", "5000 bytes")),
+        ),
+        (
             pa.table({"id": [1], "overview": ["x"], "genres": [["y" * 9] * 100]}),
             *("too_large", ("'genres'", "1300 bytes")),
         ),
@@ -141,7 +147,7 @@ def test_a_table_beyond_a_limit_is_refused_unread(
     else:
         file = parquet(tmp_path / "items.parquet", content)
     with pytest.raises(Problem) as caught:
-        check_table(file, {"id", "overview", "title", "genres"}, LIMITS)
+        check_upload(file, LIMITS)
     assert (caught.value.status, caught.value.code) == (
         422 if code == "too_many_columns" else 413,
         code,
@@ -159,7 +165,7 @@ def test_a_table_beyond_a_limit_is_refused_unread(
         b"\xff\xfe\x00",
         b"",
         repeated("x" * 900, 200),
-        pa.table({"id": [1], "overview": ["x"], "other": ["z" * 5_000]}),  # which nobody reads
+        pa.table({"id": [1], "overview": ["x"], "other": ["z" * 900]}),
     ],
 )
 def test_a_table_within_them_is_left_to_its_reader(tmp_path: Path, content: Any) -> None:
@@ -168,16 +174,16 @@ def test_a_table_within_them_is_left_to_its_reader(tmp_path: Path, content: Any)
         file.write_bytes(content)
     else:
         parquet(file, content)
-    check_table(file, {"id", "overview"}, LIMITS)
+    check_upload(file, LIMITS)
 
 
 def test_few_bytes_do_not_stand_for_many(tmp_path: Path) -> None:
-    limits = TableLimits(10**6, 10, 64 * MIB, 96 * MIB, 1 << 30, 100, 10**6)
+    limits = TableLimits(10**6, 10, 64 * MIB, 96 * MIB, 1 << 30, 100, 10**6, 10**6)
     small = parquet(tmp_path / "small.parquet", repeated("x" * 60_000, 1_000))
-    check_table(small, {"id", "overview"}, limits)  # 60 MB may come of anything
+    check_upload(small, limits)  # 60 MB may come of anything
     large = parquet(tmp_path / "large.parquet", repeated("x" * 70_000, 1_000))
     with pytest.raises(Problem, match="max_expansion") as caught:
-        check_table(large, {"id", "overview"}, limits)
+        check_upload(large, limits)
     assert (caught.value.status, caught.value.code) == (413, "too_large")
 
 
@@ -186,9 +192,9 @@ def test_a_file_that_lies_about_its_rows_is_not_followed(
 ) -> None:
     file = parquet(tmp_path / "items.parquet", repeated("x", 30))
     sizes = np.ones(30, np.int64)
-    monkeypatch.setattr(unpacked_module, "_cells", lambda *_: [sizes, sizes])
+    monkeypatch.setattr(unpacked_parquet, "_cells", lambda *_: [sizes, sizes])
     with pytest.raises(Problem, match="more rows than it says"):
-        check_table(file, {"id", "overview"}, LIMITS)
+        check_upload(file, LIMITS)
 
 
 # -- texts: their beginnings -------------------------------------------------------------------
@@ -346,7 +352,7 @@ def test_a_model_that_says_too_much_of_itself_is_refused(films_model: Model) -> 
     n = films_model.items.num_rows
     check_model(with_ids(films_model, [f"{row:0500}" for row in range(n)]), 1 << 30)
     runs = gpu_kmeans.fit(sample.paths()[0], n_clusters=2, ngram_range=(1, 11), max_iter=1)
-    talkative = dataclasses.replace(films_model.info, parameters={"columns": "x" * 70_000})
+    talkative = dataclasses.replace(films_model.info, parameters={"columns": "x" * 300_000})
     for model, said in (
         (with_ids(films_model, [f"{row:0501}" for row in range(n)]), "501 characters"),
         (runs, "runs of up to 11 words"),

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from serving import CSV, PARQUET, Server, refused
 
 from gpu_kmeans.service import worker
-from gpu_kmeans.service.unpacked import TableLimits
+from gpu_kmeans.service.limits import TableLimits
 
-LIMITS = TableLimits(1_000, 50, 10_000, 20_000, 10**6, 100, 1_000)
+LIMITS = TableLimits(1_000, 50, 10_000, 20_000, 10**6, 100, 1_000, 1_000)
 QUIETLY = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
 
 
@@ -37,6 +37,7 @@ def checked(file: Path, **columns: str) -> dict[str, Any]:
     spec = {
         **{"task": "check", "folder": str(file.parent), "items": file.name, "credits": None},
         **{"columns": columns, "limits": asdict(LIMITS), "memory": 0},
+        **{"encoding": None, "delimiter": None},
     }
     try:
         return worker.check(spec, lambda *_: None)  # type: ignore[arg-type]
@@ -61,7 +62,8 @@ PIECES = st.sampled_from(
     [
         *(b"id", b"overview", b"title", b"genres", b"PAR1", b"1", b"-1e400", b"null"),
         *(b",", b"\n", b"\r\n", b'"', b'""', b";", b"\t", b"[", b"]", b"{}"),
-        *(b"\0", b"\xff", b"\xef\xbb\xbf", "é".encode()),
+        *(b"\0", b"\xff", b"\xef\xbb\xbf", "é".encode(), b'{"id": 1}', b"PK\x03\x04"),
+        *(b"\x1f\x8b\x08", b"\x93NUMPY\x01\0", b"\x89HDF\r\n\x1a\n", b"%%MatrixMarket "),
     ]
 )
 
@@ -131,7 +133,7 @@ def test_what_nobody_foresaw_is_told_without_its_words(
         raise ZeroDivisionError("with a user's words")
 
     pq.write_table(pa.table(GOOD), tmp_path / "items.parquet")
-    monkeypatch.setattr("gpu_kmeans.data.catalogue.load_catalogue", fail)
+    monkeypatch.setattr("gpu_kmeans.service.reading.load_catalogue", fail)
     said = checked(tmp_path / "items.parquet")
     assert (said["status"], said["code"]) == (422, "unreadable")
     assert "ZeroDivisionError" in said["detail"]

@@ -571,7 +571,7 @@ def test_a_full_disk_stops_what_writes_and_nothing_else(service: Server, tmp_pat
             assert "disk is full" in refused(upload(3 << 20), 507, "storage_full")
             assert server.incoming() == []
         with no_file_beyond(server, 300_000):  # enough for the registry, and not for a model
-            job = server.ended(server.ask("films", n_clusters=60))
+            job = server.ended(server.ask("films", n_clusters=60, reduce=100))
             assert (job["state"], job["error"]["code"]) == ("failed", "storage_full")
         lost = server.ask("films", n_clusters=3)
         until(server.workers)

@@ -171,7 +171,7 @@ def test_a_refused_upload_says_why_and_can_be_mended(browser: Any, tmp_path: Pat
         page = Page(browser, server)
         tab = page.tab
         tab.set_input_files("input[name=items]", str(file))
-        # The page has seen that the usual columns are missing, and asks which ones to use.
+        # The page has seen that the usual column is missing, and asks which one to use.
         tab.fill("input[name=id]", "isbn")
         tab.fill("input[name=text]", "blurb")
         tab.click("text=Upload as “books”")
@@ -181,6 +181,42 @@ def test_a_refused_upload_says_why_and_can_be_mended(browser: Any, tmp_path: Pat
         tab.click("text=Upload as “books”")
         tab.wait_for_selector("input[name=n_clusters]")
         assert server.get("/v1/datasets/books")["rows"] == 20
+        page.fine()
+
+
+def test_a_table_without_texts_is_uploaded_fitted_and_looked_at(
+    browser: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "customers.csv"
+    rows = [f"{at % 3 * 20 + at % 5},{at % 3 * 1_000 + at % 7},{'abc'[at % 3]}" for at in range(60)]
+    file.write_text("\n".join(["age,income,plan", *rows]))
+    with Server(tmp_path / "data") as server:
+        page = Page(browser, server)
+        tab = page.tab
+        tab.set_input_files("input[name=items]", str(file))
+        tab.click("text=Upload as “customers”")
+        page.says("the numbers 'age', 'income'")
+        tab.fill("input[name=n_clusters]", "3")
+        tab.click("text=More choices")
+        tab.select_option("select[name=algorithm]", "lloyd")
+        tab.click("text=Make clusters of “customers”")
+        page.says("customers, 3 clusters: done")
+        assert server.get("/v1/models/customers/report")["parameters"]["algorithm"] == "lloyd"
+        tab.click("#tab-search")
+        page.says("There are no texts to search")
+        assert not tab.is_visible("#query")
+        assert tab.locator(".card").count() == 3
+        assert any("age" in card for card in tab.locator(".card").all_inner_texts())
+        tab.click(".card >> nth=0")
+        tab.wait_for_selector(".members li")
+        tab.click(".members a >> nth=0")
+        tab.wait_for_selector("dialog[open] .similar li")
+        assert "income" in tab.inner_text("dialog[open] dl")
+        tab.keyboard.press("Escape")
+        tab.click("#tab-report")
+        page.says("Explained")
+        tab.click("#tab-versions")
+        tab.wait_for_selector("tr.active")
         page.fine()
 
 

@@ -263,7 +263,7 @@ def test_a_tab_that_is_opened_before_the_page_has_looked_again_keeps_what_was_ch
     page.tab.click("#tab-versions")
     page.tab.wait_for_selector('[aria-label="Activate version 1 of films"]')
     waiting: list[Any] = []
-    page.tab.route("**/v1/info", waiting.append)
+    page.tab.route("**/v1/info", lambda route: waiting.append(route))
     page.tab.click('[aria-label="Activate version 1 of films"]')
     page.says("Version 1 of films is the active one now.")
     page.tab.click("#tab-search")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from serving import CSV, PARQUET, TAR, Server
+from serving import BYTES, CSV, GZIP, NDJSON, PARQUET, TAR, TSV, XLSX, Server
 
 from gpu_kmeans.service.app import create_app
 from gpu_kmeans.service.settings import Settings
@@ -56,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert server.stop() == 0
 
 
-@schemathesis.serializer(CSV, PARQUET, TAR)
+@schemathesis.serializer(CSV, TSV, NDJSON, PARQUET, XLSX, GZIP, BYTES, TAR)
 def too_large(_: Any, value: Any) -> bytes:
     """Each upload that is looked into costs a process; what is said of them is tested elsewhere."""
     return b"  " + (value if isinstance(value, bytes) else str(value).encode())

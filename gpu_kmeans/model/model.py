@@ -177,9 +177,11 @@ class Model:
 
     @cached_property
     def postings(self) -> Postings:
-        """Rows of the terms alone, by term; of all features where there are no texts."""
+        """Rows of the terms alone, by term; empty where there are no texts."""
         text = self.features.text
-        start, end = (0, self.n_features) if text is None else self.features.bounds_of(text)
+        if text is None:
+            return Postings.empty(self.rows.shape[0])
+        start, end = self.features.bounds_of(text)
         if isinstance(self.rows, Postings):
             return self.rows.between(start, end)
         return Postings.from_dense(self.rows[:, start:end])

@@ -65,6 +65,12 @@ class Postings:
             n_rows=len(rows),
         )
 
+    @classmethod
+    def empty(cls, n_rows: int) -> Self:
+        """Return rows of no features."""
+        nothing = np.empty(0, dtype=np.int32)
+        return cls(np.zeros(1, dtype=np.int64), nothing, nothing.astype(np.float32), n_rows)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Number of rows and of features."""

@@ -4,14 +4,18 @@
 
     server.py      start and stop: settings, the store's lock, signals, uvicorn
     http.py        the connection: slow and oversized headers, broken requests
-    gate.py        round every request: request id, root path, HEAD, headers, log, metrics
+    middleware.py  round every request: request id, root path, HEAD, headers, log, metrics
     request_checks.py  what is refused before a route looks: hosts, headers, parameters
     clients.py     who asks, and how much of the service each may have
     app.py         puts the routes together
     routes/        one module a subject; schemas.py states what they take and give
     jobs.py        the queue; each job is a process of its own
     work.py        such a process, from outside: its time and its memory; worker.py, from inside
-    unpacked.py    what an uploaded table holds once unpacked, counted before it is built
+    formats.py     what uploads may be: media types, first bytes, names of stored files
+    limits.py      how much of them there may be, and what is said of more
+    unpacked.py    what an upload holds once unpacked, counted before it is built; unpacked_*.py
+                   do so for Parquet, zip archives (Excel, NumPy) and matrices
+    reading.py     an upload read as a fit reads it, and what is said of it
     model_size.py  what a model takes in memory, likewise
     fit_checks.py  parameters of a fit, held to the data before it waits
     store.py       files, and registry.py, the SQLite tables that say which of them count

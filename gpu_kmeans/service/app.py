@@ -19,7 +19,7 @@ from gpu_kmeans.service.middleware import Gate
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.request_body import validation_problem
 from gpu_kmeans.service.request_checks import check_query
-from gpu_kmeans.service.routes import datasets, health, jobs, models, page
+from gpu_kmeans.service.routes import datasets, health, jobs, models, page, tables
 from gpu_kmeans.service.routes import inference as use
 
 __all__ = ["create_app"]
@@ -27,7 +27,7 @@ __all__ = ["create_app"]
 METHODS = ("GET", "PUT", "POST", "DELETE")
 DOCUMENT = "/v1/openapi.json"
 ABOUT = (
-    "Upload a catalogue, cluster its texts in the background, look at the clusters, ask for "
+    "Upload a table or a matrix, cluster its rows in the background, look at the clusters, ask for "
     "recommendations. Errors are `application/problem+json` with a stable `code`. `HEAD` is "
     "answered as `GET` is, without the body. Parameters that a route does not know are refused. "
     "Sizes count what is there once it is unpacked; what passes a limit is refused (413 or 422), "
@@ -63,7 +63,15 @@ def create_app(service: Service) -> Any:
         redirect_slashes=False,
     )
     app.state.service = service
-    for each in (use, models, health, datasets, jobs, page):  # what is asked most comes first
+    for each in (
+        use,
+        models,
+        health,
+        datasets,
+        tables,
+        jobs,
+        page,
+    ):  # what is asked most comes first
         app.include_router(each.router)
     app.add_api_route(
         DOCUMENT, _document, include_in_schema=False, dependencies=[Depends(check_query)]

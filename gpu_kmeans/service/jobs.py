@@ -26,7 +26,7 @@ from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
 from gpu_kmeans.service.work import WorkLimits, run_worker
 
-__all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts"]
+__all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts", "reading_of"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
@@ -299,6 +299,7 @@ class Jobs:
             "folder": str(scratch),
             **link_parts(self.store, scratch, dataset["items"], dataset["credits"]),
             "columns": dataset["about"]["given"],
+            **reading_of(dataset),
             "parameters": about["parameters"],
             "max_model_bytes": self.settings.max_model_bytes,
         }
@@ -385,6 +386,12 @@ def check_revision(dataset: Row, wanted: str) -> None:
             f"the dataset {dataset['name']!r} was replaced since the fit was asked for or its data "
             "were looked at: look at it again, then ask again",
         )
+
+
+def reading_of(dataset: Row) -> Row:
+    """What was said of how a dataset's files are to be read; earlier releases asked nothing."""
+    reading: Row = dataset["about"].get("reading") or {"encoding": None, "delimiter": None}
+    return reading
 
 
 def link_parts(store: Store, scratch: Path, items: Row, credits: Row | None) -> Row:

@@ -15,10 +15,11 @@ import orjson
 
 from gpu_kmeans.errors import ModelCorrupt
 from gpu_kmeans.model import Postings
-from gpu_kmeans.model.storage import ARRAYS, ITEMS
+from gpu_kmeans.model.storage import ARRAYS, ITEMS, MANIFEST
+from gpu_kmeans.service.limits import CELL_BYTES, ID_CHARACTERS, allowance
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.schemas import MAX_NGRAM
-from gpu_kmeans.service.unpacked import ID_CHARACTERS, allowance, unpacked_bytes
+from gpu_kmeans.service.unpacked_parquet import unpacked_bytes
 
 if TYPE_CHECKING:
     from gpu_kmeans.model import Model
@@ -33,8 +34,12 @@ CLUSTER_BYTES = 1_500
 """Bytes of a cluster beside its centroid: its members' array and its heaviest terms."""
 POSTING_BYTES = 24
 """Bytes of one non-zero: by term, by item, and its place in the order of popularity."""
+NARROW, WIDEST = 4, 8
+"""Bytes of a number of sparse rows and their centroids, and at most of dense ones."""
+MEAN_BYTES = 8
+"""Bytes of a number of the clusters' means, which are made of the rows before a reduction."""
 MAX_HEADER_BYTES = 1 << 20
-MAX_PARAMETER_BYTES = 1 << 16
+MAX_PARAMETER_BYTES = 1 << 18
 AGAIN = "this is no model as it was saved; send what was downloaded"
 
 
@@ -46,10 +51,13 @@ def memory_of(model: Model) -> int:
     if model.reduction is not None:
         cells += model.reduction.components.nbytes
     sparse = isinstance(model.rows, Postings)
-    k, width = model.centroids.shape
-    return _memory(
-        model.items.num_rows, k, width, model.n_features, model.nnz if sparse else 0, cells
-    )
+    k = model.n_clusters
+    cells += model.centroids.nbytes
+    if model.reduction is not None:
+        cells += MEAN_BYTES * k * model.n_features
+    terms = 0 if model.features.text is None else len(model.vectorizer.vocabulary_)
+    nnz = model.nnz if sparse else model.items.num_rows * terms
+    return _memory(model.items.num_rows, k, model.n_features, nnz, cells)
 
 
 def check_memory(memory: int, most: int, what: str = "") -> None:
@@ -128,15 +136,16 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
     """
     shapes = _shapes(folder / ARRAYS)
     try:
-        k, width, n_features, nnz, cells = _sizes(shapes)
+        k, n_features, nnz, cells = _sizes(shapes)
         (n_items,) = shapes["labels"]
     except (KeyError, ValueError):
         raise ModelCorrupt(f"its arrays are not a model's: {AGAIN}") from None
-    memory = _memory(n_items, k, width, n_features, nnz, cells)
+    _check_stated(folder / MANIFEST, n_features)
+    memory = _memory(n_items, k, n_features, nnz, cells)
     check_memory(memory, most, f" of {k} clusters of {n_features} terms")
     items = folder / ITEMS
     bound = allowance(items, most - memory, max_expansion)
-    if unpacked_bytes(items, bound) > bound:
+    if unpacked_bytes(items, bound, CELL_BYTES) > bound:
         raise Problem(
             413,
             "model_too_large",
@@ -145,37 +154,49 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
         )
 
 
-def _sizes(shapes: dict[str, list[int]]) -> tuple[int, int, int, int, int]:
-    """Clusters, numbers of a centroid, features, non-zeros and bytes of dense rows."""
-    nnz = cells = 0
+def _sizes(shapes: dict[str, list[int]]) -> tuple[int, int, int, int]:
+    """Clusters, features, non-zeros, and bytes of what is dense, by the widest numbers.
+
+    The centroids count as they will be: what is kept of sparse ones says nothing of their size.
+    """
+    terms = sum(s[0] for name, s in shapes.items() if name.endswith("vocabulary_offsets") and s)
     if "rows" in shapes:
         n_rows, n_features = shapes["rows"]
-        cells = 8 * n_rows * n_features
+        nnz, cells = n_rows * terms, WIDEST * n_rows * n_features
     else:
         (bounds,), (nnz,) = shapes["postings_indptr"], shapes["postings_rows"]
-        n_features = bounds - 1
+        n_features, cells = bounds - 1, 0
+    (k,) = shapes["centroids"][:1] if "centroids" in shapes else shapes["centroids_indptr"]
+    k -= "centroids" not in shapes
     width = n_features
     if "reduction_components" in shapes:
         width, features = shapes["reduction_components"]
         n_rows, components = shapes["reduction_rows"]
-        cells += 8 * (width * features + n_rows * components)
-    if "centroids" in shapes:
-        k, width = shapes["centroids"]
-    else:
-        (bounds,) = shapes["centroids_indptr"]
-        k = bounds - 1
-    return k, width, n_features, nnz, cells
+        cells += WIDEST * (width * features + n_rows * components) + MEAN_BYTES * k * n_features
+    number = WIDEST if "rows" in shapes or "reduction_components" in shapes else NARROW
+    cells += number * k * width
+    return k, max(n_features, terms), nnz, cells
 
 
-def _memory(n_items: int, k: int, width: int, n_features: int, nnz: int, cells: int) -> int:
+def _memory(n_items: int, k: int, n_features: int, nnz: int, cells: int) -> int:
     return (
-        4 * k * width
-        + TERM_BYTES * n_features
+        TERM_BYTES * n_features
         + ITEM_BYTES * n_items
         + CLUSTER_BYTES * k
         + POSTING_BYTES * nnz
         + cells
     )
+
+
+def _check_stated(manifest: Path, n_features: int) -> None:
+    """Refuse a matrix of more features than there are: each would get a name."""
+    try:
+        parts = orjson.loads(manifest.read_bytes()).get("features") or []
+        stated = [part["params"]["n_features"] for part in parts if part["kind"] == "matrix"]
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return  # the reader of models says so
+    if not all(type(number) is int and 0 <= number <= n_features for number in stated):
+        raise ModelCorrupt(f"its matrix has not as many features as its rows: {AGAIN}")
 
 
 def _shapes(arrays: Path) -> dict[str, list[int]]:

@@ -15,8 +15,9 @@ import numpy as np
 import orjson
 
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
-from gpu_kmeans.model import UNCLUSTERED, Model
+from gpu_kmeans.model import Model
 from gpu_kmeans.model.cluster_map import ClusterMap, cluster_map, typical_first
+from gpu_kmeans.model.profiles import profiles
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.model_size import check_memory, memory_of
 from gpu_kmeans.service.problems import Problem, answer_too_large
@@ -46,6 +47,8 @@ VIEWS_CHARACTERS = 1 << 24
 """Characters of the items that are kept as they are shown; then they are made anew."""
 SMALL_ITEMS = 20_000
 SMALL_BYTES = 1 << 26
+PROFILE_BYTES = 32
+"""Bytes for each feature of each cluster while profiles are made: a few float64."""
 MAP_ITEMS = 100_000
 """Items on a map: more cannot be told apart in a window."""
 HEAD_BYTES = 1_000
@@ -76,15 +79,15 @@ class Loaded:
         self.settings = settings
         self.memory = memory_of(model)
         self.recommender = Recommender(model)
-        self.clusters = [_shortened(view) for view in cluster_views(model)]
+        self.clusters = [_shortened(view) for view in self._cluster_views()]
         items = model.items
         self.is_small = items.num_rows <= SMALL_ITEMS and items.nbytes <= SMALL_BYTES
         """Whether a usual question is answered sooner than another thread would begin."""
         self._views: dict[int, Row] = {}
         self._views_characters = 0
         self._map: asyncio.Task[bytes] | None = None
-        # So that the first to ask need not wait.
-        self.recommender.vector(0)
+        self._profiling = asyncio.Lock()  # each takes memory while it is made
+        self.recommender.vector(0)  # so that the first to ask need not wait
         self.check()
 
     def check(self) -> None:
@@ -95,6 +98,44 @@ class Loaded:
         word = next(iter(self.model.vectorizer.vocabulary_))
         found = self.recommender.recommend(word, limit=1)
         self.ranked(found.items, found.terms)
+
+    def _cluster_views(self) -> list[ClusterView]:
+        if self.model.features.text is not None or self._may_profile:
+            return cluster_views(self.model)
+        return [ClusterView(label, size, ()) for label, size in enumerate(self.model.sizes)]
+
+    @property
+    def _may_profile(self) -> bool:
+        """Whether the means of all clusters, a few times over, are within the memory allowed."""
+        cells = self.model.n_clusters * self.model.n_features
+        return PROFILE_BYTES * cells <= self.settings.max_loaded_bytes
+
+    async def profiles(self, n_reasons: int, n_typical: int) -> Row:
+        """What sets each cluster apart, with names cut; one is made at a time.
+
+        Raises
+        ------
+        Problem
+            422 ``model_too_large``.
+        """
+        if not self._may_profile:
+            raise Problem(
+                422,
+                "model_too_large",
+                f"profiles of {self.model.n_clusters} clusters of {self.model.n_features} features "
+                f"take more than the {self.settings.max_loaded_bytes} bytes of memory allowed "
+                "(max_loaded_bytes): fit fewer clusters, or fewer features",
+            )
+
+        def make() -> Row:
+            made = profiles(self.model, n_reasons=n_reasons, n_typical=n_typical)
+            return {
+                **self.head(),
+                "clusters": [_cut_profile(profile.to_dict()) for profile in made],
+            }
+
+        async with self._profiling:
+            return await asyncio.to_thread(make)
 
     def head(self) -> Row:
         """Which version an answer comes from."""
@@ -110,6 +151,7 @@ class Loaded:
         if view is None:
             view = self._view(row)
             size = len(view["text"]) + sum(len(name) for key in NAMED for name in view[key])
+            size += sum(len(name) + len(str(cell)) for name, cell in view["columns"].items())
             if self._views_characters + size > VIEWS_CHARACTERS or len(self._views) >= ITEMS_KEPT:
                 self._views, self._views_characters = {}, 0
             self._views[row] = view
@@ -153,19 +195,6 @@ class Loaded:
                 f"the model has clusters 0 to {self.model.n_clusters - 1}, and none {label}"
             )
         return self._members.get(label, [])
-
-    def labelled(self) -> Iterator[list[Any]]:
-        """Id, title, cluster and distance to its centroid of every item, as far as it has them."""
-        model = self.model
-        distances = model.distances
-        cells = zip(_values(model.items["id"]), self._titles(model.items), strict=True)
-        for row, (item, title) in enumerate(cells):
-            label = int(model.labels[row])
-            if label == UNCLUSTERED:
-                distance: Any = ""
-            else:
-                distance = round(float(distances[row]), 6)
-            yield [item, title or "", label, distance]
 
     async def packed_map(self) -> bytes:
         """The map as JSON, compressed; drawn once, however many ask for it meanwhile."""
@@ -279,7 +308,20 @@ class Loaded:
             "keywords": some("keywords"),
             "cast": some("cast", MOST_CAST),
             "directors": some("crew"),
+            "columns": self._columns(row),
             "cluster": int(self.model.labels[row]),
+        }
+
+    def _columns(self, row: int) -> Row:
+        """The item's cells of the columns that have no role of the catalogue; texts are cut."""
+        others = self.model.others
+        if others is None:
+            return {}
+        return {
+            cut(name, MAX_NAME_CHARACTERS): others[name][row].as_py()
+            if str(others[name].type) == "double"
+            else beginning(others[name], row, self.settings.max_text_characters)[0]
+            for name in others.column_names
         }
 
 
@@ -293,6 +335,16 @@ def _shortened(view: ClusterView) -> ClusterView:
     """A cluster whose terms are short enough to be shown."""
     terms = (cut(term, MAX_TERM_CHARACTERS) for term in view.top_terms)
     return ClusterView(view.label, view.size, tuple(terms))
+
+
+def _cut_profile(profile: Row) -> Row:
+    """A profile whose names are short enough to be shown."""
+    for reason in profile["reasons"]:
+        for key in ("column", "name"):
+            reason[key] = cut(reason[key], MAX_NAME_CHARACTERS)
+    for item in profile["typical"]:
+        item["title"] = item["title"] and cut(item["title"], MAX_NAME_CHARACTERS)
+    return profile
 
 
 def cluster_row(view: ClusterView) -> Row:

@@ -92,7 +92,7 @@ def out_of_memory(task: str, most: int | None = None, setting: str = "") -> Prob
 
 def unreadable(task: str, reason: str) -> Problem:
     """The problem of work that ended for a reason that nobody foresaw."""
-    if task == "check":
+    if task in ("check", "look", "assign"):
         return Problem(
             422,
             "unreadable",

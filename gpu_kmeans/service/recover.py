@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from gpu_kmeans.errors import FileProblem, GpuKMeansError
+from gpu_kmeans.service.formats import MEDIA_TYPES
 from gpu_kmeans.service.registry import Registry, Row, now
 from gpu_kmeans.service.registry_check import (
     FOLDER,
@@ -277,25 +278,18 @@ def _digest(path: Path) -> str:
 
 def _read(folder: Path, name: str, done: Recovered) -> Row | None:
     """The row of a table without a label, if it can be read without being told its columns."""
-    from gpu_kmeans.data.catalogue import load_catalogue
-    from gpu_kmeans.data.roles import DEFAULTS
+    from gpu_kmeans.service.reading import describe_dataset, read_dataset
 
     path = folder / "datasets" / name
     try:
-        report = load_catalogue(path, text=DEFAULTS["text"], backend="cpu").report
+        about = describe_dataset(read_dataset([path], {}), {})
     except GpuKMeansError as error:
         reason = f"it has no label, and is no table of items as it stands: {error}"
         done.left.append((f"datasets/{name}", reason))
         return None
-    absent = {*report.absent, "credits_id", "cast", "crew"}
-    about = {
-        "rows": report.rows,
-        "columns": {role: column for role, column in DEFAULTS.items() if role not in absent},
-        "absent": list(report.absent),
-        "problems": list(report.warnings),
-        "given": {},
-    }
-    kind = "text/csv" if path.suffix == ".csv" else "application/vnd.apache.parquet"
+    about |= {"given": {}, "reading": {"encoding": None, "delimiter": None}}
+    kinds = {suffix: kind for kind, suffix in reversed(MEDIA_TYPES.items())}
+    kind = kinds.get(path.suffix, "application/octet-stream")
     items = {
         "file": name,
         "bytes": path.stat().st_size,

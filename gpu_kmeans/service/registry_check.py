@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from gpu_kmeans.errors import FileProblem
+from gpu_kmeans.service.formats import SUFFIXES
 from gpu_kmeans.service.registry import MIGRATIONS, SCHEMA_VERSION, TABLES
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 
 FOLDER = re.compile(r"[0-9a-f]{24}")
 """Name of a model's folder, and of one in ``incoming``."""
-DATASET_FILE = re.compile(r"[0-9a-f]{24}\.(csv|parquet)")
+DATASET_FILE = re.compile(rf"[0-9a-f]{{24}}({'|'.join(map(re.escape, SUFFIXES))})")
 NAME = re.compile(r"[a-z0-9_-]{1,64}")
 VERSION_KEYS = {"dataset", "job", "source", "bytes", "backend", "parameters", "metrics"}
 DISK_FAILS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY")

@@ -12,10 +12,12 @@ import orjson
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from gpu_kmeans.service.formats import charset
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.settings import Settings
+from gpu_kmeans.tables.delimiters import check_delimiter
 
-__all__ = ["media_type", "read_json", "read_parts", "validation_problem"]
+__all__ = ["media_type", "read_json", "read_parts", "reading_from", "validation_problem"]
 
 LEAST_RATE = 1024
 """Bytes a second, on average, once the first half minute is over."""
@@ -34,9 +36,25 @@ def media_type(request: Request, allowed: tuple[str, ...]) -> str:
         raise Problem(
             415,
             "unsupported_media_type",
-            f"Content-Type is {given or 'missing'!s:.60}; send {' or '.join(allowed)}",
+            f"Content-Type is {given or 'missing'!s:.60}; send {_listed(allowed)}",
         )
     return given
+
+
+def _listed(kinds: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, [", ".join(kinds[:-1]), kinds[-1]]))
+
+
+def reading_from(request: Request, delimiter: str | None) -> dict[str, str | None]:
+    """Return how a file of texts is to be read: by its charset, and the delimiter that is named.
+
+    Raises
+    ------
+    InvalidParam
+        One of them is nothing that texts are read by.
+    """
+    encoding = charset(request.headers.get("content-type", ""))
+    return {"encoding": encoding, "delimiter": check_delimiter(delimiter)}
 
 
 async def read_parts(request: Request, most: int, settings: Settings) -> AsyncIterator[bytes]:
@@ -102,7 +120,7 @@ def _parsed(body: bytes, kind: type[_Body]) -> _Body:
         raise validation_problem(errors, "invalid_param") from None
 
 
-def _few_names(found: Any, depth: int = 2) -> Any:
+def _few_names(found: Any, depth: int = 3) -> Any:
     """The same with few names in each object: every one that is not known is an error more."""
     if not isinstance(found, dict) or not depth:
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel
@@ -97,28 +97,32 @@ async def check_query(request: Request) -> None:
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
-            raise Problem(422, "invalid_param", _unknown(name, known))
-        if name in seen:
+            raise Problem(422, "invalid_param", _unknown(name, tuple(known)))
+        if name in seen and not known[name]:
             raise Problem(422, "invalid_param", f"{name}: the parameter stands twice")
         seen.add(name)
 
 
-def _known(route: Any) -> tuple[str, ...]:
-    """Query parameters of a route, found once: they are kept with it, as it has no hash."""
-    known: tuple[str, ...] | None = getattr(route, "known_parameters", None)
+def _known(route: Any) -> dict[str, bool]:
+    """Query parameters of a route, and whether each may stand more than once.
+
+    Found once: they are kept with the route, as it has no hash.
+    """
+    known: dict[str, bool] | None = getattr(route, "known_parameters", None)
     if known is None:
-        known = route.known_parameters = tuple(sorted(set(_parameters(route.dependant))))
+        known = route.known_parameters = dict(sorted(_parameters(route.dependant)))
     return known
 
 
-def _parameters(dependant: Any) -> Iterator[str]:
-    """Names of the query parameters that a route and what it depends on take."""
+def _parameters(dependant: Any) -> Iterator[tuple[str, bool]]:
+    """Query parameters that a route and what it depends on take, and whether they are lists."""
     for parameter in dependant.query_params:
         kind = parameter.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from (field.alias or name for name, field in kind.model_fields.items())
+            for name, field in kind.model_fields.items():
+                yield field.alias or name, get_origin(field.annotation) is list
         else:
-            yield parameter.alias
+            yield parameter.alias, get_origin(kind) is list
     for each in dependant.dependencies:
         yield from _parameters(each)
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
+from gpu_kmeans.clustering.base import ALGORITHMS
+from gpu_kmeans.features.categories import RARE_SHARE
+from gpu_kmeans.features.matrix import Normalisation
+from gpu_kmeans.features.numbers import Missing, Scale
 from gpu_kmeans.service.settings import Settings
 
 __all__ = [
+    "Assignments",
     "Clusters",
     "Dataset",
     "Datasets",
@@ -25,9 +38,12 @@ __all__ = [
     "Models",
     "Name",
     "Predictions",
+    "Preview",
     "Problem",
+    "Profiles",
     "Recommendation",
     "Report",
+    "Roles",
     "Similar",
     "Texts",
     "Version",
@@ -40,6 +56,14 @@ ItemId = int | str
 Piece = tuple[str, bool]
 Step = tuple[str, int, float]
 Number = float | None
+Kind = Literal["text", "numbers", "categories", "matrix"]
+"""What is clustered: names of encoders, and of weights."""
+Column = Annotated[str, Field(min_length=1, max_length=500)]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+MOST_COLUMNS = 1_000
+"""Maximum number of columns that a request names."""
+MOST_STOP_WORDS = 10_000
+MOST_TRIM = 0.5
 
 
 class _Given(BaseModel):
@@ -76,8 +100,17 @@ class Part(_Shown):
     uploaded: str
 
 
+class Clustered(_Shown):
+    """Columns that are clustered, by what they are clustered as."""
+
+    text: list[str] = Field(description="several are joined", examples=[["overview"]])
+    numbers: list[str]
+    categories: list[str]
+    matrix: str | None = Field(description="a column of lists, or the matrix that a file is")
+
+
 class Dataset(_Shown):
-    """A catalogue that can be clustered."""
+    """A table, or a matrix, that can be clustered."""
 
     name: Name = Field(examples=["films"])
     created: str
@@ -88,8 +121,13 @@ class Dataset(_Shown):
     )
     rows: int = Field(examples=[4803])
     columns: dict[str, str] = Field(
-        description="the column that is used for each role",
+        description="the column that is used for each role; of several texts, see `clustered`",
         examples=[{"id": "id", "text": "overview"}],
+    )
+    clustered: Clustered = Field(description="the columns that a fit takes, and as what")
+    proposed: dict[str, str | list[str]] = Field(
+        description="those of them that nobody named: taken because of what they hold",
+        examples=[{"numbers": ["age", "income"]}],
     )
     absent: list[str] = Field(description="roles without a column", examples=[["votes"]])
     problems: list[str] = Field(
@@ -106,29 +144,131 @@ class Datasets(_Shown):
     datasets: list[Dataset]
 
 
+class SeenColumn(_Shown):
+    """What a column seems to be."""
+
+    column: str
+    role: str = Field(
+        description="a role of `/v1/roles`; else text, number, category, list, matrix, date, "
+        "other or empty",
+        examples=["number"],
+    )
+    missing: int = Field(description="empty cells")
+    distinct: int = Field(description="different cells that are not empty")
+
+
+class Preview(_Shown):
+    """What a table holds, and what a fit without options would make of it."""
+
+    format: Literal["csv", "jsonl", "parquet", "xlsx"]
+    packed: bool = Field(description="with gzip")
+    encoding: str
+    delimiter: str
+    n_rows: int
+    columns: list[SeenColumn]
+    text: str | None = Field(description="the column of texts that such a fit would cluster")
+    clustered: dict[Kind, list[str]] = Field(description="all columns that it would cluster")
+    rows: list[list[str]] = Field(description="the first ones, long cells cut")
+    problems: list[str] = Field(description="what such a fit would say, or be refused for")
+
+
+class Role(_Shown):
+    """A role of the catalogue that a column can have."""
+
+    name: str = Field(examples=["title"])
+    column: str = Field(description="its name unless another is named", examples=["title"])
+    kind: Literal["id", "text", "number", "list"]
+    meaning: str
+    in_credits: bool
+    required: bool
+
+
+class Feature(_Shown):
+    """A role of columns that are clustered beside texts, or without them."""
+
+    name: str = Field(examples=["numbers"])
+    meaning: str
+    several: bool = Field(description="whether more than one column can have it")
+
+
+class Roles(_Shown):
+    """What columns can be: the parameters of uploads."""
+
+    roles: list[Role]
+    features: list[Feature]
+
+
 # -- jobs --------------------------------------------------------------------------------------
+
+
+def _known_algorithm(name: str) -> str:
+    if name not in ALGORITHMS:
+        raise ValueError(f"there is no such algorithm; there are {', '.join(ALGORITHMS)}")
+    return name
 
 
 class Parameters(_Given):
     """Arguments of a fit; see ``gpu-kmeans fit --help``."""
 
-    n_clusters: int = Field(10, ge=1, le=100_000)
+    n_clusters: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+        10, description="auto: a number that stands out"
+    )
+    trim: float = Field(
+        0.0, ge=0, lt=MOST_TRIM, description="share of the rows that fit worst, left out"
+    )
     seed: int = Field(42, ge=0, le=2**63 - 1)
-    algorithm: Literal["hartigan", "lloyd"] = "hartigan"
+    algorithm: Annotated[
+        str,
+        Field(json_schema_extra={"enum": list(ALGORITHMS)}, description="see `/v1/info`"),
+        AfterValidator(_known_algorithm),
+    ] = "hartigan"
+    noise: Literal["apart", "nearest"] = Field(
+        "apart", description="what becomes of rows that the algorithm puts into no cluster"
+    )
     max_iter: int = Field(300, ge=1, le=100_000)
     backend: Literal["auto", "cpu", "gpu"] | None = Field(
         None, description="the service's own by default"
     )
-    stop_words: Literal["english"] | None = "english"
+    stop_words: (
+        Literal["english"]
+        | Annotated[str, Field(pattern="^[a-z]{2}$")]
+        | Annotated[list[Word], Field(max_length=MOST_STOP_WORDS)]
+        | None
+    ) = Field("english", description="of a language, by its two letters; or the words themselves")
+    analyzer: Literal["word", "char", "char_wb"] = Field(
+        "word", description="what terms are made of; characters for languages without spaces"
+    )
     ngram_range: Annotated[
         list[Annotated[int, Field(ge=1, le=MAX_NGRAM)]],
-        Field(min_length=2, max_length=2, description="shortest and longest run of words"),
+        Field(
+            min_length=2,
+            max_length=2,
+            description="shortest and longest run of words, or characters",
+        ),
     ] = [1, 1]
     min_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1
     max_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1.0
     max_features: Annotated[int, Field(ge=1)] | None = None
     sublinear_tf: bool = Field(False, description="for weighting tfidf alone")
     weighting: Literal["tfidf", "bm25", "log-entropy"] = "tfidf"
+    scale: Scale = Field("standard", description="of numbers")
+    missing: Missing = Field("fill", description="what becomes of missing numbers")
+    log: Annotated[list[Column], FailFast()] = Field(
+        default_factory=list, max_length=MOST_COLUMNS, description="numbers to take log(1 + x) of"
+    )
+    rare: Annotated[float, Field(ge=0, lt=1)] = Field(
+        RARE_SHARE, description="share of the rows below which values of a category count as one"
+    )
+    normalise: Normalisation = Field("none", description="of a matrix")
+    log1p: bool = Field(False, description="take log(1 + x) of a matrix")
+    weights: dict[Kind, Annotated[float, Field(gt=0, le=1e6)]] = Field(
+        default_factory=dict,
+        description="what texts, numbers, categories and the matrix count beside the others; 1 by "
+        "default",
+    )
+    reduce: int = Field(
+        0, ge=0, le=10_000, description="directions to project rows onto first; 0 for none"
+    )
 
     @field_validator("ngram_range")
     @classmethod
@@ -245,11 +385,13 @@ class _OfVersion(_Shown):
 
 
 class Cluster(_Shown):
-    """A cluster and the heaviest terms of its centroid."""
+    """A cluster and the words that name it."""
 
     label: int
     size: int
-    top_terms: list[str]
+    top_terms: list[str] = Field(
+        description="the heaviest terms of its centroid; without texts, what sets it apart"
+    )
 
 
 class Clusters(_OfVersion):
@@ -274,6 +416,9 @@ class Item(_Shown):
     keywords: list[str]
     cast: list[str]
     directors: list[str]
+    columns: dict[str, str | float | None] = Field(
+        description="the other columns of the file, long texts cut"
+    )
     cluster: int = Field(description="-1 for an item in no cluster")
 
 
@@ -317,7 +462,7 @@ class Recommendation(_OfVersion):
 
 
 class Similar(_OfVersion):
-    """Items with texts like that of one item."""
+    """Items that are like one item: by their texts, or by the distance of their rows."""
 
     item: Item
     items: list[Ranked]
@@ -342,6 +487,56 @@ class Predictions(_OfVersion):
     """Clusters of texts, in their order."""
 
     predictions: list[Prediction]
+
+
+class Assigned(_Shown):
+    """Where a row of a table belongs."""
+
+    id: ItemId = Field(description="the number of the row, where it has none")
+    cluster: int = Field(description="-1 for a text without a known term")
+    distance: Number = Field(description="to the cluster's mean; Euclidean")
+
+
+class Assignments(_OfVersion):
+    """Clusters of the rows of a table, in their order."""
+
+    rows: list[Assigned]
+    problems: list[str] = Field(description="what reading the table counted")
+
+
+class Reason(_Shown):
+    """One thing that sets a cluster apart."""
+
+    kind: Literal["term", "number", "category", "feature"]
+    column: str = Field(description="empty for terms, and for features of a matrix")
+    name: str = Field(description="the term, number, value of the category, or feature")
+    mean: Number = Field(description="of the cluster's items; of a category, its share of them")
+    overall: Number = Field(description="of all items in clusters")
+    deviation: Number = Field(description="of the mean, in standard deviations of all items")
+    median: Number = Field(description="of the cluster's items, for numbers")
+
+
+class Typical(_Shown):
+    """An item near to its cluster's mean."""
+
+    id: ItemId
+    title: str | None
+
+
+class Profile(_Shown):
+    """What a cluster holds."""
+
+    label: int
+    size: int
+    share: float = Field(description="of all items in clusters")
+    reasons: list[Reason] = Field(description="of each kind, the strongest first")
+    typical: list[Typical] = Field(description="the nearest to its mean first")
+
+
+class Profiles(_OfVersion):
+    """What sets each cluster of a version apart."""
+
+    clusters: list[Profile]
 
 
 class Disc(Cluster):
@@ -380,8 +575,8 @@ class Report(_OfVersion):
     inertia_one_cluster: float
     explained: float
     largest_share: float
-    silhouette: dict[str, float] | None
-    reach: dict[str, Any]
+    silhouette: dict[str, float | str] | None
+    reach: dict[str, Any] | None = Field(description="null without texts to ask for")
     history: list[Step]
     seconds: dict[str, float]
     warnings: list[str]
@@ -395,6 +590,14 @@ class Report(_OfVersion):
 # -- the service -------------------------------------------------------------------------------
 
 
+class Algorithm(_Shown):
+    """A way to cluster."""
+
+    name: str = Field(examples=["hartigan"])
+    meaning: str
+    finds_k: bool = Field(description="whether it finds the number of clusters itself")
+
+
 class Info(_Shown):
     """What this service is."""
 
@@ -403,12 +606,14 @@ class Info(_Shown):
     backend: str
     backend_reason: str
     keys_required: bool
+    algorithms: list[Algorithm]
     limits: dict[str, int | float]
 
 
 LIMITS = (
     *("max_upload_bytes", "max_table_bytes", "max_row_bytes", "max_cell_bytes", "max_expansion"),
-    *("max_columns", "max_distinct", "max_rows", "max_body_bytes", "max_answer_bytes"),
+    *("max_columns", "max_matrix_columns", "max_distinct", "max_rows"),
+    *("max_body_bytes", "max_answer_bytes"),
     *("max_text_characters", "max_batch", "max_queue", "max_concurrent", "max_uploads"),
     *("max_connections", "max_streams", "max_client_connections", "max_client_requests"),
     *("max_client_streams", "max_client_uploads"),

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
         100, description="times its size that an upload may hold, once beyond 64 MiB"
     )
     max_columns: Count = Field(1_000, description="of an uploaded table")
+    max_matrix_columns: Count = Field(1_000_000, description="of a matrix, or a list of numbers")
     max_distinct: Count = Field(1_000_000, description="different names in a column of lists")
     max_body_bytes: Bytes = Field(4 << 20, description="of any other request")
     max_answer_bytes: Bytes = Field(16 << 20, description="of an answer that is no download")

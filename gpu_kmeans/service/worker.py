@@ -17,8 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main"]
+__all__ = ["ANSWER", "main"]
 
+ANSWER = "answer.json"
+"""Name of the file that an answer of any length is in."""
+READING = ("encoding", "delimiter")
+"""What is said of how files of texts are to be read."""
 QUERIES = 2_000
 """Random queries that measure what recommendations reach: enough to compare versions."""
 
@@ -106,54 +110,26 @@ def _paths(spec: dict[str, Any]) -> list[Path]:
 
 
 def check(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
-    """Read a catalogue as a fit would, once its size is known; say what it holds."""
-    from gpu_kmeans.data.catalogue import load_catalogue
-    from gpu_kmeans.data.roles import DEFAULTS
-    from gpu_kmeans.service.unpacked import TableLimits, check_catalogue, check_table
+    """Read a table or a matrix as a fit would, once its size is known; say what it holds."""
+    from gpu_kmeans.service.limits import TableLimits
+    from gpu_kmeans.service.reading import describe_dataset, read_dataset
+    from gpu_kmeans.service.unpacked import check_catalogue, check_upload
 
     _hold_to(spec["memory"])
     limits = TableLimits(**spec["limits"])
-    names = {**DEFAULTS, **spec["columns"]}
+    reading = {name: spec[name] for name in READING}
     for path in _paths(spec):
-        check_table(path, {name for name in names.values() if name}, limits)
-    # A text that is proposed has not been held to the limits: its column is named, or the usual.
-    columns = {"text": DEFAULTS["text"], **spec["columns"]}
-    catalogue = load_catalogue(*_paths(spec), **columns, backend="cpu")
-    report = catalogue.report
-    check_catalogue(catalogue, names, limits)
-    absent = {*report.absent, *report.left_out}
-    absent.update(() if spec["credits"] else ("credits_id", "cast", "crew"))
-    used = {role: name for role, name in names.items() if name and role not in absent}
-    return {
-        "rows": report.rows,
-        "columns": used,
-        "absent": list(report.absent),
-        "problems": list(report.warnings),
-        "words": _words(catalogue),
-    }
-
-
-def _words(catalogue: Any) -> dict[str, int]:
-    """What the parameters of a fit are held to: words are counted with the stop words."""
-    import numpy as np
-
-    from gpu_kmeans.backends.protocol import TokenRules
-
-    rules = TokenRules(stop_words=frozenset(), ngram_range=(1, 1))
-    terms, counts = catalogue.backend.count_terms(catalogue.texts, rules, None)
-    lengths = np.asarray(counts.sum(axis=1)).ravel()
-    return {
-        "different": len(terms),
-        "texts": int((lengths > 0).sum()),
-        "longest": int(lengths.max(initial=0)),
-    }
+        check_upload(path, limits, **reading)
+    catalogue = read_dataset(_paths(spec), spec["columns"], **reading)
+    about = describe_dataset(catalogue, spec["columns"])
+    check_catalogue(catalogue, about["columns"], limits)
+    return about
 
 
 def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Fit, judge and save a model; it is in ``model`` of the folder then."""
     from gpu_kmeans import pipeline
     from gpu_kmeans.backends.select import choose
-    from gpu_kmeans.data.roles import DEFAULTS
     from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.service.model_size import check_model
 
@@ -172,7 +148,9 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
 
     model = pipeline.fit(
         *_paths(spec),
-        columns={"text": DEFAULTS["text"], **spec["columns"]},
+        columns=spec["columns"],
+        encoding=spec["encoding"],
+        delimiter=spec["delimiter"],
         **{**spec["parameters"], "ngram_range": tuple(spec["parameters"]["ngram_range"])},
         callback=progress,
         on_stage=lambda stage: say("stage", stage=stage),
@@ -221,6 +199,52 @@ def describe(model: Any) -> dict[str, Any]:
     }
 
 
+def look(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
+    """Look at a table; what there is to see is in ``answer.json`` of the folder then."""
+    from gpu_kmeans.questions.look import look
+    from gpu_kmeans.service.limits import TableLimits
+    from gpu_kmeans.service.unpacked import check_upload
+
+    _hold_to(spec["memory"])
+    path = Path(spec["folder"]) / spec["file"]
+    reading = {name: spec[name] for name in READING}
+    check_upload(path, TableLimits(**spec["limits"]), **reading)
+    seen = look(path, **reading).to_dict()
+    return _answer(spec, {key: value for key, value in seen.items() if key != "file"})
+
+
+def assign(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
+    """Put the rows of a table into a model's clusters; they are in ``answer.json`` then."""
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.questions.assign import assign
+    from gpu_kmeans.service.limits import TableLimits
+    from gpu_kmeans.service.unpacked import check_upload
+
+    _hold_to(spec["memory"])
+    folder = Path(spec["folder"])
+    path = folder / spec["file"]
+    reading = {name: spec[name] for name in READING}
+    check_upload(path, TableLimits(**spec["limits"]), **reading)
+    model = Model.load(folder / "model")
+    made = assign(model, path, **reading, backend="cpu")
+    cells = zip(made.ids, made.labels.tolist(), made.distances.tolist(), strict=True)
+    rows = [{"id": id, "cluster": label, "distance": far} for id, label, far in cells]
+    return _answer(spec, {**spec["head"], "rows": rows, "problems": made.warnings})
+
+
+def _answer(spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Write what is to be answered to a file: it may be longer than a line of standard output."""
+    import orjson
+
+    from gpu_kmeans.service.problems import answer_too_large
+
+    content = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+    if len(content) > spec["max_answer_bytes"]:
+        raise answer_too_large(len(content), spec["max_answer_bytes"])
+    (Path(spec["folder"]) / ANSWER).write_bytes(content)
+    return {}
+
+
 def choose(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Say which backend a fit would run on."""
     from gpu_kmeans.backends.select import choose
@@ -233,7 +257,14 @@ def choose(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     return {"name": backend.name, "reason": reason, "obstacle": None}
 
 
-TASKS = {"check": check, "choose": choose, "fit": fit, "verify": verify}
+TASKS = {
+    "assign": assign,
+    "check": check,
+    "choose": choose,
+    "fit": fit,
+    "look": look,
+    "verify": verify,
+}
 
 if __name__ == "__main__":
     main()

@@ -32,14 +32,14 @@ export const build = {
   },
 
   show(shown) {
-    const { state, model, limits, signal, refresh } = shown;
+    const { state, model, limits, algorithms, signal, refresh } = shown;
     context = shown;
     welcome.replaceChildren(...(model ? [h('h1', { class: 'unseen' }, 'Build')] : [
-      h('h1', {}, 'What is in your texts?'),
-      h('p', { class: 'lead' }, 'Bring a table of films, books, products or notes, one text a row. You get groups of texts that use the same words, a map of them, and a search that says why.'),
+      h('h1', {}, 'What is in your data?'),
+      h('p', { class: 'lead' }, 'Bring a table of texts, of numbers and categories, or a matrix. You get groups of rows that are alike, what sets each apart, a map of them, and for texts a search that says why.'),
     ]));
     run.replaceChildren();
-    forms ??= { data: dataForm(limits, changed), fit: fitForm(changed) };
+    forms ??= { data: dataForm(limits, changed), fit: fitForm(algorithms, changed) };
     if (state.job) watch(run, state.job, signal, { refresh, renew: build.renew });
     listRuns();
     listData();

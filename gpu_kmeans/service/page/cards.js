@@ -4,7 +4,7 @@ import { h, number } from './dom.js';
 
 export const nameOf = (item) => item.title?.trim() || `Untitled (${item.id})`;
 const yearOf = (item) => /^\d{4}/.exec(item.date ?? '')?.[0];
-export const termsOf = (cluster, many = 8) => cluster?.top_terms.slice(0, many).join(', ') || 'no words';
+export const termsOf = (cluster, many = 8) => cluster?.top_terms.slice(0, many).join(', ') || 'nothing stands out';
 
 /** The title, which opens the item, and its year. Titles may run from right to left. */
 export const heading = (level, item) =>

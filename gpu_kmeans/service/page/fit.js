@@ -9,8 +9,11 @@ export const STATES = {
 };
 const LIVE = ['queued', 'running'];
 const STAGES = {
-  read: 'Read the file', vectorise: 'Count the words', cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
+  read: 'Read the file', vectorise: 'Encode the rows', reduce: 'Reduce them', choose: 'Choose a number of clusters',
+  cluster: 'Find the clusters', judge: 'Judge them', save: 'Save the model',
 };
+/** Those that only some fits have. */
+const OPTIONAL = { reduce: ({ reduce }) => reduce, choose: ({ n_clusters: k }) => k === 'auto' };
 
 const numeric = (name, value, properties) =>
   h('input', { type: 'number', name, value, min: 1, step: 1, inputmode: 'numeric', ...properties });
@@ -23,10 +26,11 @@ const tick = (label, name, checked) =>
  * The form that starts a fit. It says which data it takes, and what comes of it; the data that
  * were chosen are never exchanged for others, even where they are gone meanwhile.
  *
+ * @param {{name: string, meaning: string}[]} algorithms of the service
  * @param {(message?: Node) => Promise<void>} changed to be called when the data are not as listed
  * @returns {{form: Element, show: (datasets: object[], models: object[], chosen?: string) => void}}
  */
-export function fitForm(changed) {
+export function fitForm(algorithms, changed) {
   const outcome = h('div', { 'aria-live': 'polite' });
   const submit = h('button', { class: 'main' });
   const data = h('select', { name: 'dataset', required: true });
@@ -39,7 +43,7 @@ export function fitForm(changed) {
     h('details', {}, h('summary', {}, 'More choices'), h('div', { class: 'grid' },
       field('Name of the model', h('input', { name: 'model', pattern: '[a-z0-9_\\-]{1,64}', placeholder: 'as the data', autocomplete: 'off' })),
       field('Seed', numeric('seed', 42, { min: 0 }), 'The same seed gives the same clusters.'),
-      field('Method', select('algorithm', { hartigan: 'thorough (Hartigan)', lloyd: 'classic (Lloyd)' })),
+      field('Method', select('algorithm', Object.fromEntries(algorithms.map(({ name, meaning }) => [name, `${name}: ${meaning}`])))),
       field('Most iterations', numeric('max_iter', 300)),
       field('Words to skip', select('stop_words', { english: 'common English words', '': 'none' })),
       field('Longest phrase', select('longest', { 1: 'single words', 2: 'two words', 3: 'three words' })),
@@ -139,7 +143,7 @@ export function watch(region, id, signal, { refresh, renew }) {
   const showState = () => {
     title.textContent = `${job.model}, ${job.parameters.n_clusters} clusters: ${STATES[job.state]}`;
     source.textContent = `Made of the data “${job.dataset}”.`;
-    const all = Object.keys(STAGES);
+    const all = Object.keys(STAGES).filter((stage) => !OPTIONAL[stage] || OPTIONAL[stage](job.parameters));
     const at = job.state === 'succeeded' ? all.length : all.indexOf(job.stage);
     stages.replaceChildren(...all.map((stage, place) => h('li', {
       class: place < at ? 'done' : '', 'aria-current': place === at ? 'step' : null,

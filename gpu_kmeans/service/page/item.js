@@ -20,7 +20,7 @@ export const item = {
     dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
   },
 
-  show({ state, at, signal }) {
+  show({ state, model, at, signal }) {
     if (!state.item) {
       dialog.close();
       return;
@@ -31,7 +31,7 @@ export const item = {
     fill(region, signal, async () => {
       const [{ item: opened, items }, { clusters }] = await Promise.all([
         get(at(['items', state.item, 'similar'], { limit: 10 }), signal), getOnce(at(['clusters']))]);
-      return content(opened, items, clusters);
+      return content(opened, items, clusters, model.wordless);
     });
   },
 };
@@ -42,7 +42,7 @@ function whyUnclustered(opened, similar) {
   return similar.length ? 'it was set apart' : 'its text has no word that the model knows';
 }
 
-function content(opened, similar, clusters) {
+function content(opened, similar, clusters, wordless) {
   const known = {
     'Directed by': opened.directors, With: opened.cast, Genres: opened.genres, Keywords: opened.keywords,
   };
@@ -50,18 +50,20 @@ function content(opened, similar, clusters) {
     h('h2', { class: 'title' }, h('span', { dir: 'auto' }, nameOf(opened)), ' ',
       opened.date && h('span', { class: 'year' }, opened.date)),
     facts({ ...opened, genres: [] }) || '',
-    h('p', { class: 'text', dir: 'auto' }, opened.text || 'It has no text.'),
+    !wordless && h('p', { class: 'text', dir: 'auto' }, opened.text || 'It has no text.'),
     h('dl', {}, Object.entries(known).filter(([, names]) => names.length).map(([name, names]) =>
-      h('div', {}, h('dt', {}, name), h('dd', { dir: 'auto' }, names.join(', '))))),
+      h('div', {}, h('dt', {}, name), h('dd', { dir: 'auto' }, names.join(', ')))),
+    Object.entries(opened.columns).filter(([, cell]) => cell !== null && cell !== '').map(([name, cell]) =>
+      h('div', {}, h('dt', {}, name), h('dd', { dir: 'auto' }, typeof cell === 'number' ? number(cell) : cell)))),
     h('p', {}, opened.cluster < 0
       ? `It is in no cluster, because ${whyUnclustered(opened, similar)}.`
       : ['In ', link({ tab: 'map', cluster: opened.cluster, item: null }, {}, `cluster ${opened.cluster}`), `: ${termsOf(clusters[opened.cluster])}.`]),
     h('h3', {}, 'Similar items'),
     similar.length
-      ? h('p', { class: 'quiet' }, 'The closest texts first, with the words they share marked.')
+      ? h('p', { class: 'quiet' }, wordless ? 'The most alike first.' : 'The closest texts first, with the words they share marked.')
       : h('p', { class: 'quiet' }, 'None: its text shares no word with another.'),
     h('ol', { class: 'similar' }, similar.map((each) =>
       h('li', {}, heading('h4', each), markedText(each.marked),
         h('p', { class: 'quiet facts' }, `match ${number(each.parts.relevance)}`)))),
-  ];
+  ].filter(Boolean);
 }

@@ -183,7 +183,9 @@ function choose(model, asked) {
   if (!asked && held?.name !== name) held = active && { name, version: active };
   const version = Number(asked) || (held?.name === name ? held.version : active);
   const row = all.find((each) => each.version === version);
-  return { name, active, version, there: row?.state === 'ready', known: Boolean(row), dataset: row?.dataset ?? null };
+  return {
+    name, active, version, there: row?.state === 'ready', known: Boolean(row), dataset: row?.dataset ?? null, wordless: row?.metrics.n_terms === 0,
+  };
 }
 
 /** Show a view anew if what it depends on has changed. */
@@ -201,6 +203,7 @@ function present(view, state, model) {
       model,
       at: (parts, parameters) => path(['models', model.name, ...parts], { version: model.version, ...parameters }),
       limits: info.limits,
+      algorithms: info.algorithms,
       signal: stop.signal,
       refresh,
     });
@@ -234,7 +237,7 @@ function notices(view, state, model) {
       models.length > 0 && link({ model: null, v: null, ...ELSEWHERE }, {}, 'See what there is'));
   }
   if (!model) {
-    return view.modelless ? [] : [note('Nothing to see yet', h('p', {}, link({ tab: 'build' }, {}, 'Bring a file of texts'), ' to begin.'))];
+    return view.modelless ? [] : [note('Nothing to see yet', h('p', {}, link({ tab: 'build' }, {}, 'Bring a file'), ' to begin.'))];
   }
   if (view.modelless) return [];
   const { name, version, active, known, there } = model;

@@ -90,8 +90,8 @@ async function itemsOf(cluster) {
     h('p', {}, link({ cluster: null }, {}, '← All clusters')),
     h('h2', {}, swatch(cluster.label), ` Cluster ${cluster.label}`),
     h('p', {}, termsOf(cluster)),
-    h('p', { class: 'quiet' }, count(cluster.size, 'item'), ' · ',
-      link({ tab: 'search', q: cluster.top_terms.slice(0, 3).join(' '), n: null }, {}, 'Search for these words')),
+    h('p', { class: 'quiet' }, count(cluster.size, 'item'), !context.model.wordless && [' · ',
+      link({ tab: 'search', q: cluster.top_terms.slice(0, 3).join(' '), n: null }, {}, 'Search for these words')]),
     list, status,
   ];
 }

@@ -45,7 +45,7 @@ function content(model, found, clusters, signal) {
       figureOf('Explained', percent(found.explained), 'How much lower that is. A few percent are normal for short texts: each uses words of its own.'),
       figureOf('Silhouette', silhouette ? number(silhouette.value) : '–', silhouette
         ? `From −1 to 1; over ${count(silhouette.n_sampled, 'item')}. Near 0 is normal for short texts.` : 'It takes two clusters to have one.')),
-    h('div', { class: 'pair' }, curve.figure, reachTable(found.reach)),
+    h('div', { class: 'pair' }, curve.figure, found.reach && reachTable(found.reach)),
     h('h2', {}, 'Sizes'), sizesTable(clusters),
     h('p', { class: 'hint' }, `Time: ${Object.entries(seconds).filter(([stage]) => stage !== 'total').map(([stage, time]) => `${stage} ${number(time)} s`).join(', ')}.`),
   ].filter(Boolean);

@@ -14,6 +14,9 @@ const RANKS = {
 };
 
 const input = h('input', { type: 'search', id: 'query', name: 'q', autocomplete: 'off', enterkeyhint: 'search' });
+const form = h('form', { role: 'search', class: 'search' },
+  h('h1', {}, h('label', { for: 'query' }, 'What are you looking for?')),
+  h('div', { class: 'box' }, input, h('button', { class: 'main' }, 'Search')));
 const suggestions = h('p', { class: 'chips' });
 const choices = h('div', { class: 'choices' });
 const region = h('div', { class: 'region' });
@@ -26,9 +29,6 @@ export const search = {
   keys: ['q', 'rank', 'wide', 'n'],
 
   mount(panel) {
-    const form = h('form', { role: 'search', class: 'search' },
-      h('h1', {}, h('label', { for: 'query' }, 'What are you looking for?')),
-      h('div', { class: 'box' }, input, h('button', { class: 'main' }, 'Search')));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       go({ q: input.value.trim(), n: null, cluster: null });
@@ -37,16 +37,18 @@ export const search = {
   },
 
   show({ state, model, at, limits, signal }) {
-    const { q = '' } = state;
+    const { wordless } = model;
+    const q = wordless ? '' : state.q ?? '';
     const rank = state.rank in RANKS ? state.rank : 'blend';
     const n = Math.max(1, Math.trunc(state.n)) || PAGE;
     input.value = q;
     input.maxLength = limits.max_query_characters;
     const clusters = getOnce(at(['clusters'])).then((answer) => answer.clusters);
+    form.hidden = wordless;
     choices.hidden = !q;
-    suggestions.hidden = Boolean(q);
+    suggestions.hidden = wordless || Boolean(q);
     if (!q) {
-      fill(region, signal, async () => home(await clusters));
+      fill(region, signal, async () => home(await clusters, wordless));
       return;
     }
     const widths = clusters.then((all) => widthsOf(all.length));
@@ -68,7 +70,7 @@ export const search = {
 const focusResult = (place) => region.querySelector(`.results > li:nth-child(${place + 1}) a`)?.focus();
 
 /** What is seen before anything is searched for. */
-function home(clusters) {
+function home(clusters, wordless) {
   const largest = clusters.filter(({ size }) => size > 0).sort((a, b) => b.size - a.size);
   suggestions.replaceChildren('Try ', ...largest.slice(0, 6).map((cluster) => {
     const words = termsOf(cluster, 2).replace(', ', ' ');
@@ -86,7 +88,9 @@ function home(clusters) {
   });
   return [
     h('h2', {}, `What is in here: ${count(largest.length, 'cluster')}`),
-    h('p', { class: 'quiet' }, 'A cluster is a group of items whose texts use the same words. These are the words that stand out in each.'),
+    h('p', { class: 'quiet' }, wordless
+      ? 'There are no texts to search in this model. A cluster is a group of items that are alike; this is what sets each apart from the others.'
+      : 'A cluster is a group of items whose texts use the same words. These are the words that stand out in each.'),
     list, more || '',
   ];
 }

@@ -14,7 +14,13 @@ const ROLES = {
   genres: ['Genres', 'genres'],
   keywords: ['Keywords', 'keywords'],
 };
-const NEEDED = ['id', 'text'];
+const TYPES = {
+  csv: 'text/csv', txt: 'text/csv', tsv: 'text/tab-separated-values', tab: 'text/tab-separated-values',
+  jsonl: 'application/x-ndjson', ndjson: 'application/x-ndjson', parquet: 'application/vnd.apache.parquet',
+  xlsx: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', gz: 'application/gzip',
+};
+const MATRICES = ['npy', 'npz', 'mtx', 'h5ad'];
+const ACCEPTED = [...Object.keys(TYPES), ...MATRICES].map((ending) => `.${ending}`).join();
 const HEADER_BYTES = 65_536;
 
 /** A data set in words: what tells it from another of the same name. */
@@ -49,8 +55,8 @@ export const dataList = (datasets, changed) =>
  * @returns {{form: Element, show: (datasets: object[]) => void}}
  */
 export function dataForm(limits, changed) {
-  const items = h('input', { type: 'file', name: 'items', required: true, accept: '.csv,.parquet,text/csv' });
-  const credits = h('input', { type: 'file', name: 'credits', accept: '.csv,.parquet,text/csv' });
+  const items = h('input', { type: 'file', name: 'items', required: true, accept: ACCEPTED });
+  const credits = h('input', { type: 'file', name: 'credits', accept: ACCEPTED });
   const name = h('input', { name: 'name', required: true, pattern: '[a-z0-9_\\-]{1,64}', maxlength: 64, autocomplete: 'off', spellcheck: 'false' });
   const known = h('datalist', { id: 'columns' });
   const said = h('p', { class: 'hint strong' });
@@ -58,7 +64,7 @@ export function dataForm(limits, changed) {
     [role, h('input', { name: role, placeholder: usual, list: 'columns', autocomplete: 'off', spellcheck: 'false' })]));
   const columns = h('details', {},
     h('summary', {}, 'Names of the columns'),
-    h('p', { class: 'hint' }, 'Only where they differ from the grey ones. An identifier and a text are needed; the rest may be missing.'),
+    h('p', { class: 'hint' }, 'Only where they differ from the grey ones. All may be missing: without an identifier rows are numbered, and without a text the columns to cluster are chosen by what they hold, which is said.'),
     h('div', { class: 'grid' }, Object.entries(ROLES).map(([role, [label]]) => field(label, inputs[role]))), known);
   const outcome = h('div', { 'aria-live': 'polite' });
   const submit = h('button', { class: 'main' });
@@ -72,18 +78,17 @@ export function dataForm(limits, changed) {
     say();
     const found = await columnsOf(file);
     known.replaceChildren(...found.map((column) => h('option', { value: column })));
-    const missing = NEEDED.filter((role) => found.length && !found.includes(ROLES[role][1]));
-    said.textContent = missing.length
-      ? `This file has no column ${missing.map((role) => `“${ROLES[role][1]}”`).join(' and no ')}. Which of its ${found.length} columns to use instead?` : '';
-    if (missing.length) {
+    const unusual = found.length > 0 && !found.includes(ROLES.text[1]);
+    said.textContent = unusual
+      ? `This file has no column “${ROLES.text[1]}”. Name the text to cluster, or leave it to what the columns hold.` : '';
+    if (unusual) {
       columns.open = true;
       announce(said.textContent);
     }
-    for (const role of NEEDED) inputs[role].required = missing.includes(role);
   });
 
   const form = h('form', { class: 'stack' },
-    field('File of items, one a row', items, `CSV in UTF-8, or Parquet; up to ${size(limits.max_upload_bytes)} and ${number(limits.max_rows)} rows.`),
+    field('File of items, one a row', items, `CSV in UTF-8, Excel, JSON lines, Parquet, or a matrix (.npy, .npz, .mtx, .h5ad); up to ${size(limits.max_upload_bytes)} and ${number(limits.max_rows)} rows.`),
     said, columns,
     field('Name', name, 'Small letters, digits, - and _.'), taken,
     field('File of credits (may be left out)', credits, 'Cast and crew of films, matched by their column movie_id.'),
@@ -129,7 +134,6 @@ export function dataForm(limits, changed) {
   name.addEventListener('input', say);
   form.addEventListener('reset', () => setTimeout(() => {
     for (const each of [said, known]) each.replaceChildren();
-    for (const role of NEEDED) inputs[role].required = false;
     say();
   }));
   say();
@@ -164,15 +168,15 @@ async function putItems(name, named, file, begin) {
   }
 }
 
-const isParquet = (file) => file.name.toLowerCase().endsWith('.parquet');
-const typeOf = (file) => (isParquet(file) ? 'application/vnd.apache.parquet' : 'text/csv');
+const endingOf = (file) => /[^.]*$/.exec(file.name.toLowerCase())[0];
+const typeOf = (file) => TYPES[endingOf(file)] ?? 'application/octet-stream';
 
 const nameFrom = (file) =>
-  file.replace(/\.\w+$/, '').toLowerCase().replace(/[^a-z0-9_-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 64);
+  file.replace(/(\.\w+)?\.\w+$/, '').toLowerCase().replace(/[^a-z0-9_-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 64);
 
-/** The names in the first line of a CSV file; none of any other. */
+/** The names in the first line of a CSV file with commas; none of any other. */
 async function columnsOf(file) {
-  if (isParquet(file)) return [];
+  if (typeOf(file) !== TYPES.csv) return [];
   const start = (await file.slice(0, HEADER_BYTES).text()).replace(/^\uFEFF/, '');
   const [line] = /^(?:"(?:[^"]|"")*"|[^"\r\n])*/.exec(start);
   const cells = line.match(/"(?:[^"]|"")*"|[^,]+/g) ?? [];

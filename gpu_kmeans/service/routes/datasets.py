@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpu_kmeans.data.roles import ROLES
+from gpu_kmeans.data.roles import DEFAULTS, ROLES
 from gpu_kmeans.files import flush, remove
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.dependencies import (
@@ -24,28 +24,30 @@ from gpu_kmeans.service.dependencies import (
     may_read,
     may_write,
 )
-from gpu_kmeans.service.jobs import link_parts
+from gpu_kmeans.service.formats import MEDIA_TYPES, suffix_of
+from gpu_kmeans.service.jobs import link_parts, reading_of
+from gpu_kmeans.service.limits import table_limits
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row, now, revision
-from gpu_kmeans.service.request_body import media_type, read_parts
-from gpu_kmeans.service.unpacked import TableLimits
+from gpu_kmeans.service.request_body import media_type, read_parts, reading_from
 from gpu_kmeans.service.work import WorkLimits, run_worker
+from gpu_kmeans.service.worker import ANSWER
 
-__all__ = ["adopt", "receive", "router"]
+__all__ = ["UPLOAD", "Delimiter", "adopt", "answer_of_worker", "receive", "router"]
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-SUFFIXES = {"text/csv": ".csv", "application/vnd.apache.parquet": ".parquet"}
 AT_ONCE = 1 << 20
 UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in SUFFIXES},
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES
+        },
     }
 }
 NEW: dict[int | str, Any] = {201: {"model": schemas.Dataset, "description": "new"}}
 CREDITS = tuple(name for name, role in ROLES.items() if role.in_credits)
-TABLE_LIMITS = [each.name for each in fields(TableLimits)]
 
 IN_USE = (
     "there is a dataset {name!r} with {part} already: choose another name, or replace it with "
@@ -53,18 +55,26 @@ IN_USE = (
 )
 Replace = Annotated[bool, Field(description="take the place of what has this name")]
 
-_Column = Annotated[str | None, Field(max_length=200, description="empty: leave it out")]
-_Needed = Annotated[str | None, Field(min_length=1, max_length=200)]
+_Column = Annotated[str | None, Field(max_length=500, description="empty: leave it out")]
+_Needed = Annotated[str | None, Field(min_length=1, max_length=500)]
+_Several = Annotated[list[schemas.Column], Field(max_length=schemas.MOST_COLUMNS)]
+Delimiter = Annotated[
+    str | None, Field(max_length=5, description="of a CSV, such as `;` or `tab`; else looked for")
+]
 
 
 class ItemColumns(BaseModel):
-    """Columns of the items, where they are not TMDB's."""
+    """Columns of the items, where they are not TMDB's, and those to cluster."""
 
     model_config = ConfigDict(extra="forbid")
     replace: Replace = False
+    delimiter: Delimiter = None
     id: _Needed = None
     title: _Column = None
-    text: _Needed = None
+    text: _Several = Field([], description="columns of texts to cluster; several are joined")
+    numbers: _Several = Field([], description="columns of numbers to cluster")
+    categories: _Several = Field([], description="columns of categories to cluster")
+    matrix: _Needed = Field(None, description="a column of lists of numbers to cluster")
     popularity: _Column = None
     rating: _Column = None
     votes: _Column = None
@@ -78,6 +88,7 @@ class CreditColumns(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     replace: Replace = False
+    delimiter: Delimiter = None
     credits_id: _Needed = None
     cast: _Column = None
     crew: _Column = None
@@ -116,12 +127,18 @@ async def describe(service: ServiceOf, name: NamePath) -> Response:
 async def put_items(
     service: ServiceOf, name: NamePath, request: Request, columns: Annotated[ItemColumns, Query()]
 ) -> Response:
-    """Upload the table of items, CSV or Parquet.
+    """Upload the items: a table, or a matrix whose rows they are.
+
+    CSV, JSON lines (both also packed with gzip), Excel or Parquet; `.npy`, `.npz`, `.mtx`,
+    `.mtx.gz` or `.h5ad`. What a file is is told by its content; the charset of Content-Type is the
+    encoding of texts, UTF-8 by default. Where nothing to cluster is named, and there is no column
+    `overview`, columns are taken by what they hold: see `clustered` and `problems` of the answer.
 
     With `replace=true`, or If-Match, it takes the place of a dataset of this name, whose credits
     go with its items; without, such a dataset stays and the answer is 409 `name_in_use`.
     """
-    kind = media_type(request, tuple(SUFFIXES))
+    kind = media_type(request, tuple(MEDIA_TYPES))
+    reading = reading_from(request, columns.delimiter)
     with service.uploading(name, request):
         before = service.registry.dataset(name)
         _check_revision(request, name, before)
@@ -129,7 +146,8 @@ async def put_items(
             replace = columns.replace or "if-match" in request.headers
             _check_replaced(service, name, "items", replace, "; its credits go with them")
         parts: Row = {"items": None, "credits": None}
-        await _put(service, request, name, "items", kind, parts, _given(columns))
+        about = {"given": _given(columns), "reading": reading}
+        await _put(service, request, name, "items", kind, parts, about)
     return await _stored(service, request, name, "items", before is not None)
 
 
@@ -146,9 +164,10 @@ async def put_credits(
     """Upload the table of cast and crew, which are joined to the items by id.
 
     With `replace=true` it takes the place of credits that are there; without, these stay and the
-    answer is 409 `name_in_use`.
+    answer is 409 `name_in_use`. Its encoding and delimiter are those of the items.
     """
-    kind = media_type(request, tuple(SUFFIXES))
+    kind = media_type(request, tuple(MEDIA_TYPES))
+    reading = reading_from(request, columns.delimiter)
     with service.uploading(name, request):
         before = service.registry.dataset(name)
         _check_revision(request, name, before)
@@ -160,7 +179,9 @@ async def put_credits(
             _check_replaced(service, name, "credits", columns.replace)
         parts = {"items": before["items"], "credits": None}
         kept = {k: v for k, v in before["about"]["given"].items() if k not in CREDITS}
-        await _put(service, request, name, "credits", kind, parts, kept | _given(columns))
+        _check_reading(reading, reading_of(before))
+        about = {"given": kept | _given(columns), "reading": reading_of(before)}
+        await _put(service, request, name, "credits", kind, parts, about)
     return await _stored(service, request, name, "credits", before["credits"] is not None)
 
 
@@ -193,14 +214,29 @@ def _check_unused(service: Service, name: str) -> None:
         )
 
 
+def _check_reading(wanted: Row, of_items: Row) -> None:
+    """Refuse credits of another encoding or delimiter than the items: both are read alike."""
+    for what, value in wanted.items():
+        usual = "utf-8" if what == "encoding" else None
+        if value is not None and value != (of_items[what] or usual):
+            raise Problem(
+                422,
+                "invalid_param",
+                f"the credits are said to be of {what} {value!r}, and the items are of "
+                f"{of_items[what] or 'no other than the usual one'!r}: send both alike",
+            )
+
+
 async def _put(
     service: Service, request: Request, name: str, part: str, kind: str, parts: Row, given: Row
 ) -> None:
-    """Receive a part of a dataset, check it with the others, and let these be the dataset."""
+    """Receive a part of a dataset, check it with the others, and let these be the dataset.
+
+    ``given`` has the columns that were named, and how the files are to be read.
+    """
     scratch = await asyncio.to_thread(service.store.scratch)
     try:
-        file = scratch / f"{part}{SUFFIXES[kind]}"
-        about = await receive(service, request, file)
+        about, file = await receive_table(service, request, scratch, part, kind)
         names = await asyncio.to_thread(_link, service, scratch, parts) | {part: file.name}
         parts[part] = about | {"media_type": kind, "uploaded": now()}
         found = await _checked(service, scratch, names, given)
@@ -208,7 +244,7 @@ async def _put(
         def register(stored: str) -> list[str]:
             parts[part]["file"] = stored
             return service.registry.put_dataset(
-                name, found | {"given": given}, parts["items"], parts["credits"]
+                name, found | given, parts["items"], parts["credits"]
             )
 
         gone = await service.store.commit(file, service.store.datasets, register)
@@ -243,10 +279,11 @@ async def adopt(service: Service, name: str, items: Path, credits: Path) -> None
             about = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             parts[part] = about | {"media_type": "text/csv", "uploaded": now()}
         names = {part: file.name for part, file in files.items()}
-        found = await _checked(service, scratch, names, {})
+        given: Row = {"given": {}, "reading": {"encoding": None, "delimiter": None}}
+        found = await _checked(service, scratch, names, given)
         for part, file in files.items():
             parts[part]["file"] = service.store.keep(file, service.store.datasets)
-        service.registry.put_dataset(name, found | {"given": {}}, parts["items"], parts["credits"])
+        service.registry.put_dataset(name, found | given, parts["items"], parts["credits"])
     finally:
         remove(scratch)  # at once: the service may be ending
 
@@ -258,12 +295,58 @@ async def _checked(service: Service, scratch: Path, names: Row, given: Row) -> R
             "task": "check",
             "folder": str(scratch),
             **names,
-            "columns": given,
-            "limits": {name: getattr(service.settings, name) for name in TABLE_LIMITS},
+            "columns": given["given"],
+            **given["reading"],
+            "limits": table_limits(service.settings),
         },
         WorkLimits.of_check(service.settings),
     )
     return {key: value for key, value in found.items() if key != "event"}
+
+
+async def answer_of_worker(
+    service: Service,
+    request: Request,
+    kind: str,
+    spec: Row,
+    prepare: Callable[[Path], None] | None = None,
+) -> Response:
+    """Let a process of its own answer what is asked of a table or a matrix, and store nothing.
+
+    Parameters
+    ----------
+    kind : str
+        Media type of the request's body.
+    spec : dict
+        What the process is asked, beside the file and its limits.
+    prepare : callable, optional
+        Puts more into the folder that it works in.
+    """
+    settings = service.settings
+    with service.uploading(f"request {request.state.request_id}", request):
+        scratch = await asyncio.to_thread(service.store.scratch)
+        try:
+            _, file = await receive_table(service, request, scratch, "table", kind)
+            if prepare is not None:
+                await asyncio.to_thread(prepare, scratch)
+            about = {"folder": str(scratch), "file": file.name, "limits": table_limits(settings)}
+            most = {"max_answer_bytes": settings.max_answer_bytes}
+            await run_worker({**spec, **about, **most}, WorkLimits.of_check(settings))
+            content = await asyncio.to_thread((scratch / ANSWER).read_bytes)
+        finally:
+            remove(scratch)  # at once: the service may be ending
+    return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")
+
+
+async def receive_table(
+    service: Service, request: Request, scratch: Path, name: str, kind: str
+) -> tuple[Row, Path]:
+    """Write a table or a matrix to a file that is called as its content is to be read."""
+    received = scratch / "received"
+    about = await receive(service, request, received)
+    file = scratch / f"{name}{suffix_of(received, kind)}"
+    received.rename(file)
+    return about, file
 
 
 async def receive(service: Service, request: Request, file: Path) -> Row:
@@ -310,6 +393,13 @@ def _link(service: Service, scratch: Path, parts: Row) -> Row:
 def view(row: Row) -> Row:
     """A dataset's row as the API shows it."""
     about = {name: row["about"][name] for name in ("rows", "columns", "absent", "problems")}
+    about["clustered"] = row["about"].get("clustered") or {
+        "text": [row["about"]["columns"].get("text", DEFAULTS["text"])],
+        "numbers": [],
+        "categories": [],
+        "matrix": None,
+    }
+    about["proposed"] = row["about"].get("proposed") or {}
     parts = {
         part: row[part] and {key: value for key, value in row[part].items() if key != "file"}
         for part in ("items", "credits")
@@ -327,5 +417,9 @@ def _row(service: Service, name: str) -> Row:
 
 def _given(columns: BaseModel) -> Row:
     """The columns that were named; None for those to leave out."""
-    named = columns.model_dump(exclude_none=True, exclude={"replace"})
-    return {role: name or None for role, name in named.items()}
+    named = columns.model_dump(exclude_none=True, exclude={"replace", "delimiter"})
+    roles = {role: name or None for role, name in named.items() if name != []}
+    texts = roles.get("text")
+    if texts is not None and len(texts) == 1:
+        roles["text"] = texts[0]
+    return roles

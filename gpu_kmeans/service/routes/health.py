@@ -10,6 +10,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gpu_kmeans import __version__
+from gpu_kmeans.clustering.base import ALGORITHMS
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.dependencies import ServiceOf, answer, errors, may_read
 from gpu_kmeans.service.models import missing
@@ -67,6 +68,10 @@ async def info(service: ServiceOf) -> Response:
             "backend": service.backend,
             "backend_reason": service.backend_reason,
             "keys_required": service.settings.needs_keys,
+            "algorithms": [
+                {"name": name, "meaning": algorithm.meaning, "finds_k": algorithm.finds_k}
+                for name, algorithm in ALGORITHMS.items()
+            ],
             "limits": schemas.limits(service.settings),
         }
     )

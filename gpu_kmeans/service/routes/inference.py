@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path as FolderPath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from gpu_kmeans.errors import UnknownItem
+from gpu_kmeans.model.storage import FILES
 from gpu_kmeans.recommend import MAX_LIMIT
 from gpu_kmeans.service import schemas
 from gpu_kmeans.service.dependencies import (
@@ -18,9 +21,12 @@ from gpu_kmeans.service.dependencies import (
     errors,
     may_read,
 )
-from gpu_kmeans.service.models import cluster_row
+from gpu_kmeans.service.formats import MEDIA_TYPES
+from gpu_kmeans.service.models import cluster_row, missing
 from gpu_kmeans.service.problems import Problem
-from gpu_kmeans.service.request_body import read_json
+from gpu_kmeans.service.registry import Row
+from gpu_kmeans.service.request_body import media_type, read_json, reading_from
+from gpu_kmeans.service.routes.datasets import UPLOAD, Delimiter, answer_of_worker
 
 __all__ = ["router"]
 
@@ -97,11 +103,39 @@ async def predict(service: ServiceOf, loaded: Chosen, request: Request) -> Respo
     return answer({**loaded.head(), "predictions": found})
 
 
+@router.post(
+    "/assign",
+    response_model=schemas.Assignments,
+    responses=errors(404, 409, 413, 415, 507),
+    openapi_extra=UPLOAD,
+)
+async def assign(
+    service: ServiceOf, loaded: Chosen, request: Request, delimiter: Delimiter = None
+) -> Response:
+    """Clusters of the rows of a table or a matrix, encoded as the model's own were.
+
+    It is sent as items are, and needs the columns that were clustered. Nothing of it is stored.
+    """
+    kind = media_type(request, tuple(MEDIA_TYPES))
+    spec: Row = {"task": "assign", **reading_from(request, delimiter), "head": loaded.head()}
+    row = service.models.row(loaded.name, loaded.version)
+
+    def link_model(scratch: FolderPath) -> None:
+        (scratch / "model").mkdir()
+        try:
+            for name in FILES:
+                os.link(service.store.models / row["folder"] / name, scratch / "model" / name)
+        except FileNotFoundError:  # it answers from memory still
+            raise missing(loaded.name, loaded.version) from None
+
+    return await answer_of_worker(service, request, kind, spec, link_model)
+
+
 @router.get(
     "/items/{item:path}/similar", response_model=schemas.Similar, responses=errors(404, 409)
 )
 async def similar(loaded: Chosen, item: ItemPath, limit: Limit = 10) -> Response:
-    """Items whose texts are most like that of an item, in all clusters."""
+    """Items that are most like an item, in all clusters: by their texts, or by their rows."""
 
     def make() -> Any:
         recommender = loaded.recommender

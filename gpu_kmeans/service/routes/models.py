@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import gzip
-import io
-from collections.abc import Iterator
-from itertools import chain, islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gpu_kmeans.files import remove
+from gpu_kmeans.model.export import csv_lines, label_rows
+from gpu_kmeans.model.profiles import REASONS, TYPICAL
 from gpu_kmeans.service import archive, schemas
 from gpu_kmeans.service.dependencies import (
     Chosen,
@@ -26,7 +24,6 @@ from gpu_kmeans.service.dependencies import (
     may_read,
     may_write,
 )
-from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.request_body import media_type
@@ -38,9 +35,6 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 TAR = "application/x-tar"
-ROWS_AT_ONCE = 1_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet may take for the beginning of a formula."""
 
 Number = Annotated[int, Path(ge=1, le=2**31)]
 _UPLOAD: dict[str, Any] = {
@@ -231,7 +225,7 @@ async def report(service: ServiceOf, loaded: Chosen) -> Response:
     dependencies=[Depends(may_read)],
 )
 async def clusters(loaded: Chosen) -> Response:
-    """All clusters with sizes and top terms."""
+    """All clusters with sizes and the words that name them."""
     return await answer_aside(
         lambda: {
             **loaded.head(),
@@ -239,6 +233,23 @@ async def clusters(loaded: Chosen) -> Response:
             "clusters": loaded.cluster_rows(),
         }
     )
+
+
+@router.get(
+    "/{name}/profiles",
+    response_model=schemas.Profiles,
+    responses=errors(404, 409),
+    dependencies=[Depends(may_read)],
+)
+async def show_profiles(
+    service: ServiceOf,
+    loaded: Chosen,
+    reasons: Annotated[int, Query(ge=1, le=50, description="of each kind at most")] = REASONS,
+    typical: Annotated[int, Query(ge=0, le=50, description="items at most")] = TYPICAL,
+) -> Response:
+    """What sets each cluster apart, and its most typical items."""
+    made = await loaded.profiles(reasons, typical)
+    return await answer_aside(lambda: made, service.settings.max_answer_bytes)
 
 
 @router.get(
@@ -322,35 +333,25 @@ async def download(service: ServiceOf, loaded: Chosen) -> Response:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "id, title, cluster and distance of every item",
+            "description": "id, title, cluster and distance of every item, its columns after them",
             "content": {"text/csv": {"schema": {"type": "string"}}},
         },
         **errors(404, 409),
     },
     dependencies=[Depends(may_read)],
 )
-async def export(loaded: Chosen) -> Response:
+async def export(
+    loaded: Chosen,
+    columns: Annotated[bool, Query(description="all columns of the items as well")] = False,
+) -> Response:
     """Clusters of all items as CSV; what a spreadsheet could take for a formula gets a quote."""
     return StreamingResponse(
-        _csv(loaded),
+        csv_lines(label_rows(loaded.model, columns=columns)),
         media_type="text/csv; charset=utf-8",
         headers={
             "content-disposition": f'attachment; filename="{loaded.name}-{loaded.version}.csv"'
         },
     )
-
-
-def _csv(loaded: Loaded) -> Iterator[str]:
-    """Many rows at a time: each part goes through another thread and back."""
-    rows = chain([["id", "title", "cluster", "distance"]], loaded.labelled())
-    while part := list(islice(rows, ROWS_AT_ONCE)):
-        out = io.StringIO()
-        csv.writer(out).writerows([_harmless(cell) for cell in cells] for cells in part)
-        yield out.getvalue()
-
-
-def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 # -- rows to views ----------------------------------------------------------------------------
