@@ -9,6 +9,7 @@ cells hold.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -162,11 +163,16 @@ class Sheet:
                 table = self.backend.to_host(self.frame[self._others])
                 yield from ((name, table[name]) for name in self._others)
             return
+        with suppress(InputError), open_table(self.path) as source:
+            table = read_host(source, self._others, [])
+            yield from ((name, table[name]) for name in self._others)
+            return
+        # One is damaged, or of a type that Arrow does not read: the others are read all the same.
         for name in self._others:
             with open_table(self.path) as source:
                 try:
                     yield name, read_host(source, [name], [])[name]
-                except InputError:  # damaged, or of a type that Arrow does not read
+                except InputError:
                     yield name, pa.chunked_array([pa.nulls(len(self.frame), pa.list_(pa.null()))])
 
     def column(self, role: str, rows: NDArray[np.intp] | None = None) -> pa.ChunkedArray:
