@@ -63,7 +63,7 @@ def create_app(service: Service) -> Any:
         redirect_slashes=False,
     )
     app.state.service = service
-    for each in (
+    for router in (
         use,
         models,
         health,
@@ -72,7 +72,7 @@ def create_app(service: Service) -> Any:
         jobs,
         page,
     ):  # what is asked most comes first
-        app.include_router(each.router)
+        app.include_router(router.router)
     app.add_api_route(
         DOCUMENT, _document, include_in_schema=False, dependencies=[Depends(check_query)]
     )
@@ -95,11 +95,11 @@ async def _raise(_: Request, error: Exception) -> Any:
 
 async def _invalid(_: Request, error: Exception) -> Any:
     assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    query = any("q" in each["loc"] or "limit" in each["loc"] for each in found)
-    named = any("name" in each["loc"] for each in found)
+    faults = error.errors()
+    query = any("q" in fault["loc"] or "limit" in fault["loc"] for fault in faults)
+    named = any("name" in fault["loc"] for fault in faults)
     code = "invalid_name" if named else "invalid_query" if query else "invalid_param"
-    raise validation_problem(found, code)
+    raise validation_problem(faults, code)
 
 
 async def _http(request: Request, error: Exception) -> Any:
@@ -124,10 +124,10 @@ def _allowed(request: Request) -> str:
 
 def _openapi(app: FastAPI, root_path: str) -> dict[str, Any]:
     if app.openapi_schema is None:
-        found = get_openapi(
+        document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        known = found["components"]["schemas"]
+        known = document["components"]["schemas"]
         for model in (schemas.Problem, schemas.JobRequest, schemas.Parameters):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)
@@ -137,9 +137,9 @@ def _openapi(app: FastAPI, root_path: str) -> dict[str, Any]:
             known.pop(unused, None)
         # Stated here: as a dependency of each route it would be looked at with each request.
         bearer = {"type": "http", "scheme": "bearer", "description": KEY_NEEDED}
-        found["components"]["securitySchemes"] = {"key": bearer}
-        found["security"] = [{"key": []}, {}]
+        document["components"]["securitySchemes"] = {"key": bearer}
+        document["security"] = [{"key": []}, {}]
         if root_path:
-            found["servers"] = [{"url": root_path}]
-        app.openapi_schema = found
+            document["servers"] = [{"url": root_path}]
+        app.openapi_schema = document
     return app.openapi_schema

@@ -48,18 +48,18 @@ def unpack(archive: Path, folder: Path) -> None:
         It is no tar, is not whole, or holds another thing than these files.
     """
     folder.mkdir()
-    found, end = set(), 0
+    members, end = set(), 0
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
                 name = member.name.removeprefix("./")
                 plain = member.isreg() and not member.issparse()  # which may become any size
-                if name not in FILES or name in found or not plain:
+                if name not in FILES or name in members or not plain:
                     raise ModelCorrupt(
                         f"the archive holds {member.name!r:.80}, which no model does; send what "
                         "was downloaded"
                     )
-                found.add(name)
+                members.add(name)
                 source = tar.extractfile(member)
                 assert source is not None
                 with (folder / name).open("xb") as file:
@@ -70,8 +70,8 @@ def unpack(archive: Path, folder: Path) -> None:
                 _check_zeros(archive, end - (-member.size % BLOCK), end)
     except (tarfile.TarError, EOFError, OverflowError, RecursionError, ValueError) as error:
         raise ModelCorrupt(f"this is not a tar archive of a model: {error}") from error
-    if found != set(FILES):
-        missing = ", ".join(sorted(set(FILES) - found))
+    if members != set(FILES):
+        missing = ", ".join(sorted(set(FILES) - members))
         raise ModelCorrupt(f"the archive lacks {missing}; send what was downloaded")
     whole = archive.stat().st_size
     if whole % BLOCK or not 2 * BLOCK <= whole - end <= 2 * BLOCK + RECORD:

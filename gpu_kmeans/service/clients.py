@@ -31,7 +31,7 @@ class Clients:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._trusted = [ip_network(each, strict=False) for each in settings.trusted_proxies]
+        self._trusted = [ip_network(proxy, strict=False) for proxy in settings.trusted_proxies]
         most = -(-3 * settings.max_concurrent // 4)  # no client may have all of it
         self._limits = {
             "connections": (settings.max_connections, settings.max_client_connections),
@@ -51,10 +51,12 @@ class Clients:
         """Address of the client: the peer, or the last that trusted proxies did not have."""
         if not self._trusted or not self.is_trusted(peer):
             return peer
-        said = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+        forwarded = [
+            value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"
+        ]
         client = peer
-        for each in reversed(",".join(said).split(",")):
-            address = _address(each)
+        for hop in reversed(",".join(forwarded).split(",")):
+            address = _address(hop)
             if address is None:  # nobody knows who wrote it, nor what stands before it
                 break
             client = str(address)

@@ -178,7 +178,7 @@ def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's ``responses`` for these problems, and those that any route may answer with."""
     schema = {"$ref": "#/components/schemas/Problem"}
     content = {"application/problem+json": {"schema": schema}}
-    found: dict[int | str, dict[str, Any]] = {
+    responses: dict[int | str, dict[str, Any]] = {
         code: {"description": CODES[code], "content": content} for code in sorted({*codes, *ALWAYS})
     }
-    return found | {"default": {"description": "any other problem", "content": content}}
+    return responses | {"default": {"description": "any other problem", "content": content}}

@@ -199,11 +199,11 @@ class Jobs:
         if live is None:
             row = self._row(job)
             names = ("stage", "iteration", "inertia", "moved")
-            told = [("progress", dict(zip(names, each, strict=True))) for each in row["history"]]
-            for number, (kind, data) in enumerate(told, 1):
+            past = [("progress", dict(zip(names, step, strict=True))) for step in row["history"]]
+            for number, (kind, data) in enumerate(past, 1):
                 if number > after:
                     yield Event(number, kind, data)
-            yield Event(len(told) + 1, "end", self.view(row))
+            yield Event(len(past) + 1, "end", self.view(row))
             return
         sent = after
         yield Event(sent, "state", self.view(self._row(job), history=False))
@@ -305,7 +305,7 @@ class Jobs:
         }
 
     async def _commit(self, live: _Live, model: Path, about: Row, done: Row) -> None:
-        kept = {
+        metadata = {
             **done["about"],
             "bytes": sum(path.stat().st_size for path in model.iterdir()),
             "dataset": about["dataset"],
@@ -317,7 +317,7 @@ class Jobs:
             self.store.registry.add_version(
                 about["model"],
                 folder,
-                kept,
+                metadata,
                 done["report"],
                 activate=about["activate"],
                 job=live.job,
@@ -331,8 +331,8 @@ class Jobs:
         if kind == "stage":
             live.stage = event["stage"]
         else:
-            each = (event["stage"], event["iteration"], event["inertia"], event["moved"])
-            live.history.append(each)
+            step = (event["stage"], event["iteration"], event["inertia"], event["moved"])
+            live.history.append(step)
         live.tell(kind, event)
 
     async def _end(self, live: _Live, state: str, error: Row | None) -> None:
@@ -374,7 +374,7 @@ def job_view(row: Row, *, history: bool = True) -> Row:
         "error": row["error"],
         "queue_position": None,
     }
-    return view | ({"history": [each[:3] for each in row["history"]]} if history else {})
+    return view | ({"history": [step[:3] for step in row["history"]]} if history else {})
 
 
 def check_revision(dataset: Row, wanted: str) -> None:

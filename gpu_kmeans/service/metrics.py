@@ -61,5 +61,5 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything in Prometheus's text format."""
-        found: bytes = generate_latest(self.registry)
-        return found
+        exposition: bytes = generate_latest(self.registry)
+        return exposition

@@ -111,8 +111,8 @@ class Gate:
         began = time.perf_counter()
         method = scope["method"]
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        wanted_id = headers.get(b"x-request-id", b"")
+        request_id = wanted_id.decode() if REQUEST_ID.fullmatch(wanted_id) else secrets.token_hex(8)
         peer = scope["client"][0] if scope["client"] else ""
         client = self.clients.address(peer, scope["headers"])
         scope["state"] |= {"request_id": request_id, "client": client, "key": None, "about": {}}

@@ -96,8 +96,8 @@ class Loaded:
             self.ranked(self.recommender.similar(self.model.items["id"][0].as_py(), limit=1), ())
             return
         word = next(iter(self.model.vectorizer.vocabulary_))
-        found = self.recommender.recommend(word, limit=1)
-        self.ranked(found.items, found.terms)
+        answer = self.recommender.recommend(word, limit=1)
+        self.ranked(answer.items, answer.terms)
 
     def _cluster_views(self) -> list[ClusterView]:
         if self.model.features.text is not None or self._may_profile:
@@ -173,12 +173,12 @@ class Loaded:
 
     def ranked(self, items: Iterable[RankedItem], terms: Collection[str]) -> list[Row]:
         """Recommended items: what each is, why it is here, its text with the terms marked."""
-        found = []
+        views = []
         for item in items:
             view = self.item(self.recommender.row_of(item.id))
             why = {"score": item.score, "parts": item.parts, "marked": marked(view["text"], terms)}
-            found.append(view | why)
-        return found
+            views.append(view | why)
+        return views
 
     def shared_terms(self, row: int, count: int = 12) -> list[str]:
         """The heaviest terms of an item; none where there are no texts."""
@@ -223,7 +223,7 @@ class Loaded:
         ).take(rows)
         few = f" {shown} of {n} items are drawn, as many as an answer holds." if shown < n else ""
         shapes = zip(
-            *(each.tolist() for each in (discs.labels, discs.x, discs.y, discs.radius)),
+            *(column.tolist() for column in (discs.labels, discs.x, discs.y, discs.radius)),
             strict=True,
         )
         return {
@@ -261,11 +261,11 @@ class Loaded:
     @cached_property
     def _members(self) -> dict[int, list[int]]:
         """Rows by cluster, the most typical first."""
-        found: dict[int, list[int]] = {}
+        by_label: dict[int, list[int]] = {}
         rows = typical_first(self.model)
         for row, label in zip(rows.tolist(), self.model.labels[rows].tolist(), strict=True):
-            found.setdefault(label, []).append(row)
-        return found
+            by_label.setdefault(label, []).append(row)
+        return by_label
 
     @cached_property
     def _terms(self) -> list[str]:
@@ -445,8 +445,8 @@ class Models:
         most = min(self.settings.max_model_bytes, self.settings.max_loaded_bytes)
 
         def load() -> Loaded:
-            kept = self.store.registry.version(name, version)
-            check_memory(kept["about"].get("memory", 0) if kept is not None else 0, most)
+            row_now = self.store.registry.version(name, version)
+            check_memory(row_now["about"].get("memory", 0) if row_now is not None else 0, most)
             return Loaded(name, version, Model.load(folder), self.settings)
 
         try:

@@ -133,7 +133,7 @@ def body(problem: Problem, request_id: str) -> bytes:
 
 def _plain(detail: str) -> str:
     """One line of what can be shown; libraries and users write other characters, and many."""
-    shown = "".join(each if each.isprintable() else " " for each in detail[:MAX_DETAIL]).strip()
+    shown = "".join(sign if sign.isprintable() else " " for sign in detail[:MAX_DETAIL]).strip()
     return shown if len(detail) <= MAX_DETAIL else f"{shown}\N{HORIZONTAL ELLIPSIS}"
 
 

@@ -154,7 +154,7 @@ def _set_aside(folder: Path) -> list[str]:
 
 
 def _labels(folder: Path, names: set[str]) -> dict[str, Row]:
-    found = {}
+    by_folder = {}
     checks = {"datasets": is_dataset, "versions": is_version}
     for name in names:
         try:
@@ -162,10 +162,10 @@ def _labels(folder: Path, names: set[str]) -> dict[str, Row]:
             row = label["row"]
             packed = {key: _packed(value) for key, value in row.items()}
             if checks[label["table"]](packed) and name in label_names(label["table"], row):
-                found[name] = label
+                by_folder[name] = label
         except (OSError, KeyError, TypeError, ValueError, AttributeError):
             continue  # as if it had none
-    return found
+    return by_folder
 
 
 # -- versions ----------------------------------------------------------------------------------

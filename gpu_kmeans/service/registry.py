@@ -403,17 +403,17 @@ def _leave(to: sqlite3.Connection, files: Iterable[str]) -> None:
 
 
 def _activate(to: sqlite3.Connection, model: str, version: int) -> bool:
-    found = to.execute(
+    cursor = to.execute(
         "SELECT 1 FROM versions WHERE model = ? AND version = ? AND state = 'ready'",
         (model, version),
     ).fetchone()
-    if found is not None:
+    if cursor is not None:
         to.execute(
             "UPDATE models SET previous = active, active = ?, updated = ? "
             "WHERE name = ? AND active IS NOT ?",
             (version, now(), model, version),
         )
-    return found is not None
+    return cursor is not None
 
 
 def revision(dataset: Row) -> str:
@@ -439,8 +439,8 @@ def _json(value: Any) -> str:
 
 
 def _decoded(row: sqlite3.Row) -> Row:
-    found = dict(row)
+    decoded = dict(row)
     for name in _JSON:
-        if isinstance(found.get(name), str):
-            found[name] = orjson.loads(found[name])
-    return found
+        if isinstance(decoded.get(name), str):
+            decoded[name] = orjson.loads(decoded[name])
+    return decoded

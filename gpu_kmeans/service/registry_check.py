@@ -103,9 +103,9 @@ def _check(registry: sqlite3.Connection, file: Path) -> Literal["empty", "sound"
     # With pages in the log, those in the file may be on their way from there.
     if file.stat().st_size % page_bytes and not (log_file.exists() and log_file.stat().st_size):
         raise _damaged(file, "it was cut short")
-    said = registry.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if said != "ok":
-        raise _damaged(file, said.replace("\n", " "))
+    verdict = registry.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise _damaged(file, verdict.replace("\n", " "))
     if columns != _expected(version):
         raise _damaged(file, f"its tables are not those of schema {version}")
     for table, check in CHECKS.items():

@@ -31,14 +31,14 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 def media_type(request: Request, allowed: tuple[str, ...]) -> str:
     """The body's media type, or 415."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given not in allowed:
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in allowed:
         raise Problem(
             415,
             "unsupported_media_type",
-            f"Content-Type is {given or 'missing'!s:.60}; send {_listed(allowed)}",
+            f"Content-Type is {media or 'missing'!s:.60}; send {_listed(allowed)}",
         )
-    return given
+    return media
 
 
 def _listed(kinds: tuple[str, ...]) -> str:
@@ -110,34 +110,36 @@ async def read_json(request: Request, kind: type[_Body], settings: Settings) -> 
 def _parsed(body: bytes, kind: type[_Body]) -> _Body:
     try:
         # Unlike json.loads: no NaN, no lone surrogates, no endless nesting.
-        found = orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Problem(400, "invalid_json", f"the body is not JSON: {error}") from None
     try:
-        return kind.model_validate(_few_names(found), strict=True)
+        return kind.model_validate(_few_names(document), strict=True)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False, include_context=False)
         raise validation_problem(errors, "invalid_param") from None
 
 
-def _few_names(found: Any, depth: int = 3) -> Any:
+def _few_names(value: Any, depth: int = 3) -> Any:
     """The same with few names in each object: every one that is not known is an error more."""
-    if not isinstance(found, dict) or not depth:
-        return found
-    few = islice(found.items(), MOST_NAMES)
+    if not isinstance(value, dict) or not depth:
+        return value
+    few = islice(value.items(), MOST_NAMES)
     return {name: _few_names(value, depth - 1) for name, value in few}
 
 
 def validation_problem(errors: Sequence[Any], code: str) -> Problem:
     """What pydantic found, in one message: each place and what is wrong there."""
-    said = []
-    for each in errors[:5]:
-        place = ".".join(str(part) for part in each["loc"] if part not in ("query", "path", "body"))
+    faults = []
+    for error in errors[:5]:
+        location = ".".join(
+            str(part) for part in error["loc"] if part not in ("query", "path", "body")
+        )
         # A name that is not known is whatever was sent.
-        place = "".join(c if c.isprintable() else "?" for c in place[:100])
-        said.append(f"{place or 'body'}: {each['msg'][:200]}")
+        location = "".join(c if c.isprintable() else "?" for c in location[:100])
+        faults.append(f"{location or 'body'}: {error['msg'][:200]}")
     more = f"; and {len(errors) - 5} more" if len(errors) > 5 else ""
-    return Problem(422, code, "; ".join(said) + more)
+    return Problem(422, code, "; ".join(faults) + more)
 
 
 def _too_large(most: int) -> Problem:

@@ -123,8 +123,8 @@ def _parameters(dependant: Any) -> Iterator[tuple[str, bool]]:
                 yield field.alias or name, get_origin(field.annotation) is list
         else:
             yield parameter.alias, get_origin(kind) is list
-    for each in dependant.dependencies:
-        yield from _parameters(each)
+    for dependency in dependant.dependencies:
+        yield from _parameters(dependency)
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:

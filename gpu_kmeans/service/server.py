@@ -131,10 +131,10 @@ def _backend(asked: str, folder: Path) -> tuple[str, str]:
     """What fits will run on, and why; a process of its own finds out, as CUDA stays out of this."""
     if asked == "cpu":
         return "cpu", "asked for"
-    found = asyncio.run(run_worker({"task": "choose", "folder": str(folder), "backend": asked}))
-    if found["obstacle"] is not None:
-        raise BackendUnavailable(found["obstacle"])
-    return found["name"], found["reason"]
+    choice = asyncio.run(run_worker({"task": "choose", "folder": str(folder), "backend": asked}))
+    if choice["obstacle"] is not None:
+        raise BackendUnavailable(choice["obstacle"])
+    return choice["name"], choice["reason"]
 
 
 def _check_keys(settings: Settings, store: Store) -> None:

@@ -209,9 +209,9 @@ def configure(
     ]
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, "default")
-    for origin, found in reversed(sources):
-        values |= found
-        origins |= dict.fromkeys(found, origin)
+    for origin, layer in reversed(sources):
+        values |= layer
+        origins |= dict.fromkeys(layer, origin)
     try:
         return Configuration(Settings(**values), origins)
     except ValidationError as error:

@@ -81,7 +81,7 @@ def marked(text: str, terms: Collection[str]) -> list[tuple[str, bool]]:
     """Cut a text into pieces; true are the words of the terms, in whatever case."""
     lowered = text.lower()
     if len(lowered) != len(text):  # a letter whose small form is two
-        lowered = "".join(each if len(each.lower()) > 1 else each.lower() for each in text)
+        lowered = "".join(letter if len(letter.lower()) > 1 else letter.lower() for letter in text)
     words = {word for term in terms for word in term.split()}
     pieces: list[tuple[str, bool]] = []
     done = 0

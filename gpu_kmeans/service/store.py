@@ -183,10 +183,10 @@ class Store:
                 cancelled = True
             except Exception:
                 break
-        found = task.result()
+        result = task.result()
         if cancelled:
             raise asyncio.CancelledError
-        return found
+        return result
 
     def is_whole(self, folder: str, size: int) -> bool:
         """Whether a model directory has as many bytes as it had; what they are is not looked at."""
@@ -228,11 +228,11 @@ def open_registry(folder: Path) -> Registry:
 
 def stored_files(folder: Path) -> set[str]:
     """Names of the files and folders among datasets and models that a service made."""
-    found = set()
-    for place, name in (("datasets", DATASET_FILE), ("models", FOLDER)):
-        if (folder / place).is_dir():
-            found |= {path.name for path in (folder / place).iterdir() if name.fullmatch(path.name)}
-    return found
+    names = set()
+    for kind, name in (("datasets", DATASET_FILE), ("models", FOLDER)):
+        if (folder / kind).is_dir():
+            names |= {path.name for path in (folder / kind).iterdir() if name.fullmatch(path.name)}
+    return names
 
 
 def label_names(table: str, row: Row) -> list[str]:
@@ -251,8 +251,8 @@ def write_label(folder: Path, table: str, row: Row, name: str | None = None) -> 
     so that it tells what was said when its file came.
     """
     content = orjson.dumps({"table": table, "row": row, "written": time.time_ns()})
-    for each in [name] if name is not None else label_names(table, row):
-        path = folder / "labels" / f"{each}.json"
+    for label in [name] if name is not None else label_names(table, row):
+        path = folder / "labels" / f"{label}.json"
         if path.exists():
             continue
         try:

@@ -81,17 +81,17 @@ async def run_worker(
             with suppress(OSError, RuntimeError):  # it may have been killed already
                 process.stdin.write(orjson.dumps(spec | _stated(limits)) + b"\n")
             async for line in process.stdout:
-                said: Row = orjson.loads(line)
-                leaving = said["event"] in ("done", "error")
-                if said["event"] == "done":
-                    return said
-                if said["event"] == "error":
-                    if "where" in said:
-                        log.error("worker failed", extra={"where": said["where"]})
-                    hint = _too_little(limits) if said["code"] == "failed" else ""
-                    raise Problem(said["status"], said["code"], said["detail"] + hint)
+                message: Row = orjson.loads(line)
+                leaving = message["event"] in ("done", "error")
+                if message["event"] == "done":
+                    return message
+                if message["event"] == "error":
+                    if "where" in message:
+                        log.error("worker failed", extra={"where": message["where"]})
+                    hint = _too_little(limits) if message["code"] == "failed" else ""
+                    raise Problem(message["status"], message["code"], message["detail"] + hint)
                 if hear is not None:
-                    hear(said)
+                    hear(message)
             leaving = True
     except TimeoutError:
         assert limits is not None

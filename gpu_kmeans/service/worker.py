@@ -88,7 +88,9 @@ def _verdict(error: BaseException, spec: dict[str, Any]) -> dict[str, Any]:
 
     task, folder = spec["task"], Path(spec["folder"])
     frames = traceback.extract_tb(error.__traceback__)
-    where = "; ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames)
+    where = "; ".join(
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames
+    )
     known = of_exception(error)
     if isinstance(error, MemoryError) and not isinstance(error, GpuKMeansError):
         known = out_of_memory(task, spec.get("memory"), spec.get("memory_setting", ""))
@@ -137,13 +139,13 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     if backend.name == "cpu":
         _hold_to(spec["memory"])
 
-    def progress(each: Any) -> None:
+    def progress(step: Any) -> None:
         say(
             "progress",
-            stage=each.stage,
-            iteration=each.iteration,
-            inertia=each.inertia,
-            moved=each.moved,
+            stage=step.stage,
+            iteration=step.iteration,
+            inertia=step.inertia,
+            moved=step.moved,
         )
 
     model = pipeline.fit(

@@ -239,12 +239,12 @@ async def _put(
         about, file = await receive_table(service, request, scratch, part, kind)
         names = await asyncio.to_thread(_link, service, scratch, parts) | {part: file.name}
         parts[part] = about | {"media_type": kind, "uploaded": now()}
-        found = await _checked(service, scratch, names, given)
+        report = await _checked(service, scratch, names, given)
 
         def register(stored: str) -> list[str]:
             parts[part]["file"] = stored
             return service.registry.put_dataset(
-                name, found | given, parts["items"], parts["credits"]
+                name, report | given, parts["items"], parts["credits"]
             )
 
         gone = await service.store.commit(file, service.store.datasets, register)
@@ -280,17 +280,17 @@ async def adopt(service: Service, name: str, items: Path, credits: Path) -> None
             parts[part] = about | {"media_type": "text/csv", "uploaded": now()}
         names = {part: file.name for part, file in files.items()}
         given: Row = {"given": {}, "reading": {"encoding": None, "delimiter": None}}
-        found = await _checked(service, scratch, names, given)
+        report = await _checked(service, scratch, names, given)
         for part, file in files.items():
             parts[part]["file"] = service.store.keep(file, service.store.datasets)
-        service.registry.put_dataset(name, found | given, parts["items"], parts["credits"])
+        service.registry.put_dataset(name, report | given, parts["items"], parts["credits"])
     finally:
         remove(scratch)  # at once: the service may be ending
 
 
 async def _checked(service: Service, scratch: Path, names: Row, given: Row) -> Row:
     """Let a process of its own read a dataset; return what it found."""
-    found = await run_worker(
+    report = await run_worker(
         {
             "task": "check",
             "folder": str(scratch),
@@ -301,7 +301,7 @@ async def _checked(service: Service, scratch: Path, names: Row, given: Row) -> R
         },
         WorkLimits.of_check(service.settings),
     )
-    return {key: value for key, value in found.items() if key != "event"}
+    return {key: value for key, value in report.items() if key != "event"}
 
 
 async def answer_of_worker(
@@ -364,9 +364,9 @@ async def receive(service: Service, request: Request, file: Path) -> Row:
             out.flush()
             flush(file)
 
-        async for each in read_parts(request, service.settings.max_upload_bytes, service.settings):
-            size += len(each)
-            waiting += each
+        async for part in read_parts(request, service.settings.max_upload_bytes, service.settings):
+            size += len(part)
+            waiting += part
             if len(waiting) >= AT_ONCE:
                 await asyncio.to_thread(put, bytes(waiting))
                 waiting.clear()

@@ -63,15 +63,15 @@ async def recommend(
     most = loaded.settings.max_answer_bytes
 
     def make() -> Any:
-        found = loaded.recommender.recommend(q, limit=limit, rank=rank, clusters=clusters)
+        answered = loaded.recommender.recommend(q, limit=limit, rank=rank, clusters=clusters)
         return {
             **loaded.head(),
-            "query": found.query,
+            "query": answered.query,
             "rank": rank,
-            "terms": found.terms,
-            "cluster": found.cluster and cluster_row(loaded.clusters[found.cluster.label]),
-            "message": found.message,
-            "items": loaded.ranked(found.items, found.terms),
+            "terms": answered.terms,
+            "cluster": answered.cluster and cluster_row(loaded.clusters[answered.cluster.label]),
+            "message": answered.message,
+            "items": loaded.ranked(answered.items, answered.terms),
         }
 
     # A thread takes longer than a usual query; an unusual one would keep all others waiting.
@@ -96,11 +96,11 @@ async def predict(service: ServiceOf, loaded: Chosen, request: Request) -> Respo
             "at a time",
         )
     labels, distances = await asyncio.to_thread(loaded.recommender.predict, asked.texts)
-    found = [
+    predictions = [
         {"cluster": label, "distance": distance}  # NaN is null in JSON
         for label, distance in zip(labels.tolist(), distances.tolist(), strict=True)
     ]
-    return answer({**loaded.head(), "predictions": found})
+    return answer({**loaded.head(), "predictions": predictions})
 
 
 @router.post(
@@ -141,11 +141,11 @@ async def similar(loaded: Chosen, item: ItemPath, limit: Limit = 10) -> Response
         recommender = loaded.recommender
         wanted = loaded.item_id(item)
         row = recommender.row_of(wanted)
-        found = recommender.similar(wanted, limit)
+        answered = recommender.similar(wanted, limit)
         return {
             **loaded.head(),
             "item": loaded.item(row),
-            "items": loaded.ranked(found, loaded.shared_terms(row)),
+            "items": loaded.ranked(answered, loaded.shared_terms(row)),
         }
 
     most = loaded.settings.max_answer_bytes

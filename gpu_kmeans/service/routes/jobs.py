@@ -147,8 +147,8 @@ async def events(
 ) -> Response:
     """Server-sent events: what the job told so far, then what it tells, until it ends."""
     _row(service, job)
-    given = last_event_id or ""
-    after = int(given) if given.isdecimal() and len(given) <= MOST_DIGITS else 0
+    last_id = last_event_id or ""
+    after = int(last_id) if last_id.isdecimal() and len(last_id) <= MOST_DIGITS else 0
     return StreamingResponse(
         _lines(service.jobs.events(job, after)),
         media_type="text/event-stream",
@@ -156,8 +156,8 @@ async def events(
     )
 
 
-async def _lines(told: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
-    async for event in told:
+async def _lines(stream: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
+    async for event in stream:
         if event is None:
             yield b": still here\n\n"
         else:

@@ -164,10 +164,10 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
                 "max_model_bytes": settings.max_model_bytes,
                 "max_expansion": settings.max_expansion,
             }
-            found = await run_worker(spec, WorkLimits.of_check(settings))
+            report = await run_worker(spec, WorkLimits.of_check(settings))
             model = scratch / "model"
             about = {
-                **found["about"],
+                **report["about"],
                 "bytes": sum(path.stat().st_size for path in model.iterdir()),
                 "dataset": None,
                 "job": None,
@@ -176,7 +176,7 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
 
             def register(folder: str) -> int:
                 return service.registry.add_version(
-                    name, folder, about, found["report"], activate=False
+                    name, folder, about, report["report"], activate=False
                 )
 
             version = await service.store.commit(model, service.store.models, register)
@@ -378,7 +378,9 @@ async def _detailed(service: Service, name: str) -> Response:
 
 def _detail(service: Service, name: str) -> Row:
     row = _model(service, name)
-    versions = [_version_view(each, row["active"]) for each in service.registry.versions(name)]
+    versions = [
+        _version_view(version, row["active"]) for version in service.registry.versions(name)
+    ]
     return {key: row[key] for key in ("name", "active", "previous")} | {"versions": versions}
 
 

@@ -59,30 +59,30 @@ async def vendor(request: Request, name: str) -> Response:
     return _answer(request, _assets().get(f"vendor/{name}"))
 
 
-def _answer(request: Request, found: _Asset | None) -> Response:
-    if found is None:
+def _answer(request: Request, asset: _Asset | None) -> Response:
+    if asset is None:
         raise Problem(404, "not_found", "there is nothing here")
-    headers = {"etag": found.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
-    if request.headers.get("if-none-match") == found.tag:
+    headers = {"etag": asset.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+    if request.headers.get("if-none-match") == asset.tag:
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(
-            found.packed, headers=headers | {"content-encoding": "gzip"}, media_type=found.kind
+            asset.packed, headers=headers | {"content-encoding": "gzip"}, media_type=asset.kind
         )
-    return Response(found.content, headers=headers, media_type=found.kind)
+    return Response(asset.content, headers=headers, media_type=asset.kind)
 
 
 @cache
 def _assets() -> dict[str, _Asset]:
     """All files that are served, by name; nothing else can be asked for."""
     own = Path(str(files("gpu_kmeans.service"))) / "page"
-    found = {path.name: _asset(path) for path in sorted(own.iterdir()) if path.suffix in KINDS}
+    assets = {path.name: _asset(path) for path in sorted(own.iterdir()) if path.suffix in KINDS}
     bokeh = find_spec("bokeh")  # without importing it
     places = [] if bokeh is None else list(bokeh.submodule_search_locations or [])
-    for place in places[:1]:
+    for folder in places[:1]:
         for name in BOKEH:
-            found[f"vendor/{name}"] = _asset(Path(place) / "server" / "static" / "js" / name)
-    return found
+            assets[f"vendor/{name}"] = _asset(Path(folder) / "server" / "static" / "js" / name)
+    return assets
 
 
 def _asset(path: Path) -> _Asset:
