@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from gpu_kmeans.backends.select import BackendSpec, choose
 from gpu_kmeans.clustering.base import Clustering, check_algorithm, clusterer
 from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
 from gpu_kmeans.data.matrix_catalogue import load_matrix
-from gpu_kmeans.data.roles import DEFAULTS, FEATURES
+from gpu_kmeans.data.roles import DEFAULTS, FEATURES, FeatureRoles
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, OutOfRange
 from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.features.combine import Features
@@ -31,6 +32,10 @@ from gpu_kmeans.tables.paths import check_path
 from gpu_kmeans.validation import check_integer
 
 __all__ = ["fit"]
+
+DIRECTIONS = 100
+"""Number of directions that texts are projected onto where nothing else is asked for; of fewer
+rows or terms, as many as these have."""
 
 
 def fit(
@@ -50,7 +55,7 @@ def fit(
     max_df: int | float = 1.0,
     max_features: int | None = None,
     sublinear_tf: bool = False,
-    weighting: str = "tfidf",
+    weighting: str = "auto",
     scale: str = "standard",
     missing: str = "fill",
     log: Sequence[str] = (),
@@ -58,8 +63,8 @@ def fit(
     normalise: str = "none",
     log1p: bool = False,
     weights: Mapping[str, float] | None = None,
-    reduce: int = 0,
-    algorithm: str = "hartigan",
+    reduce: int | Literal["auto"] = "auto",
+    algorithm: str = "auto",
     max_iter: int = 300,
     callback: Callback | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -90,8 +95,11 @@ def fit(
     analyzer : {"word", "char", "char_wb"}
         What n-grams are made of. Texts of languages that put no spaces between words are
         clustered by n-grams of characters: ``"char"``, with an ``ngram_range`` of (1, 2).
-    ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
+    ngram_range, min_df, max_df, max_features, sublinear_tf
         See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
+    weighting : {"auto", "tfidf", "bm25", "log-entropy"}
+        What a term weighs in a text; see :mod:`gpu_kmeans.features.weighting`. ``"auto"`` is
+        ``"bm25"`` for texts alone, and ``"tfidf"`` beside other columns or with ``sublinear_tf``.
     scale, missing, log
         For numbers: see :class:`gpu_kmeans.features.numbers.NumbersEncoder`.
     rare
@@ -101,18 +109,26 @@ def fit(
     weights : mapping, optional
         What the variance of ``"text"``, ``"numbers"``, ``"categories"`` and ``"matrix"`` counts
         beside the others', above 0; 1 for those that are not named.
-    reduce : int
+    reduce : int or "auto"
         Number of directions that rows are projected onto before they are clustered: latent
         semantic analysis of sparse rows, which have length 1 then, and principal components of
-        dense ones. 0 clusters the rows as they are.
+        dense ones. 0 clusters the rows as they are. ``"auto"`` is 100 for texts alone, unless an
+        ``algorithm`` other than ``"spherical"`` is named, and 0 for everything else.
     algorithm : str
-        A name of :data:`gpu_kmeans.clustering.base.ALGORITHMS`.
+        A name of :data:`gpu_kmeans.clustering.base.ALGORITHMS`, or ``"auto"``: ``"spherical"`` for
+        texts alone that are reduced, and ``"hartigan"`` otherwise.
     max_iter : int
         Iterations at most.
     callback : callable, optional
         Told of every iteration; a true answer ends the clustering with what it has reached.
     on_stage : callable, optional
         Told ``"read"``, ``"vectorise"`` and ``"cluster"`` as each begins.
+
+    Notes
+    -----
+    The defaults for texts are those whose clusters agree best with labels that people gave, over
+    several collections: ``python -m bench agreement``, and ``bench/results/agreement.md``.
+    ``weighting="tfidf", reduce=0`` is the plain recipe, with the lowest inertia on its rows.
 
     Returns
     -------
@@ -129,10 +145,13 @@ def fit(
     check_integer("n_clusters", n_clusters, 1)
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
-    check_integer("reduce", reduce, 0)
+    if reduce != "auto":
+        check_integer("reduce", reduce, 0)
     columns = _check_columns(columns)
-    check_algorithm(algorithm)
-    Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
+    if algorithm != "auto":
+        check_algorithm(algorithm)
+    if weighting != "auto":
+        Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
     options = FeatureOptions(
         text={
             "stop_words": _stop_words(stop_words, analyzer),
@@ -142,7 +161,6 @@ def fit(
             "max_df": max_df,
             "max_features": max_features,
             "sublinear_tf": sublinear_tf,
-            "weighting": weighting,
         },
         numbers={"scale": scale, "missing": missing, "log": log},
         categories={"rare": rare},
@@ -158,6 +176,9 @@ def fit(
     catalogue = _load(movies, credits, columns, encoding, delimiter, device)
 
     stages.begin("vectorise")
+    if weighting == "auto":
+        weighting = "tfidf" if sublinear_tf is True or not _is_text(catalogue.roles) else "bm25"
+    options = replace(options, text={**options.text, "weighting": weighting})
     features = build_features(catalogue.roles, options, catalogue.feature_names, device)
     try:
         rows = features.fit_transform(catalogue.features, device)
@@ -166,14 +187,15 @@ def fit(
         raise EmptyVocabulary(f"{Path(movies).name}, column {names}: {problem}") from problem
     known, host_rows = _known(features, rows, device)
     _check_enough_rows(n_clusters, known)
+    chosen = _choose(_is_text(catalogue.roles), host_rows.shape, reduce, algorithm)
     space, reduction = rows, None
-    if reduce:
+    if chosen.reduce:
         stages.begin("reduce")
-        space, reduction = _reduce(rows, host_rows, reduce, seed, device)
+        space, reduction = _reduce(rows, host_rows, chosen.reduce, seed, device)
 
     stages.begin("cluster")
     algorithms = clusterer(
-        algorithm, n_clusters=n_clusters, max_iter=max_iter, seed=seed, callback=callback
+        chosen.algorithm, n_clusters=n_clusters, max_iter=max_iter, seed=seed, callback=callback
     )
     if not known.all():
         space = (host_rows if reduction is None else reduction.rows)[known]
@@ -188,9 +210,9 @@ def fit(
         seed=seed,
         parameters={
             "n_clusters": n_clusters,
-            "algorithm": algorithm,
+            "algorithm": chosen.algorithm,
             "max_iter": max_iter,
-            "reduce": reduce,
+            "reduce": chosen.reduce,
             "columns": columns,
         },
         versions=versions(),
@@ -199,6 +221,7 @@ def fit(
         warnings=[
             *catalogue.report.warnings,
             *features.notes,
+            *chosen.notes,
             *_fewer_clusters(clustering.labels, n_clusters),
         ],
         inertia=clustering.inertia,
@@ -276,6 +299,40 @@ def _known(features: Features, rows: Matrix, backend: Backend) -> tuple[NDArray[
         if features.text is not None and len(features.parts) == 1:
             return np.diff(host_rows.indptr) > 0, host_rows
     return np.ones(host_rows.shape[0], dtype=np.bool_), host_rows
+
+
+def _is_text(roles: FeatureRoles) -> bool:
+    """Whether texts are clustered, and nothing beside them."""
+    return bool(roles.texts) and not (roles.numbers or roles.categories or roles.matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What ``"auto"`` stands for, and what a reader of the results should know of it."""
+
+    reduce: int
+    algorithm: str
+    notes: list[str]
+
+
+def _choose(
+    is_text: bool, shape: tuple[int, int], reduce: int | Literal["auto"], algorithm: str
+) -> _Chosen:
+    """Return the number of directions and the algorithm for rows of a shape."""
+    notes: list[str] = []
+    count = 0
+    if reduce != "auto":
+        count = reduce
+    elif is_text and algorithm in ("auto", "spherical"):
+        count = min(DIRECTIONS, *shape)
+        if count < DIRECTIONS:
+            notes = [
+                f"texts were projected onto {count} directions, not {DIRECTIONS}: "
+                f"there are {shape[0]} rows of {shape[1]} terms"
+            ]
+    if algorithm == "auto":
+        algorithm = "spherical" if is_text and count else "hartigan"
+    return _Chosen(count, algorithm, notes)
 
 
 def _reduce(

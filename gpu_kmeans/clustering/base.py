@@ -32,7 +32,8 @@ class Clustering:
     labels : ndarray of shape (n,), int32
         From 0 to k - 1; -1 for a row that is in no cluster.
     means : ndarray of shape (k, n_features)
-        Center of each cluster. A row belongs to the nearest one.
+        Center of each cluster. A row belongs to the nearest one. Mean of its rows, or their
+        direction where clusters are told apart by angles.
     inertia : float
         Sum of squared distances of the rows to the means of their clusters.
     n_iter : int
@@ -88,6 +89,10 @@ ALGORITHMS: dict[str, Algorithm] = {
     "lloyd": Algorithm(
         "k-means with Lloyd's iterations alone: stops earlier, at a higher inertia",
         "partition:Lloyd",
+    ),
+    "spherical": Algorithm(
+        "k-means by angles, the best of several starts: for texts and embeddings",
+        "spherical:Spherical",
     ),
 }
 """All algorithms by their names."""
