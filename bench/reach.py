@@ -45,7 +45,9 @@ def measure(movies: Path, credits: Path, draws: range) -> dict[str, Any]:
     from gpu_kmeans import fit
     from gpu_kmeans.evaluate import evaluate
 
-    model = fit(movies, credits, n_clusters=CLUSTERS, seed=SEED, backend="cpu")
+    model = fit(
+        movies, credits, n_clusters=CLUSTERS, seed=SEED, weighting="tfidf", reduce=0, backend="cpu"
+    )
     evaluations = [evaluate(model, seed=seed) for seed in draws]
     return {
         "clusters": CLUSTERS,

@@ -22,7 +22,7 @@ from gpu_kmeans.clustering.choose import candidate_counts, choose_clusters
 from gpu_kmeans.clustering.distances import nearest
 from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
 from gpu_kmeans.data.matrix_catalogue import load_matrix
-from gpu_kmeans.data.roles import DEFAULTS, FEATURES
+from gpu_kmeans.data.roles import DEFAULTS, FEATURES, FeatureRoles
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, OutOfRange
 from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.features.combine import Features
@@ -54,6 +54,9 @@ MOST_TRIMS = 5
 """Maximum number of fits after the first, of a trimmed one."""
 MUCH_NOISE = 0.25
 """Share of the rows beyond which noise is a reason to doubt the algorithm."""
+DIRECTIONS = 100
+"""Number of directions that texts are projected onto where nothing else is asked for; of fewer
+rows or terms, as many as these have."""
 
 
 def fit(
@@ -73,7 +76,7 @@ def fit(
     max_df: int | float = 1.0,
     max_features: int | None = None,
     sublinear_tf: bool = False,
-    weighting: str = "tfidf",
+    weighting: str = "auto",
     scale: str = "standard",
     missing: str = "fill",
     log: Sequence[str] = (),
@@ -81,8 +84,8 @@ def fit(
     normalise: str = "none",
     log1p: bool = False,
     weights: Mapping[str, float] | None = None,
-    reduce: int = 0,
-    algorithm: str = "hartigan",
+    reduce: int | Literal["auto"] = "auto",
+    algorithm: str = "auto",
     noise: str = "apart",
     trim: float = 0.0,
     max_iter: int = 300,
@@ -117,8 +120,11 @@ def fit(
     analyzer : {"word", "char", "char_wb"}
         What n-grams are made of. Texts of languages that put no spaces between words are
         clustered by n-grams of characters: ``"char"``, with an ``ngram_range`` of (1, 2).
-    ngram_range, min_df, max_df, max_features, sublinear_tf, weighting
+    ngram_range, min_df, max_df, max_features, sublinear_tf
         See :class:`gpu_kmeans.features.tfidf.TfidfVectorizer`.
+    weighting : {"auto", "tfidf", "bm25", "log-entropy"}
+        What a term weighs in a text; see :mod:`gpu_kmeans.features.weighting`. ``"auto"`` is
+        ``"bm25"`` for texts alone, and ``"tfidf"`` beside other columns or with ``sublinear_tf``.
     scale, missing, log
         For numbers: see :class:`gpu_kmeans.features.numbers.NumbersEncoder`.
     rare
@@ -128,12 +134,14 @@ def fit(
     weights : mapping, optional
         What the variance of ``"text"``, ``"numbers"``, ``"categories"`` and ``"matrix"`` counts
         beside the others', above 0; 1 for those that are not named.
-    reduce : int
+    reduce : int or "auto"
         Number of directions that rows are projected onto before they are clustered: latent
         semantic analysis of sparse rows, which have length 1 then, and principal components of
-        dense ones. 0 clusters the rows as they are.
+        dense ones. 0 clusters the rows as they are. ``"auto"`` is 100 for texts alone, unless an
+        ``algorithm`` other than ``"spherical"`` is named, and 0 for everything else.
     algorithm : str
-        A name of :data:`gpu_kmeans.clustering.base.ALGORITHMS`.
+        A name of :data:`gpu_kmeans.clustering.base.ALGORITHMS`, or ``"auto"``: ``"spherical"`` for
+        texts alone that are reduced, and ``"hartigan"`` otherwise.
     noise : {"apart", "nearest"}
         What becomes of rows that the algorithm puts into no cluster: they stay apart, or go to the
         cluster of the nearest mean.
@@ -146,6 +154,12 @@ def fit(
         Told of every iteration; a true answer ends the clustering with what it has reached.
     on_stage : callable, optional
         Told ``"read"``, ``"vectorise"`` and ``"cluster"`` as each begins.
+
+    Notes
+    -----
+    The defaults for texts are those whose clusters agree best with labels that people gave, over
+    several collections: ``python -m bench agreement``, and ``bench/results/agreement.md``.
+    ``weighting="tfidf", reduce=0`` is the plain recipe, with the lowest inertia on its rows.
 
     Returns
     -------
@@ -163,14 +177,17 @@ def fit(
         check_integer("n_clusters", n_clusters, 1)
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
-    check_integer("reduce", reduce, 0)
+    if reduce != AUTO:
+        check_integer("reduce", reduce, 0)
     if check_number("trim", trim, 0.0) >= MOST_TRIM:
         raise InvalidParam(f"trim must be a share of the rows below {MOST_TRIM}, got {trim}")
     columns = _check_columns(columns)
-    check_algorithm(algorithm)
+    if algorithm != AUTO:
+        check_algorithm(algorithm)
     if noise not in NOISE:
         raise InvalidParam(f"noise must be one of {', '.join(NOISE)}, got {noise!r:.60}")
-    Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
+    if weighting != AUTO:
+        Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
     options = FeatureOptions(
         text={
             "stop_words": _stop_words(stop_words, analyzer),
@@ -180,7 +197,6 @@ def fit(
             "max_df": max_df,
             "max_features": max_features,
             "sublinear_tf": sublinear_tf,
-            "weighting": weighting,
         },
         numbers={"scale": scale, "missing": missing, "log": log},
         categories={"rare": rare},
@@ -194,17 +210,21 @@ def fit(
     stages.begin("read")
     device, reason = choose(backend)
     catalogue = _load(movies, credits, columns, encoding, delimiter, device)
+    if weighting == AUTO:
+        weighting = "tfidf" if sublinear_tf is True or not _is_text(catalogue.roles) else "bm25"
+    options = replace(options, text={**options.text, "weighting": weighting})
     features = build_features(catalogue.roles, options, catalogue.feature_names, device)
 
     def cluster(inside: NDArray[np.bool_] | None) -> Model:
         """Make a model whose means the rows of ``inside`` alone have a say in."""
         stages.begin("vectorise")
         encoded = _encode(Path(movies).name, catalogue, features, device, inside)
-        notes = [*catalogue.report.warnings, *features.notes]
-        if reduce:
+        chosen = _choose(_is_text(catalogue.roles), encoded.host.shape, reduce, algorithm)
+        notes = [*catalogue.report.warnings, *features.notes, *chosen.notes]
+        if chosen.reduce:
             stages.begin("reduce")
-            encoded = _reduced(encoded, reduce, seed, device)
-        k: int | None = None if ALGORITHMS[algorithm].finds_k else 0
+            encoded = _reduced(encoded, chosen.reduce, seed, device)
+        k: int | None = None if ALGORITHMS[chosen.algorithm].finds_k else 0
         if n_clusters == AUTO and k is not None:
             stages.begin("choose")
             k, why = _choose_k(encoded, features, seed, device)
@@ -214,7 +234,7 @@ def fit(
             _check_enough_rows(k, encoded)
         stages.begin("cluster")
         method = clusterer(
-            algorithm, n_clusters=k or 1, max_iter=max_iter, seed=seed, callback=callback
+            chosen.algorithm, n_clusters=k or 1, max_iter=max_iter, seed=seed, callback=callback
         )
         clustering = method.fit(encoded.chosen, device)
         clustering, noise_notes = _settle_noise(clustering, encoded.chosen, noise, device)
@@ -228,9 +248,9 @@ def fit(
             seed=seed,
             parameters={
                 "n_clusters": n_clusters,
-                "algorithm": algorithm,
+                "algorithm": chosen.algorithm,
                 "max_iter": max_iter,
-                "reduce": reduce,
+                "reduce": chosen.reduce,
                 "trim": trim,
                 "columns": columns,
             },
@@ -423,6 +443,40 @@ def _check_columns(columns: Mapping[str, Any] | None) -> dict[str, Any]:
     if unknown:
         raise InvalidParam(f"columns has no role {unknown[0]!r:.60}; the roles are {roles}")
     return dict(columns)
+
+
+def _is_text(roles: FeatureRoles) -> bool:
+    """Whether texts are clustered, and nothing beside them."""
+    return bool(roles.texts) and not (roles.numbers or roles.categories or roles.matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What ``"auto"`` stands for, and what a reader of the results should know of it."""
+
+    reduce: int
+    algorithm: str
+    notes: list[str]
+
+
+def _choose(
+    is_text: bool, shape: tuple[int, int], reduce: int | Literal["auto"], algorithm: str
+) -> _Chosen:
+    """Return the number of directions and the algorithm for rows of a shape."""
+    notes: list[str] = []
+    count = 0
+    if reduce != "auto":
+        count = reduce
+    elif is_text and algorithm in ("auto", "spherical"):
+        count = min(DIRECTIONS, *shape)
+        if count < DIRECTIONS:
+            notes = [
+                f"texts were projected onto {count} directions, not {DIRECTIONS}: "
+                f"there are {shape[0]} rows of {shape[1]} terms"
+            ]
+    if algorithm == "auto":
+        algorithm = "spherical" if is_text and count else "hartigan"
+    return _Chosen(count, algorithm, notes)
 
 
 def _check_enough_rows(n_clusters: int, encoded: _Encoded) -> None:

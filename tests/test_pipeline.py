@@ -61,8 +61,12 @@ def test_finds_the_themes_and_sets_rows_without_a_known_term_aside(two_themes: P
     assert model.metrics()["n_clustered"] == 20
 
 
+PLAIN: dict[str, Any] = {"weighting": "tfidf", "reduce": 0}
+"""Rows of TF-IDF as they are, clustered by k-means."""
+
+
 def test_rows_set_aside_are_in_no_statistics(two_themes: Path) -> None:
-    model = fit(two_themes, n_clusters=2)
+    model = fit(two_themes, n_clusters=2, **PLAIN)
     rows = model.postings.to_csr().astype(np.float64)
     inertia = 0.0
     for label in range(2):
@@ -95,8 +99,8 @@ def test_the_model_says_how_it_came_about(two_themes: Path) -> None:
 def test_the_stages_are_announced_and_timed(two_themes: Path) -> None:
     stages: list[str] = []
     seconds = fit(two_themes, n_clusters=2, on_stage=stages.append).info.seconds
-    assert stages == ["read", "vectorise", "cluster"]
-    assert list(seconds) == ["read", "vectorise", "cluster", "total"]
+    assert stages == ["read", "vectorise", "reduce", "cluster"]
+    assert list(seconds) == ["read", "vectorise", "reduce", "cluster", "total"]
     assert seconds["total"] == pytest.approx(sum(seconds[stage] for stage in stages), abs=0.01)
     assert min(seconds.values()) > 0
 
@@ -109,6 +113,10 @@ def test_the_callback_hears_of_iterations_and_can_stop(two_themes: Path) -> None
         return True
 
     model = fit(two_themes, n_clusters=2, callback=stop)
+    assert [progress.stage for progress in heard] == ["spherical"]
+    assert set(model.labels.tolist()) <= {-1, 0, 1}
+    heard.clear()
+    model = fit(two_themes, n_clusters=2, callback=stop, **PLAIN)
     assert {progress.stage for progress in heard} <= {"sketch", "lloyd"}
     assert set(model.labels.tolist()) <= {-1, 0, 1}
 
@@ -236,7 +244,7 @@ def test_other_warnings_go_to_the_caller_and_not_into_the_model(
 
     monkeypatch.setattr(KMeans, "fit", noisy)
     with pytest.warns(RuntimeWarning, match="a library says") as heard:
-        model = fit(two_themes, n_clusters=2)
+        model = fit(two_themes, n_clusters=2, algorithm="hartigan")
     assert [str(each.message) for each in heard] == ["a library says"]
     assert not any("library" in warning for warning in model.info.warnings)
 
@@ -254,7 +262,7 @@ def test_the_gpu_is_not_replaced_quietly(two_themes: Path) -> None:
 
 
 def test_tmdb_gives_the_known_matrix_and_a_low_inertia(tmdb: Path) -> None:
-    model = fit(tmdb / "tmdb_5000_movies.csv", tmdb / "tmdb_5000_credits.csv")
+    model = fit(tmdb / "tmdb_5000_movies.csv", tmdb / "tmdb_5000_credits.csv", **PLAIN)
     metrics = model.metrics()
     assert (metrics["n_items"], metrics["n_terms"], metrics["nnz"]) == (4803, 20978, 125_840)
     assert metrics["inertia"] <= 4718.5

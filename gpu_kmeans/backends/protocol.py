@@ -93,7 +93,7 @@ class Progress:
 
     Attributes
     ----------
-    stage : {"sketch", "lloyd", "breathe", "hartigan"}
+    stage : {"sketch", "lloyd", "breathe", "hartigan", "spherical"}
     iteration : int
         Counted from 1 within the fit, over all stages on the full rows.
     inertia : float
@@ -103,7 +103,7 @@ class Progress:
         Rows that changed their cluster in this iteration.
     """
 
-    stage: Literal["sketch", "lloyd", "breathe", "hartigan"]
+    stage: Literal["sketch", "lloyd", "breathe", "hartigan", "spherical"]
     iteration: int
     inertia: float
     moved: int

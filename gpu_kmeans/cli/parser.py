@@ -259,20 +259,22 @@ def _row_options(parser: Any, cluster: Any) -> None:
     _backend_option(cluster)
     cluster.add_argument(
         "--algorithm",
-        choices=tuple(ALGORITHMS),
-        default="hartigan",
+        choices=("auto", *ALGORITHMS),
+        default="auto",
         metavar="NAME",
-        help="; ".join(f"{name}: {about.meaning}" for name, about in ALGORITHMS.items()),
+        help="; ".join(f"{name}: {about.meaning}" for name, about in ALGORITHMS.items())
+        + " (auto: spherical for reduced texts, else hartigan)",
     )
     cluster.add_argument(
         "--max-iter", type=_whole(1), default=300, metavar="N", help="iterations at most (300)"
     )
     cluster.add_argument(
         "--reduce",
-        type=_whole(0),
-        default=0,
+        type=_directions,
+        default="auto",
         metavar="D",
-        help="project rows onto D directions first: LSA of texts, PCA of numbers (0: do not)",
+        help="project rows onto D directions first: LSA of texts, PCA of numbers; 0: do not "
+        "(auto: 100 for texts alone)",
     )
     cluster.add_argument(
         "--weight",
@@ -330,9 +332,9 @@ def _row_options(parser: Any, cluster: Any) -> None:
     )
     text.add_argument(
         "--weighting",
-        choices=("tfidf", "bm25", "log-entropy"),
-        default="tfidf",
-        help="what a term weighs in a text (tfidf)",
+        choices=("auto", "tfidf", "bm25", "log-entropy"),
+        default="auto",
+        help="what a term weighs in a text (auto: bm25 for texts alone, else tfidf)",
     )
     text.add_argument(
         "--sublinear-tf",
@@ -618,6 +620,11 @@ def _whole(least: int) -> Callable[[str], int]:
         return number
 
     return whole
+
+
+def _directions(text: str) -> int | str:
+    """Read ``auto``, or a number of directions."""
+    return text if text == "auto" else _whole(0)(text)
 
 
 def _number_or_share(text: str) -> int | float:

@@ -43,7 +43,8 @@ class Clustering:
     labels : ndarray of shape (n,), int32
         From 0 to k - 1; -1 for a row that is in no cluster.
     means : ndarray of shape (k, n_features)
-        Center of each cluster. A row belongs to the nearest one.
+        Center of each cluster. A row belongs to the nearest one. Mean of its rows, or their
+        direction where clusters are told apart by angles.
     inertia : float
         Sum of squared distances of the rows to the means of their clusters.
     n_iter : int
@@ -104,7 +105,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         "partition:Lloyd",
     ),
     "spherical": Algorithm(
-        "k-means by the cosine, for rows whose length says nothing", "spherical:Spherical"
+        "k-means by angles, the best of several starts: for texts and embeddings",
+        "spherical:Spherical",
     ),
     "bisecting": Algorithm("k-means that splits the widest cluster in two", "bisecting:Bisecting"),
     "agglomerative": Algorithm("Ward's method over fine clusters", "agglomerative:Agglomerative"),

@@ -136,7 +136,8 @@ class Model:
     labels : ndarray of shape (n,), int32
         Cluster of each item; ``UNCLUSTERED`` (-1) for an item in none.
     centroids : ndarray of shape (k, n_features), float32 or float64
-        Of the reduced rows, where there are such: shape (k, n_components).
+        Of the reduced rows, where there are such: shape (k, n_components). Means, or directions of
+        length 1 where the algorithm was "spherical".
     info : ModelInfo
     others : pyarrow.Table of n rows, or without a column
         The other columns of the items' file by their own names: texts, and numbers as float64.
@@ -201,7 +202,8 @@ class Model:
     @cached_property
     def feature_means(self) -> NDArray[Any]:
         """Mean of each cluster's own features, shape (k, n_features); the centroids, mostly."""
-        if self.reduction is None:
+        is_of_means = self.info.parameters.get("algorithm") != "spherical"
+        if self.reduction is None and is_of_means:
             return self.centroids
         sizes = np.maximum(self.sizes, 1)[:, None]
         if isinstance(self.rows, Postings):
