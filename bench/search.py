@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,7 @@ def typing_errors(searcher: Any, random: np.random.Generator) -> dict[str, Any]:
         for title in searcher.model.items["title"].to_pylist()
         if _long_words(title)
     ]
-    missed = [
-        [title, query] for title, query in queries if not _is_first(searcher, query, title)
-    ]
+    missed = [[title, query] for title, query in queries if not _is_first(searcher, query, title)]
     return {"queries": len(queries), "first": 1 - len(missed) / len(queries), "missed": missed[:20]}
 
 
@@ -171,7 +170,7 @@ def words(searcher: Any, random: np.random.Generator) -> dict[str, Any]:
         by_fields = searcher.search(word, limit=1, rank="relevance").items[0]
         missing["bm25_of_fields"] += by_fields.id not in shown
         has = [any(word in words_of(w) for r in i.reasons.values() for w in r) for i in found.items]
-        unmatched += any(later and not earlier for earlier, later in zip(has, has[1:], strict=False))
+        unmatched += any(later and not earlier for earlier, later in pairwise(has))
     return {
         "queries": len(drawn),
         "best_match_not_in_first_ten": missing,

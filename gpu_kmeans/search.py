@@ -4,28 +4,29 @@ Every item is searched, in its title, text, lists of names and other columns of 
 a way to look at the answers (each has its number of hits), not a fence around them; the rule of
 looking into the nearest one alone is :class:`gpu_kmeans.recommend.Recommender`.
 
-=============== ===================================================================================
+=============== ==================================================================================
 ranking         order of the items that match
-=============== ===================================================================================
-``best``        items that have the query for a title, then by the blend with weight
-                :data:`BEST_FAME`
+=============== ==================================================================================
+``best``        items that have the query for a title, then by ``(1 - c - f) * score / best score
+                + c * cosine / best cosine + f * fame``, with ``c`` and ``f`` = :data:`BEST_COSINE`
+                and :data:`BEST_FAME`
 ``blend``       ``(1 - w) * score / best score + w * fame``, with ``w`` =
                 :data:`gpu_kmeans.recommend.FAME_WEIGHT`
 ``relevance``   by score: see :mod:`gpu_kmeans.index.matching`
 ``popularity``  by popularity
-=============== ===================================================================================
+=============== ==================================================================================
 
-``fame`` is the share of items that are less popular (:func:`gpu_kmeans.recommend.fame_of`). Items
-that have only words which begin with the query's last one come after all others, whatever the
-ranking; ties go to the more popular item, then to the earlier row.
+``cosine`` is that of query and text, as the model weighs their terms. ``fame`` is the share of
+items that are less popular (:func:`gpu_kmeans.recommend.fame_of`). Items that have only words which
+begin with the query's last one come after all others, whatever the ranking; ties go to the more
+popular item, then to the earlier row.
 
-The index is made of the model, in memory, with the first query. It is this package's own: NumPy
-postings with positions. SQLite's FTS5 and Tantivy were measured beside it
-(``bench/results/tried.md``). On 100,000 items FTS5 takes tens to hundreds of milliseconds where many
-items match, since each hit is a row in Python; Tantivy is as fast as the postings for words and
-phrases, slower for beginnings of words, and gives neither the scores of all hits, which facets,
-blends and filters on any column need, nor its vocabulary, which corrections need: an index of our
-own would have stood beside it.
+The index is made of the model, in memory, with the first query: NumPy postings with positions.
+SQLite's FTS5 and Tantivy were measured beside it (``bench/results/tried.md``). On 100,000 items
+FTS5 takes tens to hundreds of milliseconds where many items match, as each hit is a row in Python.
+Tantivy is as fast for words and phrases, slower for beginnings of words, and gives neither the
+scores of all hits, which facets, blends and filters on any column need, nor its vocabulary, which
+corrections need: it would have to stand beside an index of our own.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ from gpu_kmeans.recommend import (
 )
 
 __all__ = [
+    "BEST_COSINE",
     "BEST_FAME",
     "SEARCH_RANKS",
     "Correction",
@@ -76,8 +78,9 @@ __all__ = [
 
 SearchRank: TypeAlias = Literal["best", "blend", "relevance", "popularity"]
 SEARCH_RANKS: tuple[SearchRank, ...] = ("best", "blend", "relevance", "popularity")
-BEST_FAME = 0.05
-"""Weight of fame in the default ranking: it decides between items that match equally well."""
+BEST_FAME, BEST_COSINE = 0.05, 0.2
+"""Weights of fame and of the cosine in the default ranking, where the score has the rest of 1: fame
+decides between items that match equally well, and the cosine favours texts about little else."""
 FIRST = 10
 """Number of items among which ``diversity`` limits those of one cluster."""
 NEAREST = 5
@@ -262,8 +265,7 @@ class Searcher:
         """
         check_query(query)
         self._check(limit, diversity)
-        if not isinstance(rank, str) or rank not in SEARCH_RANKS:
-            raise InvalidParam(f"rank must be one of {', '.join(SEARCH_RANKS)}, got {shown(rank)}")
+        check_rank(rank)
         labels = self._labels(clusters)
         passed = None if filters is None else self._filters.mask(filters)
         parsed = parse(query)
@@ -273,13 +275,12 @@ class Searcher:
             everything = np.arange(len(self._fame) if passed is not None or labels else 0)
             nothing = np.zeros(len(everything))
             matching = Matching(everything, nothing, np.full(len(everything), MATCH, np.int8))
-        best = float(matching.scores.max(initial=0.0))
-        if passed is not None:
-            matching = matching.where(passed[matching.rows])
-        facets = self._facets(matching.rows)
+        scores, tiers = self._ranked_by(query, matching, rank)
+        kept = np.ones(len(scores), np.bool_) if passed is None else passed[matching.rows]
+        facets = self._facets(matching.rows[kept])
         if labels is not None:
-            matching = matching.where(np.isin(self.model.labels[matching.rows], labels))
-        scores, tiers = self._ranked_by(matching, rank, best)
+            kept &= np.isin(self.model.labels[matching.rows], labels)
+        matching, scores, tiers = matching.where(kept), scores[kept], tiers[kept]
         order = self._order(matching.rows, scores, tiers, limit, diversity)
         corrections = self._corrections(matching.clauses)
         return SearchResult(
@@ -304,7 +305,7 @@ class Searcher:
         filters: Mapping[str, Any] | None = None,
         diversity: int | None = None,
     ) -> SearchResult:
-        """Rank the items that are like some and unlike others: see :mod:`gpu_kmeans.index.likeness`.
+        """Rank the items like some and unlike others: see :mod:`gpu_kmeans.index.likeness`.
 
         Parameters
         ----------
@@ -362,6 +363,11 @@ class Searcher:
     def fields(self) -> dict[str, float]:
         """Fields that are searched, and what a word counts in each."""
         return {field.name: field.weight for field in self._fields}
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the index's arrays, in bytes."""
+        return self._index[0].nbytes
 
     # -- the index ------------------------------------------------------------------------
 
@@ -444,17 +450,24 @@ class Searcher:
     # -- ranking --------------------------------------------------------------------------
 
     def _ranked_by(
-        self, matching: Matching, rank: SearchRank, best: float
+        self, query: str, matching: Matching, rank: SearchRank
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
         """Return what items are ranked by, and their tiers, which come first."""
         fame = self._fame[matching.rows]
         tiers = matching.tiers if rank == "best" else np.minimum(matching.tiers, np.int8(MATCH))
+        best = float(matching.scores.max(initial=0.0))
         if rank == "popularity" or not best:
             return fame, tiers
         if rank == "relevance":
             return matching.scores, tiers
-        weight = BEST_FAME if rank == "best" else FAME_WEIGHT
-        return (1 - weight) * matching.scores / best + weight * fame, tiers
+        if rank == "blend":
+            return (1 - FAME_WEIGHT) * matching.scores / best + FAME_WEIGHT * fame, tiers
+        scores = (1 - BEST_FAME - BEST_COSINE) * matching.scores / best + BEST_FAME * fame
+        if self.model.features.text is not None:
+            cosines = self._likeness.cosines(*self.model.vectorizer.transform_query(query))
+            nearest = float(cosines[matching.rows].max(initial=0.0))
+            scores += BEST_COSINE * cosines[matching.rows] / (nearest or 1.0)
+        return scores, tiers
 
     def _order(
         self,
@@ -554,6 +567,12 @@ class Searcher:
             return (" ".join(vocabulary[number] for number in one.words),)
         words = sorted(one.words, key=lambda number: -index.document_frequency(number))
         return tuple(vocabulary[number] for number in words[:NEAREST])
+
+
+def check_rank(rank: object) -> None:
+    """Raise ``InvalidParam`` unless ``rank`` is one of :data:`SEARCH_RANKS`."""
+    if not isinstance(rank, str) or rank not in SEARCH_RANKS:
+        raise InvalidParam(f"rank must be one of {', '.join(SEARCH_RANKS)}, got {shown(rank)}")
 
 
 def _spread(order: NDArray[np.intp], labels: NDArray[np.int32], most: int) -> NDArray[np.intp]:

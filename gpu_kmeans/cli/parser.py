@@ -355,23 +355,50 @@ def _recommend(parser: Any) -> None:
         "query", nargs="*", metavar="QUERY", help="keywords; after -- if they start with -"
     )
     parser.add_argument(
-        "--like", metavar="ID", help="items like the one of this id, instead of keywords"
+        "--like",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="items like those of these ids, instead of keywords",
+    )
+    parser.add_argument(
+        "--dislike",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="and unlike those of these",
+    )
+    parser.add_argument(
+        "--where",
+        type=_condition,
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="items of which COLUMN=VALUE, 'COLUMN>=VALUE' or 'COLUMN<=VALUE'; all of several",
     )
     parser.add_argument(
         "--limit", type=_whole(1), default=10, metavar="N", help="items at most (10)"
     )
     parser.add_argument(
         "--rank",
-        choices=("blend", "relevance", "popularity"),
-        default="blend",
-        help="blend weighs relevance to the query with popularity (blend)",
+        choices=("best", "blend", "relevance", "popularity", "article"),
+        help="best: titles that are the query, then the best matches; blend: matches and "
+        "popularity; relevance: matches alone; popularity: items that match, by popularity; "
+        "article: the nearest cluster by popularity (best; blend with --clusters)",
     )
     parser.add_argument(
         "--clusters",
         type=_whole(1),
-        default=1,
         metavar="N",
-        help="nearest clusters to draw from (1)",
+        help="draw from the N nearest clusters alone, by the cosine of the texts (all items)",
+    )
+    parser.add_argument(
+        "--diversity",
+        type=_whole(1),
+        metavar="N",
+        help="at most N items of one cluster among the first ten (any number)",
     )
 
 
@@ -545,6 +572,15 @@ def _weight(text: str) -> tuple[str, float]:
     if not _NUMBER.fullmatch(number):
         raise argparse.ArgumentTypeError(f"{text!r} is not a kind and its weight, such as text=2")
     return kind, float(number)
+
+
+def _condition(text: str) -> tuple[str, Any]:
+    from gpu_kmeans.index.filters import parse_condition
+
+    try:
+        return parse_condition(text)
+    except InvalidParam as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _stop_words(text: str) -> str | frozenset[str] | None:

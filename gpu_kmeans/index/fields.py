@@ -1,7 +1,7 @@
 """Fields of a model that are searched: titles, texts, names in lists, and other columns of texts.
 
-Columns that hold nothing but numbers, dates, times, addresses or codes are no field: filters are for
-them. A column of JSON lists, which nobody gave a role, is read as the names in it.
+Columns that hold nothing but numbers, dates, times, addresses or codes are no field: filters are
+for them. A column of JSON lists, which nobody gave a role, is read as the names in it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Field:
         return map(read, cells_of(self.column))
 
 
-def fields_of(model: Model, weights: Mapping[str, float] | None = None) -> list[Field]:
+def fields_of(model: Model, weights: Mapping[str, Any] | None = None) -> list[Field]:
     """Return the fields of a model, those of its roles first.
 
     Parameters

@@ -11,10 +11,10 @@ a list, tuple or set of those   any of them holds
                                 may be missing
 =============================== ================================================================
 
-Texts between bounds are compared as they are written, which suits dates that begin with the year; of
-a text longer than the upper bound only the beginning counts, so that ``{"max": "1999"}`` has all of
-1999. Items without a value pass no condition. Columns are named by their roles, or as in the file;
-``year`` is that of the column ``date``, where there is no column of that name.
+Texts between bounds are compared as they are written, which suits dates that begin with the year;
+of a text longer than the upper bound only the beginning counts, so that ``{"max": "1999"}`` has all
+of 1999. Items without a value pass no condition. Columns are named by their roles, or as in the
+file; ``year`` is that of the column ``date``, where there is no column of that name.
 """
 
 from __future__ import annotations

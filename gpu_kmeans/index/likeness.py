@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,21 @@ class Likeness:
             return self._cosines(weights)
         return 1 / (1 + np.sqrt(np.maximum(self._squared_distances(weights), 0)))
 
+    def cosines(
+        self, terms: NDArray[np.integer[Any]], weights: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Return the cosine of one text's row and every item's, shape (n_items,).
+
+        Parameters
+        ----------
+        terms, weights : ndarray of shape (n_terms,)
+            The text's, as :meth:`TfidfVectorizer.transform_query` gives them.
+        """
+        values = weights.astype(np.float64)
+        dots = _dots(self._model.postings, terms, values)
+        length = float(np.sqrt(np.square(values).sum()))
+        return dots / self._norms / (length or 1.0)
+
     def shared_terms(
         self, rows: Sequence[int], liked: Sequence[int], count: int
     ) -> list[tuple[str, ...]]:
@@ -87,9 +103,7 @@ class Likeness:
     def _cosines(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         postings = self._model.postings
         terms, values = self._combined(postings, weights / self._norms)
-        dots = _dots(postings, terms, values)
-        length = float(np.sqrt(np.square(values).sum()))
-        return dots / self._norms / (length or 1.0)
+        return self.cosines(terms, values)
 
     def _squared_distances(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         space = self._model.space
@@ -115,7 +129,9 @@ class Likeness:
         features = np.searchsorted(postings.indptr, own, side="right") - 1
         values = weights[postings.rows[own]] * postings.values[own]
         distinct, inverse = np.unique(features, return_inverse=True)
-        return distinct, np.bincount(inverse, weights=values, minlength=len(distinct))
+        sums = np.zeros(len(distinct))
+        np.add.at(sums, inverse, values)
+        return distinct, sums
 
 
 def _part(postings: Postings, feature: int) -> slice:
@@ -123,7 +139,7 @@ def _part(postings: Postings, feature: int) -> slice:
 
 
 def _dots(
-    postings: Postings, features: NDArray[np.intp], values: NDArray[np.float64]
+    postings: Postings, features: NDArray[np.integer[Any]], values: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the product of every row with one of few features, shape (n_rows,)."""
     dots = np.zeros(postings.n_rows)

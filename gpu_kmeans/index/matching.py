@@ -32,7 +32,7 @@ from gpu_kmeans.index.vocabulary import Vocabulary
 
 __all__ = ["BEGINNING", "MATCH", "NEAR_TITLE", "WHOLE_TITLE", "ClauseMatch", "Matching", "match"]
 
-SATURATION = 1.2
+SATURATION = 0.8
 """BM25's ``k1``: the frequency at which a word has half of its weight."""
 COMPLETION = 0.3
 """Weight of words that begin with a known last word, beside 1 for the word itself."""
@@ -143,7 +143,8 @@ def match(
         if one.further:
             rows = _add_less(scores, index.of_words(one.further), one, COMPLETION)
             hits[rows] |= len(known) == 1
-        if len(clauses) > 1 and one.is_known and not one.clause.required:
+        is_word = len(one.clause.words) == 1 and not (one.clause.required or one.is_corrected)
+        if len(clauses) > 1 and is_word:
             variants = vocabulary.variants(one.clause.words[0])
             if variants:
                 near = index.of_words(variants)

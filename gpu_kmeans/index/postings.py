@@ -226,7 +226,8 @@ class WordIndex:
             start = int(self.indptr[words.start])
             part = self.rows[start : int(self.indptr[words.stop])]
             postings = np.flatnonzero(part == row) + start
-            return (np.searchsorted(self.indptr, postings, side="right") - 1).tolist()
+            numbers = np.searchsorted(self.indptr, postings, side="right") - 1
+            return [int(number) for number in numbers]
         return [word for word in words if self._has(row, word)]
 
     def _has(self, row: int, word: int) -> bool:

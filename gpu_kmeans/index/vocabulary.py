@@ -1,8 +1,8 @@
 """Known words: those that begin as one does, and those near to one that is not known.
 
-Words at one typing error are found by what both have left when a letter goes (Garbe 2012, *SymSpell*):
-a letter too many or too few, another letter, or two neighbours in the wrong order. The deletions of
-all words are kept as sorted hashes, made on the first need.
+Words at one typing error are found by what both have left when a letter goes (Garbe 2012,
+*SymSpell*): a letter too many or too few, another letter, or two neighbours in the wrong order. The
+deletions of all words are kept as sorted hashes, made on the first need.
 """
 
 from __future__ import annotations

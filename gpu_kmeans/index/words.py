@@ -23,7 +23,9 @@ _UNSPACED = (
 )
 _ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
 """Pattern of accents of Latin, Greek and Cyrillic letters, and points of Hebrew and Arabic ones."""
-_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d"})
+_LETTERS = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "\u0131": "i", "æ": "ae", "œ": "oe", "ð": "d"}
+)
 """Letters that Unicode does not decompose."""
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
