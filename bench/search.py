@@ -140,7 +140,7 @@ def _mistyped(title: str, random: np.random.Generator) -> str:
 # -- words and tags --------------------------------------------------------------------------
 
 
-def words(searcher: Any, random: np.random.Generator) -> dict[str, Any]:
+def words(searcher: Any, random: np.random.Generator, n_words: int = WORDS) -> dict[str, Any]:
     """Ask for single words: where is the best match, and does a film without the word come early?
 
     The best match is the one of the highest cosine, and that of the highest BM25 over the texts.
@@ -152,7 +152,7 @@ def words(searcher: Any, random: np.random.Generator) -> dict[str, Any]:
     postings, names = model.postings, model.vectorizer.get_feature_names_out()
     frequencies = np.diff(postings.indptr)
     fit = np.flatnonzero((frequencies >= FEWEST) & (frequencies <= MOST))
-    drawn = [int(at) for at in random.choice(fit, WORDS, replace=False)]
+    drawn = [int(at) for at in random.choice(fit, n_words, replace=False)]
     over_texts = Searcher(model, weights={n: 0 for n in searcher.fields if n != "text"})
     ids = model.items["id"].to_pylist()
     missing = {"cosine": 0, "bm25_of_texts": 0, "bm25_of_fields": 0}
