@@ -24,9 +24,9 @@ popular item, then to the earlier row.
 The index is made of the model, in memory, with the first query: NumPy postings with positions.
 SQLite's FTS5 and Tantivy were measured beside it (``bench/results/tried.md``). On 100,000 items
 FTS5 takes tens to hundreds of milliseconds where many items match, as each hit is a row in Python.
-Tantivy is as fast for words and phrases, slower for beginnings of words, and gives neither the
-scores of all hits, which facets, blends and filters on any column need, nor its vocabulary, which
-corrections need: it would have to stand beside an index of our own.
+Tantivy is faster for words and phrases, and slower for beginnings of words, which every last word
+may be; it gives neither the scores of all hits, which blends and conditions on any column need, nor
+its vocabulary, which corrections need, so that postings of our own would stand beside it.
 """
 
 from __future__ import annotations

@@ -40,6 +40,9 @@ TYPING = 0.2
 """Weight of words at one typing error from a known one, likewise."""
 PAIR = 0.5
 """Weight of two neighbours of the query that are neighbours in an item, too."""
+MOST_POSTINGS, MOST_COMPLETIONS = 1 << 18, 2_000
+"""Maximum number of postings, and of words, that a beginning stands for; of more, the most frequent
+words are taken, so that a first letter of many texts takes milliseconds."""
 SHORTEST_PART = 3
 """Minimum number of letters of both words that an unknown one is made of."""
 WHOLE_TITLE, NEAR_TITLE, MATCH, BEGINNING = 3, 2, 1, 0
@@ -168,10 +171,12 @@ def _match_clause(index: WordIndex, vocabulary: Vocabulary, clause: Clause) -> C
         return _match_phrase(index, vocabulary, clause)
     [word] = clause.words
     known = vocabulary.find(word)
-    completions = vocabulary.beginning_with(word) if clause.open else range(0)
+    completions: Sequence[int] = ()
+    if clause.open:
+        longer = vocabulary.beginning_with(word)[0 if known is None else 1 :]
+        completions = index.most_frequent(longer, MOST_POSTINGS, MOST_COMPLETIONS) if longer else ()
     if known is not None:
-        further = completions[1:]  # the first of them is the word itself
-        return ClauseMatch(clause, [known], index.of_word(known), further, is_known=True)
+        return ClauseMatch(clause, [known], index.of_word(known), completions, is_known=True)
     if completions:
         return ClauseMatch(clause, completions, index.of_words(completions))
     if clause.required:

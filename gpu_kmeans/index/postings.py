@@ -144,6 +144,19 @@ class WordIndex:
         """Return the number of items that have a word."""
         return int(self.indptr[word + 1] - self.indptr[word])
 
+    def most_frequent(self, words: range, n_postings: int, n_words: int) -> Sequence[int]:
+        """Return as many of neighbouring words as have so many postings together, rising.
+
+        Where not all have, those in the most items; at least one.
+        """
+        bounds = self.indptr[words.start : words.stop + 1]
+        if len(words) <= n_words and bounds[-1] - bounds[0] <= n_postings:
+            return words
+        counts = np.diff(bounds)
+        order = np.argsort(-counts, kind="stable")[:n_words]
+        enough = int(np.searchsorted(np.cumsum(counts[order]), n_postings, side="right"))
+        return sorted((order[: max(1, enough)] + words.start).tolist())
+
     # -- matches --------------------------------------------------------------------------
 
     def of_word(self, word: int) -> Matches:
@@ -157,9 +170,9 @@ class WordIndex:
         if len(words) == 1:
             return self.of_word(words[0])
         if isinstance(words, range):
-            parts = [slice(int(self.indptr[words.start]), int(self.indptr[words.stop]))]
-        else:
-            parts = [slice(int(self.indptr[w]), int(self.indptr[w + 1])) for w in words]
+            part = slice(int(self.indptr[words.start]), int(self.indptr[words.stop]))
+            return self._merged(self.rows[part], self.frequencies[part], self.in_title[part])
+        parts = [slice(int(self.indptr[w]), int(self.indptr[w + 1])) for w in words]
         rows = np.concatenate([self.rows[part] for part in parts])
         frequencies = np.concatenate([self.frequencies[part] for part in parts])
         in_title = np.concatenate([self.in_title[part] for part in parts])

@@ -24,8 +24,6 @@ MAX_LETTERS = 32
 """Maximum number of letters of such a word."""
 MAX_VARIANTS = 12
 """Maximum number of known words that stand for one with a typing error, most frequent first."""
-MAX_COMPLETIONS = 20_000
-"""Maximum number of words that one is the beginning of."""
 
 
 class Vocabulary:
@@ -59,7 +57,7 @@ class Vocabulary:
         """Return the numbers of the words that begin with ``start``, itself included."""
         first = bisect_left(self.words, start)
         end = bisect_left(self.words, start + "\U0010ffff")
-        return range(first, min(end, first + MAX_COMPLETIONS))
+        return range(first, end)
 
     def variants(self, word: str) -> list[int]:
         """Return known words at one typing error from a word of four letters and more, rising.
