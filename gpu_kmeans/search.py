@@ -219,6 +219,10 @@ class Searcher:
         self._filters = Filters(model)
         self._likeness = Likeness(model)
         self._fame = fame_of(model)
+        self._shown = {
+            name: model.items[name] if name in model.items.column_names else None
+            for name in ("id", "title", "popularity", "rating")
+        }
         self._weights = weights
         self._made: tuple[WordIndex, Vocabulary] | None = None
         self._process_lock = os.getpid(), threading.Lock()
@@ -510,10 +514,9 @@ class Searcher:
         clauses: Sequence[ClauseMatch],
         reasons: dict[str, list[str]] | None = None,
     ) -> FoundItem:
-        items = self.model.items
-
         def cell(name: str) -> Any:
-            return items[name][row].as_py() if name in items.column_names else None
+            column = self._shown[name]
+            return None if column is None else column[row].as_py()
 
         return FoundItem(
             rank=rank,
@@ -539,7 +542,7 @@ class Searcher:
                 for at in index.fields_with_phrase(row, one.positions):
                     reasons.setdefault(self._fields[at].name, []).append(shown_as)
                 continue
-            for numbers_of in (one.words, one.further):
+            for numbers_of in filter(len, (one.words, one.further)):
                 for at, numbers in index.fields_with(row, numbers_of).items():
                     own = [vocabulary[number] for number in numbers[:MAX_REASONS]]
                     reasons.setdefault(self._fields[at].name, []).extend(own)

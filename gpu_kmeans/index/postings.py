@@ -217,8 +217,8 @@ class WordIndex:
         by_field: dict[int, list[int]] = {}
         for word in self._words_of_row(row, words):
             part = self.positions[self.position_indptr[word] : self.position_indptr[word + 1]]
-            low, high = np.searchsorted(part, np.array([bounds[0], end], dtype=part.dtype))
-            fields = np.searchsorted(bounds, part[low:high], side="right") - 1
+            low, high = part.searchsorted(np.array([bounds[0], end], dtype=part.dtype))
+            fields = bounds.searchsorted(part[low:high], side="right") - 1
             for field in sorted(set(fields.tolist())):
                 by_field.setdefault(field, []).append(word)
         return by_field
@@ -232,7 +232,9 @@ class WordIndex:
 
     def _end_of(self, row: int) -> int:
         after = (row + 1) * self.n_fields
-        return int(self.starts[after]) if after < len(self.starts) else np.iinfo(np.int32).max
+        if after < len(self.starts):
+            return int(self.starts[after])
+        return int(np.iinfo(self.positions.dtype).max)
 
     def _words_of_row(self, row: int, words: Sequence[int] | range) -> list[int]:
         if isinstance(words, range) and len(words) > 1:
@@ -245,7 +247,7 @@ class WordIndex:
 
     def _has(self, row: int, word: int) -> bool:
         part = self.rows[int(self.indptr[word]) : int(self.indptr[word + 1])]
-        at = int(np.searchsorted(part, row))
+        at = int(part.searchsorted(np.int32(row)))
         return at < len(part) and int(part[at]) == row
 
     def _texts_at(self, positions: NDArray[np.int64]) -> NDArray[np.intp]:
