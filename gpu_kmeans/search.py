@@ -93,6 +93,8 @@ MAX_CORRECTIONS = 5
 """Maximum number of words of a query for which others are offered."""
 NO_CLUSTER = "in no cluster"
 """Name under which hits of items in no cluster are counted."""
+LETTERS_SHOWN = 40
+"""Number of letters of a word or phrase that a message shows."""
 MAX_LIKED = 1_000
 """Maximum number of items that others are to be like, or unlike."""
 
@@ -276,7 +278,9 @@ class Searcher:
         if parsed.clauses:
             matching = self._match(parsed)
         else:
-            everything = np.arange(len(self._fame) if passed is not None or labels else 0)
+            everything = np.arange(
+                len(self._fame) if passed is not None or labels is not None else 0
+            )
             nothing = np.zeros(len(everything))
             matching = Matching(everything, nothing, np.full(len(everything), MATCH, np.int8))
         scores, tiers = self._ranked_by(query, matching, rank)
@@ -296,7 +300,9 @@ class Searcher:
             ),
             facets=facets,
             corrections=corrections,
-            message=_message(parsed, matching, corrections, passed is not None or bool(labels)),
+            message=self._message(
+                parsed, matching, corrections, rank, passed is not None or labels is not None
+            ),
         )
 
     def like(
@@ -571,6 +577,44 @@ class Searcher:
         words = sorted(one.words, key=lambda number: -index.document_frequency(number))
         return tuple(vocabulary[number] for number in words[:NEAREST])
 
+    def _message(
+        self,
+        parsed: ParsedQuery,
+        matching: Matching,
+        corrections: Sequence[Correction],
+        rank: SearchRank,
+        restricted: bool,
+    ) -> str | None:
+        said = []
+        if not parsed.clauses and not restricted:
+            said.append("the query has no word: give some letters or digits")
+        missed = [_short(one.clause.text) for one in matching.clauses if one.matches is None]
+        if missed:
+            said.append(f"nothing matches {', '.join(missed[:MAX_CORRECTIONS])}")
+        for correction in corrections:
+            if correction.used:
+                near = ", ".join(correction.nearest)
+                said.append(f"nothing matches {correction.word}: these match {near}")
+        offered = [word for c in corrections if not c.used for word in c.nearest]
+        if offered:
+            said.append(f"near to it: {', '.join(offered[:NEAREST])}")
+        if parsed.clauses and not len(matching.rows) and len(missed) < len(matching.clauses):
+            said.append(
+                "nothing that matches passes the filters and is in the clusters"
+                if restricted
+                else "no item has all of the phrases"
+            )
+        if parsed.left_out:
+            said.append(f"only the first {MAX_WORDS} words count: {parsed.left_out} are left out")
+        if rank in ("blend", "popularity") and "popularity" not in self.model.items.column_names:
+            said.append("the catalogue has no popularity: fame counts as 0 for all items")
+        return "; ".join(said) or None
+
+
+def _short(text: str) -> str:
+    """Return the beginning of a text that a message names."""
+    return text if len(text) <= LETTERS_SHOWN else f"{text[:LETTERS_SHOWN]}..."
+
 
 def check_rank(rank: object) -> None:
     """Raise ``InvalidParam`` unless ``rank`` is one of :data:`SEARCH_RANKS`."""
@@ -596,30 +640,3 @@ def _spread(order: NDArray[np.intp], labels: NDArray[np.int32], most: int) -> ND
             counts[label] += 1
             first.append(one)
     return np.array([*first, *later], dtype=np.intp)
-
-
-def _message(
-    parsed: ParsedQuery, matching: Matching, corrections: Sequence[Correction], restricted: bool
-) -> str | None:
-    said = []
-    if not parsed.clauses and not restricted:
-        said.append("the query has no word: give some letters or digits")
-    missed = [one.clause.text for one in matching.clauses if one.matches is None]
-    if missed:
-        said.append(f"nothing matches {', '.join(missed[:MAX_CORRECTIONS])}")
-    for correction in corrections:
-        if correction.used:
-            near = ", ".join(correction.nearest)
-            said.append(f"nothing matches {correction.word}: these match {near}")
-    offered = [word for c in corrections if not c.used for word in c.nearest]
-    if offered:
-        said.append(f"near to it: {', '.join(offered[:NEAREST])}")
-    if parsed.clauses and not len(matching.rows) and len(missed) < len(matching.clauses):
-        said.append(
-            "nothing that matches passes the filters and is in the clusters"
-            if restricted
-            else "no item has all of the phrases"
-        )
-    if parsed.left_out:
-        said.append(f"only the first {MAX_WORDS} words count: {parsed.left_out} are left out")
-    return "; ".join(said) or None

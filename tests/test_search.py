@@ -272,6 +272,21 @@ def test_the_default_is_the_written_blend_of_match_cosine_and_fame() -> None:
         assert blend[item.id] == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_catalogue_without_popularity_is_said_to_have_none() -> None:
+    searcher = Searcher(toy_model(without=("popularity",)))
+    for rank in ("blend", "popularity"):
+        assert "no popularity" in (searcher.search("alien", rank=rank).message or "")  # type: ignore[arg-type]
+    assert searcher.search("alien").message is None
+
+
+def test_lists_are_no_title_where_there_is_none() -> None:
+    columns = {"keywords": [["war"], ["war", "peace"]], "popularity": [1.0, 2.0]}
+    searcher = Searcher(model_of(["a war of war", "a war"], **columns))
+    assert searcher._index[0].title_lengths.tolist() == [0, 0]
+    searcher = Searcher(model_of(["a war of war", "a war"], title=["War", "Peace"]))
+    assert searcher._index[0].title_lengths.tolist() == [1, 1]
+
+
 def test_a_short_list_is_the_beginning_of_a_long_one() -> None:
     random = np.random.default_rng(3)
     texts = [" ".join(random.choice(TERMS, 4)) for _ in range(300)]

@@ -40,6 +40,21 @@ environment:
 """
 
 
+_RECOMMEND_JSON = """\
+All items are searched: titles, texts, lists of names, other columns of texts.
+"Two words" between quotation marks are a phrase that items must have; the
+last word may be the beginning of one; words that no item has stand for those
+at one typing error.
+
+The object of --json has query, total, items (rank, id, title, popularity,
+vote_average, label, score, and reasons: words by field), facets (label, name,
+hits), corrections (word, nearest, used) and message; with --like also like
+and dislike. With --clusters or --rank article it has query, terms, cluster
+(label, size, top_terms), items (id, title, popularity, vote_average, score,
+parts, label) and message.
+"""
+
+
 class _Layout(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=min(layout.width(), 80))
@@ -350,6 +365,7 @@ def _csv_output(parser: Any) -> None:
 
 def _recommend(parser: Any) -> None:
     parser.hint = "; a query that starts with '-' goes after '--': recommend DIR -- -word"
+    parser.epilog = _RECOMMEND_JSON
     _model_argument(parser)
     parser.add_argument(
         "query", nargs="*", metavar="QUERY", help="keywords; after -- if they start with -"

@@ -40,6 +40,9 @@ TYPING = 0.2
 """Weight of words at one typing error from a known one, likewise."""
 PAIR = 0.5
 """Weight of two neighbours of the query that are neighbours in an item, too."""
+MOST_PAIRED = 1 << 16
+"""Number of places up to which the rarer of two neighbours is looked for beside the other: words
+that stand everywhere tell little, and take milliseconds."""
 MOST_POSTINGS, MOST_COMPLETIONS = 1 << 18, 2_000
 """Maximum number of postings, and of words, that a beginning stands for; of more, the most frequent
 words are taken, so that a first letter of many texts takes milliseconds."""
@@ -247,7 +250,10 @@ def _add_pairs(
     for one, other in pairwise(clauses):
         if not (one.is_known and other.is_known and len(one.words) == len(other.words) == 1):
             continue
-        pair = index.of_phrase([*one.words, *other.words])
+        words = [*one.words, *other.words]
+        if min(map(index.n_occurrences, words)) > MOST_PAIRED:
+            continue
+        pair = index.of_phrase(words)
         if len(pair.rows):
             scores[pair.rows] += PAIR * _weights(pair, len(scores))
 

@@ -26,6 +26,8 @@ __all__ = ["Matches", "WordIndex"]
 LENGTH_SHARE = 0.5
 """BM25's ``b``: how much of a field's length counts against its words, from 0 to 1."""
 
+NO_TITLE = -1
+"""Number of no field."""
 SPARSE, SMALL = 8, 1 << 14
 """Number of items for each match above which matches are sorted instead of counted by item, and
 number of items up to which they are counted in any case."""
@@ -42,7 +44,7 @@ class Matches:
     frequencies : ndarray of shape (n_matches,), floats
         Weighted frequencies over all fields.
     in_title : ndarray of shape (n_title_matches,), integers
-        Those of the rows that have it in the first field.
+        Those of the rows that have it in their title.
     """
 
     rows: NDArray[Any]
@@ -64,7 +66,7 @@ class WordIndex:
         Items that have the word, rising.
     frequencies : ndarray of shape (n_postings,), float32
     in_title : ndarray of shape (n_postings,), bool
-        Whether the item has the word in the first field.
+        Whether the item has the word in its title.
     position_indptr : ndarray of shape (n_words + 1,), int64
     positions : ndarray of shape (n_tokens,), int32 or int64
         Where each word stands, rising.
@@ -73,8 +75,10 @@ class WordIndex:
     units : ndarray of shape (n_items * n_fields,), float32
         Weighted frequency of a word that stands once in the text.
     n_items, n_fields : int
+    title : int
+        Number of the field that is the title; :data:`NO_TITLE` where none is.
     title_lengths : ndarray of shape (n_items,), int32
-        Number of different words in the first field.
+        Number of different words in the title.
     """
 
     words: list[str]
@@ -88,11 +92,12 @@ class WordIndex:
     units: NDArray[np.float32]
     n_items: int
     n_fields: int
+    title: int
     title_lengths: NDArray[np.int32]
 
     @classmethod
     def of(cls, fields: Sequence[Field], n_items: int) -> Self:
-        """Read all texts of the fields; the first is taken for the title."""
+        """Read all texts of the fields; if the first is the title, matches in it are told apart."""
         words, tokens, lengths = _read(fields)
         n_fields = len(fields)
         by_field = lengths.reshape(n_items, n_fields)
@@ -119,7 +124,8 @@ class WordIndex:
         sums = np.add.reduceat(units.take(texts), firsts) if len(firsts) else np.empty(0)
         per_word = np.bincount(tokens.take(firsts), minlength=len(words))
         rows = items.take(firsts).astype(np.int32, copy=False)
-        in_title = (texts.take(firsts) % n_fields) == 0
+        title = 0 if fields[0].name == "title" else NO_TITLE
+        in_title = (texts.take(firsts) % n_fields) == title
         return cls(
             words=words,
             indptr=np.concatenate([[0], np.cumsum(per_word)]).astype(np.int64),
@@ -132,6 +138,7 @@ class WordIndex:
             units=units,
             n_items=n_items,
             n_fields=n_fields,
+            title=title,
             title_lengths=np.bincount(rows[in_title], minlength=n_items).astype(np.int32),
         )
 
@@ -143,6 +150,10 @@ class WordIndex:
     def document_frequency(self, word: int) -> int:
         """Return the number of items that have a word."""
         return int(self.indptr[word + 1] - self.indptr[word])
+
+    def n_occurrences(self, word: int) -> int:
+        """Return how often a word stands in all texts."""
+        return int(self.position_indptr[word + 1] - self.position_indptr[word])
 
     def most_frequent(self, words: range, n_postings: int, n_words: int) -> Sequence[int]:
         """Return as many of neighbouring words as have so many postings together, rising.
@@ -186,7 +197,7 @@ class WordIndex:
         """Return the items of the texts in which positions lie."""
         texts = self._texts_at(positions)
         items, fields = np.divmod(texts, self.n_fields)
-        return self._merged(items, self.units[texts], fields == 0)
+        return self._merged(items, self.units[texts], fields == self.title)
 
     def phrase_positions(self, words: Sequence[int]) -> NDArray[np.int64]:
         """Return the positions at which a phrase begins, rising; shape (n_occurrences,)."""
