@@ -4,7 +4,7 @@ CSV files go in; clusters, explanations and recommendations come out:
 
 >>> import gpu_kmeans
 >>> model = gpu_kmeans.fit("movies.csv", "credits.csv", n_clusters=10)  # doctest: +SKIP
->>> gpu_kmeans.Recommender(model).recommend("space alien invasion")  # doctest: +SKIP
+>>> gpu_kmeans.Searcher(model).search("space alien invasion")  # doctest: +SKIP
 
 The names below are imported on first use: ``import gpu_kmeans`` itself loads no library.
 Judging a model is :func:`gpu_kmeans.evaluate.evaluate`, drawing it is
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gpu_kmeans.model import Model
     from gpu_kmeans.pipeline import fit
     from gpu_kmeans.recommend import Recommendation, Recommender
+    from gpu_kmeans.search import Searcher, SearchResult
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,8 @@ __all__ = [
     "RandomizedSVD",
     "Recommendation",
     "Recommender",
+    "SearchResult",
+    "Searcher",
     "TfidfVectorizer",
     "__version__",
     "fit",
@@ -55,6 +58,8 @@ _HOME = {
     "RandomizedSVD": "features.svd",
     "Recommendation": "recommend",
     "Recommender": "recommend",
+    "SearchResult": "search",
+    "Searcher": "search",
     "TfidfVectorizer": "features.tfidf",
     "fit": "pipeline",
     "load_catalogue": "data.catalogue",

@@ -52,7 +52,10 @@ __all__ = [
     "RankedItem",
     "Recommendation",
     "Recommender",
+    "check_limits",
+    "check_query",
     "cluster_views",
+    "fame_of",
     "top_terms",
 ]
 
@@ -178,7 +181,7 @@ class Recommender:
         for part in model.features.parts:
             if part.encoder is text:
                 self._text_factor = part.factor
-        fame = _fame(model)
+        fame = fame_of(model)
         self._row_of_place = np.argsort(-fame, kind="stable")
         self._fame = fame[self._row_of_place]
         place_of_row = np.empty_like(self._row_of_place)
@@ -218,9 +221,9 @@ class Recommender:
         InvalidParam
             ``rank`` is none of the three.
         """
-        _check_query(query)
-        _check_bounds("limit", limit, MAX_LIMIT)
-        _check_bounds("clusters", clusters, self.model.n_clusters)
+        check_query(query)
+        check_limits("limit", limit, MAX_LIMIT)
+        check_limits("clusters", clusters, self.model.n_clusters)
         check_rank(rank)
         indices, weights = self.model.vectorizer.transform_query(query)
         labels = self.nearest(indices, weights, clusters) if len(indices) else []
@@ -259,7 +262,7 @@ class Recommender:
         InvalidQuery
             ``limit`` is outside its bounds.
         """
-        _check_bounds("limit", limit, MAX_LIMIT)
+        check_limits("limit", limit, MAX_LIMIT)
         row = self.row_of(item)
         is_text = self.model.is_text
         likeness = self.relevance(*self.vector(row)) if is_text else self._nearness(row)
@@ -284,7 +287,7 @@ class Recommender:
         labels = np.full(len(texts), UNCLUSTERED, np.int32)
         distances = np.full(len(texts), np.nan)
         for at, text in enumerate(texts):
-            _check_query(text)
+            check_query(text)
             indices, weights = self.model.vectorizer.transform_query(text)
             if not self.model.is_text:
                 raise InvalidQuery(
@@ -577,7 +580,7 @@ def _first(scores: NDArray[np.floating[Any]], count: int) -> NDArray[np.intp]:
     return np.concatenate([ranked, np.flatnonzero(scores == 0)[: count - len(ranked)]])
 
 
-def _fame(model: Model) -> NDArray[np.float64]:
+def fame_of(model: Model) -> NDArray[np.float64]:
     """Return the share of items less popular than each, counting half of its equals.
 
     float64 of shape (n,); 0 for all where the catalogue has no popularity.
@@ -591,7 +594,8 @@ def _fame(model: Model) -> NDArray[np.float64]:
     return shares[group]
 
 
-def _check_query(query: str) -> None:
+def check_query(query: str) -> None:
+    """Raise ``InvalidQuery`` unless ``query`` is a text of at most 10,000 characters."""
     if not isinstance(query, str):
         raise InvalidQuery(f"the query must be text, got {type(query).__name__}: give keywords")
     if len(query) > MAX_QUERY:
@@ -602,7 +606,8 @@ def _check_query(query: str) -> None:
         raise InvalidQuery("the query has half a character (a lone surrogate): give it as UTF-8")
 
 
-def _check_bounds(name: str, value: int, most: int) -> None:
+def check_limits(name: str, value: int, most: int) -> None:
+    """Raise ``InvalidQuery`` unless ``value`` is an integer from 1 to ``most``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise InvalidQuery(f"{name} must be an integer from 1 to {most}, got {value!r}")
     if not 1 <= value <= most:

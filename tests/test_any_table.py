@@ -283,7 +283,8 @@ def test_items_like_one_are_the_nearest(capsys: Any, tmp_path: Path, people_mode
     assert "no item of the model has the id" in refused(
         capsys, "recommend", tmp_path / "m", "--like", "x"
     )
-    assert "without texts" in refused(capsys, "recommend", tmp_path / "m", "ghost")
+    in_clusters = ("recommend", tmp_path / "m", "ghost", "--clusters", 1)
+    assert "without texts" in refused(capsys, *in_clusters)
     assert "recommend needs keywords" in refused(capsys, "recommend", tmp_path / "m")
     with pytest.raises(InvalidQuery, match="without texts"):
         Recommender(people_model).recommend("ghost")

@@ -159,11 +159,24 @@ def test_a_fit_weighs_terms_as_it_is_told(capsys: Capture, tmp_path: Path, weigh
 # -- the other commands ---------------------------------------------------------------------
 
 
-def test_recommend_prints_the_ranked_items_and_the_parts_of_their_scores(
+def test_recommend_searches_all_items_and_prints_the_reasons(capsys: Capture, model: Path) -> None:
+    found = result(capsys, "recommend", model, "space alien invasion", "--limit", 4)
+    assert (
+        found
+        == gpu_kmeans.Searcher(gpu_kmeans.Model.load(model))
+        .search("space alien invasion", limit=4)
+        .to_dict()
+    )
+    assert len(found["items"]) == 4 < found["total"]
+    assert "alien" in found["items"][0]["reasons"]["text"]
+
+
+def test_recommend_in_clusters_prints_the_ranked_items_and_the_parts_of_their_scores(
     capsys: Capture, model: Path
 ) -> None:
-    found = result(capsys, "recommend", model, "space alien invasion", "--limit", 4)
-    assert found["query"] == "space alien invasion"
+    query = "space alien invasion"
+    found = result(capsys, "recommend", model, query, "--limit", 4, "--clusters", 1)
+    assert found["query"] == query
     assert "alien" in found["terms"]
     assert set(found["cluster"]) == {"label", "size", "top_terms"}
     assert len(found["items"]) == 4
@@ -175,19 +188,94 @@ def test_recommend_prints_the_ranked_items_and_the_parts_of_their_scores(
     )
 
 
-def test_recommend_shows_a_table_that_fits_80_columns(capsys: Capture, model: Path) -> None:
-    code, out, err = said(capsys, "recommend", model, "dragon", "castle", "--rank", "relevance")
+def test_the_rule_of_the_article_is_the_nearest_cluster_by_popularity(
+    capsys: Capture, model: Path
+) -> None:
+    recommender = gpu_kmeans.Recommender(gpu_kmeans.Model.load(model))
+    for options, clusters in (((), 1), (("--clusters", 2), 2)):
+        found = result(capsys, "recommend", model, "dragon", "--rank", "article", *options)
+        expected = recommender.recommend("dragon", rank="popularity", clusters=clusters)
+        assert found == expected.to_dict()
+
+
+@pytest.mark.parametrize("rank", ["best", "blend", "relevance", "popularity"])
+def test_recommend_shows_a_table_that_fits_80_columns(
+    capsys: Capture, model: Path, rank: str
+) -> None:
+    code, out, err = said(capsys, "recommend", model, "dragon", "castle", "--rank", rank)
     assert (code, err) == (0, "")
     assert out.startswith("For: dragon castle\n")
     assert max(map(layout.cells, out.splitlines())) <= 80
-    assert "1.00 x relevance" in out
+    if rank != "best":
+        options = ("--rank", rank, "--clusters", 2)
+        code, out, err = said(capsys, "recommend", model, "dragon", *options)
+        assert (code, err) == (0, "")
+        assert max(map(layout.cells, out.splitlines())) <= 80
+        assert ("1.00 x relevance" in out) == (rank == "relevance")
 
 
-def test_a_query_without_a_known_term_says_so(capsys: Capture, model: Path) -> None:
-    code, out, _ = said(capsys, "recommend", model, "qqqq")
+def test_a_query_without_a_known_word_says_so_and_offers_near_ones(
+    capsys: Capture, model: Path
+) -> None:
+    code, out, _ = said(capsys, "recommend", model, "drgoans")
+    assert code == 0
+    assert "nothing matches drgoans; near to it: dragons" in out
+    assert result(capsys, "recommend", model, "qqqq")["items"] == []
+    code, out, _ = said(capsys, "recommend", model, "qqqq", "--clusters", 1)
     assert code == 0
     assert "no term of the query is known" in out
-    assert result(capsys, "recommend", model, "qqqq")["items"] == []
+
+
+def test_conditions_leave_out_items(capsys: Capture, model: Path) -> None:
+    fitted = gpu_kmeans.Model.load(model)
+    rows = zip(
+        *(fitted.items[n].to_pylist() for n in ("id", "rating", "date", "genres")), strict=True
+    )
+    expected = {i for i, rating, date, g in rows if rating >= 6 and date >= "1990" and "Drama" in g}
+    conditions = ("--where", "rating>=6", "--where", "year>=1990", "--where", "genres=drama")
+    found = result(capsys, "recommend", model, *conditions, "--limit", 300)
+    assert {item["id"] for item in found["items"]} == expected != set()
+    assert said(capsys, "recommend", model, *conditions)[1].startswith("Items that pass\n")
+    found = result(capsys, "recommend", model, "love", *conditions, "--limit", 300)
+    assert {item["id"] for item in found["items"]} < expected
+    both = ("--where", "rating>=5", "--where", "rating<=6")
+    found = result(capsys, "recommend", model, *both, "--limit", 300)
+    assert all(5 <= item["vote_average"] <= 6 for item in found["items"])
+    _, out, _ = said(capsys, "recommend", model, "--where", "rating>=11")
+    assert out.startswith("Nothing passes\n")
+
+
+def test_items_are_liked_and_disliked(capsys: Capture, model: Path) -> None:
+    fitted = gpu_kmeans.Model.load(model)
+    one, two, three = (item for item in fitted.items["id"].to_pylist()[:3])
+    found = result(capsys, "recommend", model, "--like", one, two, "--dislike", three)
+    expected = gpu_kmeans.Searcher(fitted).like([one, two], [three])
+    assert found == {"like": [one, two], "dislike": [three], **expected.to_dict()}
+    code, out, err = said(capsys, "recommend", model, "--like", one, two, "--dislike", three)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Like {one}, {two}, unlike {three}\n")
+    assert max(map(layout.cells, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("", "recommend needs keywords"),
+        ("ghost --like 1", "recommend needs keywords"),
+        ("ghost --dislike 1", "--dislike goes with --like"),
+        ("--like 1 --rank best", "--rank goes with keywords"),
+        ("ghost --rank best --clusters 2", "--rank best searches all items"),
+        ("ghost --where id=1 --clusters 2", "--where searches all items"),
+        ("ghost --diversity 1 --rank article", "--diversity searches all items"),
+        ("ghost --where year", "'year' is no condition"),
+        ("ghost --where plot=x", "filters names the column 'plot'"),
+        ("ghost --where id=1 --where id=2", "two conditions on 'id'"),
+    ],
+)
+def test_options_of_recommend_that_do_not_go_together_are_refused(
+    capsys: Capture, model: Path, options: str, named: str
+) -> None:
+    assert named in refused(capsys, "recommend", model, *options.split())
 
 
 def test_clusters_without_items_are_counted_and_have_no_terms(
@@ -371,7 +459,7 @@ def test_every_command_explains_itself_within_80_columns(capsys: Capture, comman
         ("recommend m -war", "a query that starts with '-' goes after '--'"),
         ("recommend m alien -war", "a query that starts with '-' goes after '--'"),
         ("recommend m query --limit 0", "at least 1, got 0"),
-        ("recommend m query --rank best", "best"),
+        ("recommend m query --rank first", "first"),
         ("fetch imdb", "imdb"),
     ],
 )
@@ -406,9 +494,9 @@ def test_a_column_that_cannot_be_left_out_is_named(capsys: Capture, option: str)
 
 
 def test_a_query_may_start_with_a_dash(capsys: Capture, model: Path) -> None:
-    assert result(capsys, "recommend", "--limit", 1, "--json", model, "--", "-alien")["terms"] == [
-        "alien"
-    ]
+    code, out, _ = said(capsys, "recommend", "--limit", 1, "--json", model, "--", "-alien")
+    assert code == 0
+    assert "alien" in json.loads(out)["items"][0]["reasons"]["text"]
 
 
 def test_texts_without_a_word_are_refused_with_their_file_and_column(
@@ -889,8 +977,9 @@ def test_a_file_that_is_no_table_is_named_with_what_to_pass_instead(
 def test_the_parts_of_a_score_have_one_name_in_text_and_in_json(
     capsys: Capture, model: Path
 ) -> None:
-    [item] = result(capsys, "recommend", model, "ghost", "--limit", 1)["items"]
-    _, out, _ = said(capsys, "recommend", model, "ghost", "--limit", 1)
+    cluster = ("--clusters", 1)
+    [item] = result(capsys, "recommend", model, "ghost", "--limit", 1, *cluster)["items"]
+    _, out, _ = said(capsys, "recommend", model, "ghost", "--limit", 1, *cluster)
     header = next(line for line in out.splitlines() if "score" in line).split()
     assert header[:4] == ["score", "relevance", "fame", "popularity"]
     first = next(line for line in out.splitlines() if line.split()[:1] == ["1"]).split()

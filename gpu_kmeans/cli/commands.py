@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -92,28 +91,81 @@ def look(options: argparse.Namespace) -> Answer:
 
 
 def recommend(options: argparse.Namespace) -> Answer:
+    """Search all items; with ``--clusters`` or ``--rank article``, the nearest clusters alone."""
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.search import Searcher
+
+    query = " ".join(options.query)
+    if bool(options.query) + bool(options.like) > 1 or not (
+        options.query or options.like or options.where
+    ):
+        raise InvalidParam(
+            "recommend needs keywords, or the ids of items that others are to be like, or a "
+            "condition: recommend DIR QUERY, recommend DIR --like ID, or recommend DIR --where "
+            "COLUMN=VALUE"
+        )
+    if options.dislike and not options.like:
+        raise InvalidParam("--dislike goes with --like: recommend DIR --like ID --dislike ID")
+    if options.clusters is not None or options.rank == "article":
+        return _recommend_in_clusters(options, query)
+    searcher = Searcher(Model.load(options.model))
+    filters = _filters(options.where)
+    if options.like:
+        if options.rank is not None:
+            raise InvalidParam("--rank goes with keywords: items like others rank by likeness")
+        liked = [searcher.item_id(item) for item in options.like]
+        disliked = [searcher.item_id(item) for item in options.dislike]
+        found = searcher.like(
+            liked, disliked, options.limit, filters=filters, diversity=options.diversity
+        )
+        data = {"like": liked, "dislike": disliked, **found.to_dict()}
+        return Answer(data, lambda: show.alike(liked, disliked, found))
+    found = searcher.search(
+        query,
+        options.limit,
+        filters=filters,
+        rank=options.rank or "best",
+        diversity=options.diversity,
+    )
+    return Answer(found.to_dict(), lambda: show.search(found, options.rank or "best"))
+
+
+def _recommend_in_clusters(options: argparse.Namespace, query: str) -> Answer:
     from gpu_kmeans.model import Model
     from gpu_kmeans.recommend import Recommender
 
-    query = " ".join(options.query)
-    if bool(options.query) == (options.like is not None):
+    others = {
+        "--like": options.like,
+        "--where": options.where,
+        "--diversity": options.diversity,
+        "--rank best": options.rank == "best",
+    }
+    if wrong := [name for name, value in others.items() if value]:
         raise InvalidParam(
-            "recommend needs keywords, or the id of an item that others are to be like: "
-            "recommend DIR QUERY, or recommend DIR --like ID"
+            f"{wrong[0]} searches all items: leave out --clusters and --rank article, or it"
         )
-    recommender = Recommender(Model.load(options.model))
-    if options.like is not None:
-        item = recommender.item_id(options.like)
-        similar = recommender.similar(item, limit=options.limit)
-        data = {"like": item, "items": [asdict(neighbour) for neighbour in similar]}
-        return Answer(data, lambda: show.similar(item, similar))
-    answer = recommender.recommend(
+    answer = Recommender(Model.load(options.model)).recommend(
         query,
         limit=options.limit,
-        rank=options.rank,
-        clusters=options.clusters,
+        rank="popularity" if options.rank == "article" else options.rank or "blend",
+        clusters=options.clusters or 1,
     )
     return Answer(answer.to_dict(), lambda: show.recommendation(answer))
+
+
+def _filters(conditions: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    """Return conditions by columns; two bounds of one column are one condition."""
+    filters: dict[str, Any] = {}
+    for column, condition in conditions:
+        if column not in filters:
+            filters[column] = condition
+        elif isinstance(condition, dict) and isinstance(filters[column], dict):
+            filters[column] = {**filters[column], **condition}
+        else:
+            raise InvalidParam(
+                f"--where has two conditions on {column!r}: give one, or a least and a most value"
+            )
+    return filters or None
 
 
 def profile(options: argparse.Namespace) -> Answer:

@@ -12,7 +12,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-__all__ = ["cells", "commands", "count", "facts", "heading", "printable", "table", "width"]
+__all__ = ["cells", "commands", "count", "cut", "facts", "heading", "printable", "table", "width"]
 
 _WIDEST = 100
 _LABEL = 9
@@ -71,7 +71,7 @@ def table(
     for row in body:
         parts = []
         for column, cell in enumerate(row):
-            shown = _cut(cell, size[column])
+            shown = cut(cell, size[column])
             space = " " * (size[column] - cells(shown))
             parts.append(shown + space if column in to_left else space + shown)
         lines.append(("  " + "  ".join(parts)).rstrip())
@@ -97,7 +97,7 @@ def printable(text: str) -> str:
     )
 
 
-def _cut(text: str, size: int) -> str:
+def cut(text: str, size: int) -> str:
     """Cut a text that is too wide, between words where that costs little."""
     if cells(text) <= size:
         return text

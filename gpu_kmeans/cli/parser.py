@@ -40,6 +40,21 @@ environment:
 """
 
 
+_RECOMMEND_JSON = """\
+All items are searched: titles, texts, lists of names, other columns of texts.
+"Two words" between quotation marks are a phrase that items must have; the
+last word may be the beginning of one; words that no item has stand for those
+at one typing error.
+
+The object of --json has query, total, items (rank, id, title, popularity,
+vote_average, label, score, and reasons: words by field), facets (label, name,
+hits), corrections (word, nearest, used) and message; with --like also like
+and dislike. With --clusters or --rank article it has query, terms, cluster
+(label, size, top_terms), items (id, title, popularity, vote_average, score,
+parts, label) and message.
+"""
+
+
 class _Layout(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=min(layout.width(), 80))
@@ -448,28 +463,56 @@ def _csv_output(parser: Any) -> None:
 
 def _recommend(parser: Any) -> None:
     parser.hint = "; a query that starts with '-' goes after '--': recommend DIR -- -word"
+    parser.epilog = _RECOMMEND_JSON
     _model_argument(parser)
     parser.add_argument(
         "query", nargs="*", metavar="QUERY", help="keywords; after -- if they start with -"
     )
     parser.add_argument(
-        "--like", metavar="ID", help="items like the one of this id, instead of keywords"
+        "--like",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="items like those of these ids, instead of keywords",
+    )
+    parser.add_argument(
+        "--dislike",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="and unlike those of these",
+    )
+    parser.add_argument(
+        "--where",
+        type=_condition,
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="items of which COLUMN=VALUE, 'COLUMN>=VALUE' or 'COLUMN<=VALUE'; all of several",
     )
     parser.add_argument(
         "--limit", type=_whole(1), default=10, metavar="N", help="items at most (10)"
     )
     parser.add_argument(
         "--rank",
-        choices=("blend", "relevance", "popularity"),
-        default="blend",
-        help="blend weighs relevance to the query with popularity (blend)",
+        choices=("best", "blend", "relevance", "popularity", "article"),
+        help="best: titles that are the query, then the best matches; blend: matches and "
+        "popularity; relevance: matches alone; popularity: items that match, by popularity; "
+        "article: the nearest cluster by popularity (best; blend with --clusters)",
     )
     parser.add_argument(
         "--clusters",
         type=_whole(1),
-        default=1,
         metavar="N",
-        help="nearest clusters to draw from (1)",
+        help="draw from the N nearest clusters alone, by the cosine of the texts (all items)",
+    )
+    parser.add_argument(
+        "--diversity",
+        type=_whole(1),
+        metavar="N",
+        help="at most N items of one cluster among the first ten (any number)",
     )
 
 
@@ -652,6 +695,15 @@ def _weight(text: str) -> tuple[str, float]:
     if not _NUMBER.fullmatch(number):
         raise argparse.ArgumentTypeError(f"{text!r} is not a kind and its weight, such as text=2")
     return kind, float(number)
+
+
+def _condition(text: str) -> tuple[str, Any]:
+    from gpu_kmeans.index.filters import parse_condition
+
+    try:
+        return parse_condition(text)
+    except InvalidParam as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _stop_words(text: str) -> str | frozenset[str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_kmeans.cli.layout import count, facts, heading, printable, table
+from gpu_kmeans.cli.layout import count, cut, facts, heading, printable, table
 
 if TYPE_CHECKING:
     from gpu_kmeans.backends.doctor import Diagnosis
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from gpu_kmeans.features.base import Reason
     from gpu_kmeans.model.profiles import Profile
     from gpu_kmeans.questions.look import TableLook
-    from gpu_kmeans.recommend import RankedItem, Recommendation
+    from gpu_kmeans.recommend import Recommendation
+    from gpu_kmeans.search import FoundItem, SearchResult
 
 __all__ = [
+    "alike",
     "clusters",
     "diagnosis",
     "evaluation",
@@ -26,7 +28,7 @@ __all__ = [
     "profiles",
     "reach",
     "recommendation",
-    "similar",
+    "search",
     "table_look",
 ]
 
@@ -178,20 +180,91 @@ def _categories(reasons: Sequence[Reason]) -> str:
     return table(("share", "of all", "deviation", "category"), rows) if rows else ""
 
 
-def similar(item: int | str, items: Sequence[RankedItem]) -> str:
-    """Show the items that are like one item."""
-    if not items:
-        return paragraphs(heading(f"Nothing like {item}"))
+def search(found: SearchResult, rank: str) -> str:
+    """Show the items that a search found, and why."""
+    if not found.items:
+        return paragraphs(
+            heading(f"Nothing for: {found.query}" if found.query else "Nothing passes"),
+            facts([("Because", found.message or "no item matches")]),
+        )
     return paragraphs(
-        heading(f"Like {item}"),
+        heading(f"For: {found.query}" if found.query else "Items that pass"),
+        facts(_hits(found)),
         table(
-            ("", "likeness", "cluster", "id", "title"),
+            ("", "score", "popularity", "title", "matches"),
             [
-                (str(rank), f"{one.score:.3f}", str(one.label), str(one.id), one.title or "")
-                for rank, one in enumerate(items, start=1)
+                (
+                    str(item.rank),
+                    f"{item.score:.3f}",
+                    _number(item.popularity),
+                    _title(item),
+                    _matched(item.reasons),
+                )
+                for item in found.items
             ],
+            left=(3, 4),
+        ),
+        facts([("Score", _SCORES[rank])]) if found.query else "",
+    )
+
+
+_SCORES = {
+    "best": "0.75 x words that match, rare ones and titles most + 0.20 x cosine of the texts + "
+    "0.05 x fame (share of items less popular), each beside the best",
+    "blend": "0.75 x words that match, beside the best + 0.25 x fame (share of items less popular)",
+    "relevance": "words that match, rare ones and titles most",
+    "popularity": "fame (share of items less popular)",
+}
+
+
+def alike(liked: Sequence[int | str], disliked: Sequence[int | str], found: SearchResult) -> str:
+    """Show the items that are like some and unlike others."""
+    names = ", ".join(map(str, liked))
+    names += f", unlike {', '.join(map(str, disliked))}" if disliked else ""
+    if not found.items:
+        return paragraphs(heading(f"Nothing like {names}"))
+    return paragraphs(
+        heading(f"Like {names}"),
+        facts(_hits(found)),
+        table(
+            ("", "likeness", "cluster", "id", "title", "shared"),
+            [
+                (
+                    str(item.rank),
+                    f"{item.score:.3f}",
+                    str(item.label),
+                    str(item.id),
+                    _title(item),
+                    ", ".join(term for terms in item.reasons.values() for term in terms),
+                )
+                for item in found.items
+            ],
+            left=(4, 5),
         ),
     )
+
+
+MOST_FACETS = 4
+"""Number of clusters whose hits are shown."""
+TITLE_CELLS = 32
+"""Number of terminal columns of a title that stands before another column."""
+
+
+def _hits(found: SearchResult) -> list[tuple[str, str]]:
+    """Say how many items match, in which clusters, and what the reader should know."""
+    facets = [f"{facet.hits:,} in {facet.name}" for facet in found.facets[:MOST_FACETS]]
+    more = len(found.facets) - len(facets)
+    lines = [("Found", count(found.total, "item"))]
+    lines.append(("Clusters", "; ".join(facets) + (f"; {more} more" if more else "")))
+    return [*lines, ("Note", found.message)] if found.message else lines
+
+
+def _title(item: FoundItem) -> str:
+    return cut(printable(str(item.id) if item.title is None else item.title), TITLE_CELLS)
+
+
+def _matched(reasons: dict[str, list[str]]) -> str:
+    return "; ".join(f"{name}: {', '.join(words)}" for name, words in reasons.items())
 
 
 def recommendation(answer: Recommendation) -> str:
