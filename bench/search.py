@@ -162,15 +162,17 @@ def words(searcher: Any, random: np.random.Generator, n_words: int = WORDS) -> d
         part = slice(postings.indptr[at], postings.indptr[at + 1])
         cosines = postings.values[part]
         word = str(names[at])
-        found = searcher.search(word, limit=100)
-        shown = [item.id for item in found.items[:FIRST]]
+        result = searcher.search(word, limit=100)
+        shown = [item.id for item in result.items[:FIRST]]
         equals = postings.rows[part][cosines >= cosines.max() - 1e-6].tolist()
         missing["cosine"] += not any(ids[row] in shown for row in equals)
         by_texts = over_texts.search(word, limit=1, rank="relevance").items[0]
         missing["bm25_of_texts"] += by_texts.id not in shown
         by_fields = searcher.search(word, limit=1, rank="relevance").items[0]
         missing["bm25_of_fields"] += by_fields.id not in shown
-        has = [any(word in words_of(w) for r in i.reasons.values() for w in r) for i in found.items]
+        has = [
+            any(word in words_of(w) for r in i.reasons.values() for w in r) for i in result.items
+        ]
         unmatched += any(later and not earlier for earlier, later in pairwise(has))
     return {
         "queries": len(drawn),

@@ -35,8 +35,8 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import count
 from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
@@ -45,12 +45,14 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem, shown
 from gpu_kmeans.features.stop_words import ENGLISH
+from gpu_kmeans.index.explanations import corrections, message, reasons
 from gpu_kmeans.index.fields import fields_of
 from gpu_kmeans.index.filters import Filters
 from gpu_kmeans.index.likeness import Likeness
-from gpu_kmeans.index.matching import MATCH, ClauseMatch, Matching, match
+from gpu_kmeans.index.matching import MATCH, Matching, match
 from gpu_kmeans.index.postings import WordIndex
-from gpu_kmeans.index.query import MAX_WORDS, ParsedQuery, parse
+from gpu_kmeans.index.query import ParsedQuery, parse
+from gpu_kmeans.index.results import Correction, Facet, FoundItem, SearchResult
 from gpu_kmeans.index.vocabulary import Vocabulary
 from gpu_kmeans.index.words import fold
 from gpu_kmeans.model import UNCLUSTERED, Model
@@ -83,115 +85,14 @@ BEST_FAME, BEST_COSINE = 0.05, 0.2
 decides between items that match equally well, and the cosine favours texts about little else."""
 FIRST = 10
 """Number of items among which ``diversity`` limits those of one cluster."""
-NEAREST = 5
-"""Number of known words that are offered for one that nothing matches."""
 SHARED_TERMS = 5
 """Number of terms that items liked, and one like them, are said to share."""
-MAX_REASONS = 5
-"""Maximum number of words of one field that stand for a word of the query among the reasons."""
-MAX_CORRECTIONS = 5
-"""Maximum number of words of a query for which others are offered."""
 NO_CLUSTER = "in no cluster"
 """Name under which hits of items in no cluster are counted."""
-LETTERS_SHOWN = 40
-"""Number of letters of a word or phrase that a message shows."""
+NO_POPULARITY = "the catalogue has no popularity: fame counts as 0 for all items"
+"""What is said where items are to be ranked by a number that there is not."""
 MAX_LIKED = 1_000
 """Maximum number of items that others are to be like, or unlike."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundItem:
-    """An item that a search shows.
-
-    Attributes
-    ----------
-    rank : int
-        1 for the first.
-    id : int or str
-    title : str or None
-        None where the catalogue has no titles.
-    popularity, vote_average : float or None
-        As in the catalogue; None where it has no such column.
-    label : int
-        Cluster of the item; -1 for one in none.
-    score : float
-        What it is ranked by: see the module's table; of items that others are like, the likeness.
-    reasons : dict of str to list of str
-        Words, as they are in the index, that matched, by the fields that have them; phrases stand
-        between quotation marks. Terms shared with items that it is like.
-    """
-
-    rank: int
-    id: int | str
-    title: str | None
-    popularity: float | None
-    vote_average: float | None
-    label: int
-    score: float
-    reasons: dict[str, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """Hits of a cluster: its label, its name, and how many of its items match."""
-
-    label: int
-    name: str
-    hits: int
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """A word of the query that no item has, and the known words nearest to it, nearest first.
-
-    Attributes
-    ----------
-    word : str
-    nearest : tuple of str
-    used : bool
-        Whether items that have these words are shown for it.
-    """
-
-    word: str
-    nearest: tuple[str, ...]
-    used: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """What a search found.
-
-    Attributes
-    ----------
-    query : str
-    total : int
-        Number of items that match.
-    items : tuple of FoundItem
-        Best first.
-    facets : tuple of Facet
-        Clusters with hits, most first, whichever clusters the search was restricted to; hits in no
-        cluster have the label -1.
-    corrections : tuple of Correction
-        "Did you mean": words that nothing matches.
-    message : str or None
-        What the reader should know about this answer.
-    """
-
-    query: str
-    total: int
-    items: tuple[FoundItem, ...]
-    facets: tuple[Facet, ...]
-    corrections: tuple[Correction, ...]
-    message: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain dictionaries, lists, text and numbers, by the names of the attributes."""
-        view = asdict(self)
-        for name in ("items", "facets", "corrections"):
-            view[name] = list(view[name])
-        for correction in view["corrections"]:
-            correction["nearest"] = list(correction["nearest"])
-        return view
 
 
 class Searcher:
@@ -284,25 +185,25 @@ class Searcher:
             nothing = np.zeros(len(everything))
             matching = Matching(everything, nothing, np.full(len(everything), MATCH, np.int8))
         scores, tiers = self._ranked_by(query, matching, rank)
-        kept = np.ones(len(scores), np.bool_) if passed is None else passed[matching.rows]
-        facets = self._facets(matching.rows[kept])
+        mask = np.ones(len(scores), np.bool_) if passed is None else passed[matching.rows]
+        facets = self._facets(matching.rows[mask])
         if labels is not None:
-            kept &= np.isin(self.model.labels[matching.rows], labels)
-        matching, scores, tiers = matching.where(kept), scores[kept], tiers[kept]
+            mask &= np.isin(self.model.labels[matching.rows], labels)
+        matching, scores, tiers = matching.where(mask), scores[mask], tiers[mask]
         order = self._order(matching.rows, scores, tiers, limit, diversity)
-        corrections = self._corrections(matching.clauses)
+        shown_rows = matching.rows[order].tolist()
+        why = [self._reasons(row, matching) for row in shown_rows]
+        corrected = corrections(*self._index, matching.clauses) if matching.clauses else ()
+        said = message(parsed, matching, corrected, passed is not None or labels is not None)
+        if rank in ("blend", "popularity") and "popularity" not in self.model.items.column_names:
+            said = f"{said}; {NO_POPULARITY}" if said else NO_POPULARITY
         return SearchResult(
             query=query,
             total=len(matching.rows),
-            items=tuple(
-                self._item(at + 1, int(matching.rows[one]), float(scores[one]), matching.clauses)
-                for at, one in enumerate(order.tolist())
-            ),
+            items=tuple(map(self._item, count(1), shown_rows, scores[order].tolist(), why)),
             facets=facets,
-            corrections=corrections,
-            message=self._message(
-                parsed, matching, corrections, rank, passed is not None or labels is not None
-            ),
+            corrections=corrected,
+            message=said,
         )
 
     def like(
@@ -358,12 +259,10 @@ class Searcher:
         order = self._order(rows, scores[rows], tiers, limit, diversity)
         top = rows[order].tolist()
         shared = self._likeness.shared_terms(top, likes, SHARED_TERMS)
-        items = [
-            self._item(at, row, float(scores[row]), (), {"text": list(terms)} if terms else {})
-            for at, (row, terms) in enumerate(zip(top, shared, strict=True), start=1)
-        ]
-        message = None if items else "nothing is like them"
-        return SearchResult("", len(rows), tuple(items), facets, (), message)
+        why = [{"text": list(terms)} if terms else {} for terms in shared]
+        items = tuple(map(self._item, count(1), top, scores[top].tolist(), why))
+        said = None if items else "nothing is like them"
+        return SearchResult("", len(rows), items, facets, (), said)
 
     def item_id(self, text: str) -> int | str:
         """Return the id that a text stands for: see :meth:`Recommender.item_id`."""
@@ -512,14 +411,19 @@ class Searcher:
 
     # -- showing --------------------------------------------------------------------------
 
+    def _reasons(self, row: int, matching: Matching) -> dict[str, list[str]]:
+        names = [field.name for field in self._fields]
+        return reasons(*self._index, names, row, matching.clauses) if matching.clauses else {}
+
     def _item(
         self,
         rank: int,
         row: int,
         score: float,
-        clauses: Sequence[ClauseMatch],
-        reasons: dict[str, list[str]] | None = None,
+        reasons: dict[str, list[str]],
     ) -> FoundItem:
+        """Return an item as it is shown."""
+
         def cell(name: str) -> Any:
             column = self._shown[name]
             return None if column is None else column[row].as_py()
@@ -532,88 +436,8 @@ class Searcher:
             vote_average=cell("rating"),
             label=int(self.model.labels[row]),
             score=score,
-            reasons=self._reasons(row, clauses) if reasons is None else reasons,
+            reasons=reasons,
         )
-
-    def _reasons(self, row: int, clauses: Sequence[ClauseMatch]) -> dict[str, list[str]]:
-        """Return the words of an item that match, by field."""
-        reasons: dict[str, list[str]] = {}
-        for one in clauses:
-            if one.matches is None or (one.is_known and not (one.selects or one.further)):
-                continue
-            index, vocabulary = self._index
-            if one.positions is not None:
-                words = " ".join(vocabulary[number] for number in one.words)
-                shown_as = f'"{words}"' if one.is_corrected else one.clause.text
-                for at in index.fields_with_phrase(row, one.positions):
-                    reasons.setdefault(self._fields[at].name, []).append(shown_as)
-                continue
-            for numbers_of in filter(len, (one.words, one.further)):
-                for at, numbers in index.fields_with(row, numbers_of).items():
-                    own = [vocabulary[number] for number in numbers[:MAX_REASONS]]
-                    reasons.setdefault(self._fields[at].name, []).extend(own)
-        names = [field.name for field in self._fields]
-        return {name: reasons[name] for name in names if name in reasons}
-
-    def _corrections(self, clauses: Sequence[ClauseMatch]) -> tuple[Correction, ...]:
-        corrections = []
-        for one in clauses:
-            if one.is_corrected:
-                corrections.append(Correction(one.clause.words[0], self._used(one), True))
-            elif one.matches is None and not one.clause.unspaced:
-                _, vocabulary = self._index
-                corrections += [
-                    Correction(word, tuple(vocabulary.nearest(word, NEAREST)), False)
-                    for word in one.clause.words
-                    if vocabulary.find(word) is None
-                ]
-        return tuple(corrections[:MAX_CORRECTIONS])
-
-    def _used(self, one: ClauseMatch) -> tuple[str, ...]:
-        """Return what stands for a word that no item has."""
-        index, vocabulary = self._index
-        if one.positions is not None:
-            return (" ".join(vocabulary[number] for number in one.words),)
-        words = sorted(one.words, key=lambda number: -index.document_frequency(number))
-        return tuple(vocabulary[number] for number in words[:NEAREST])
-
-    def _message(
-        self,
-        parsed: ParsedQuery,
-        matching: Matching,
-        corrections: Sequence[Correction],
-        rank: SearchRank,
-        restricted: bool,
-    ) -> str | None:
-        said = []
-        if not parsed.clauses and not restricted:
-            said.append("the query has no word: give some letters or digits")
-        missed = [_short(one.clause.text) for one in matching.clauses if one.matches is None]
-        if missed:
-            said.append(f"nothing matches {', '.join(missed[:MAX_CORRECTIONS])}")
-        for correction in corrections:
-            if correction.used:
-                near = ", ".join(correction.nearest)
-                said.append(f"nothing matches {correction.word}: these match {near}")
-        offered = [word for c in corrections if not c.used for word in c.nearest]
-        if offered:
-            said.append(f"near to it: {', '.join(offered[:NEAREST])}")
-        if parsed.clauses and not len(matching.rows) and len(missed) < len(matching.clauses):
-            said.append(
-                "nothing that matches passes the filters and is in the clusters"
-                if restricted
-                else "no item has all of the phrases"
-            )
-        if parsed.left_out:
-            said.append(f"only the first {MAX_WORDS} words count: {parsed.left_out} are left out")
-        if rank in ("blend", "popularity") and "popularity" not in self.model.items.column_names:
-            said.append("the catalogue has no popularity: fame counts as 0 for all items")
-        return "; ".join(said) or None
-
-
-def _short(text: str) -> str:
-    """Return the beginning of a text that a message names."""
-    return text if len(text) <= LETTERS_SHOWN else f"{text[:LETTERS_SHOWN]}..."
 
 
 def check_rank(rank: object) -> None:

@@ -11,6 +11,7 @@ It is made of the model in memory, and never the only copy of anything. The sear
 :mod:`.query`        a query's words and phrases
 :mod:`.matching`     items that match a query, and their scores
 :mod:`.filters`      conditions on columns
+:mod:`.results`      what is found, and :mod:`.explanations`: why
 :mod:`.likeness`     items like some and unlike others
 ==================== =========================================================================
 """

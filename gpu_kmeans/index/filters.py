@@ -176,14 +176,14 @@ def parse_condition(text: str) -> tuple[str, Any]:
     InvalidParam
         It is none of these.
     """
-    found = _CONDITION.fullmatch(text)
-    if found is None or not found["column"].strip(" <>!") or found["column"][-1:] in "<>!":
+    parts = _CONDITION.fullmatch(text)
+    if parts is None or not parts["column"].strip(" <>!") or parts["column"][-1:] in "<>!":
         raise InvalidParam(
             f"{shown(text)} is no condition: give COLUMN=VALUE, 'COLUMN>=VALUE' or 'COLUMN<=VALUE'"
         )
-    bound = _BOUNDS.get(found["sign"])
-    value = found["value"].strip()
-    return found["column"].strip(), value if bound is None else {bound: value}
+    bound = _BOUNDS.get(parts["sign"])
+    value = parts["value"].strip()
+    return parts["column"].strip(), value if bound is None else {bound: value}
 
 
 def _read(column: Any) -> _Numbers | _Texts:
