@@ -89,7 +89,7 @@ def test_fit_prints_one_object_with_what_programs_need(capsys: Capture, tmp_path
     assert found["inertia"] < found["inertia_one_cluster"] < 240
     assert found["explained"] == pytest.approx(1 - found["inertia"] / found["inertia_one_cluster"])
     assert found["n_iter"] >= 1
-    assert set(found["seconds"]) == {"read", "vectorise", "cluster", "total"}
+    assert set(found["seconds"]) == {"read", "vectorise", "reduce", "cluster", "total"}
     assert len(found["warnings"]) == 3
     assert found["model"] == str(tmp_path / "m")
     assert sum(cluster["size"] for cluster in found["clusters"]) == 240
@@ -819,7 +819,8 @@ def interrupted(moment: str, *arguments: object, by: str = "SIGINT") -> tuple[in
         "numpy",
         "pyarrow",
         "gpu_kmeans.pipeline",
-        "gpu_kmeans.clustering.kmeans:hartigan",
+        "gpu_kmeans.features.svd:_decompose",
+        "gpu_kmeans.clustering.spherical:_directions",
         "os:fsync",
         "gpu_kmeans.cli.staging:_aside+",
         "gpu_kmeans.files:remove_folder+",
@@ -955,7 +956,8 @@ def test_numbers_that_are_clustered_as_words_get_a_warning(capsys: Capture, tmp_
     table = tmp_path / "customers.csv"
     table.write_text("customer_id,income\n" + "".join(f"{n},{n * 37}.5\n" for n in range(20)))
     options = ("--id", "customer_id", "--text", "income", "--model", tmp_path / "m", "-k", 2)
-    [warning] = [each for each in result(capsys, "fit", table, *options)["warnings"]]
+    warning, few = result(capsys, "fit", table, *options)["warnings"]
+    assert "19 directions, not 100" in few
     assert "customers.csv, column 'income' holds numbers" in warning
     assert "--text" in warning
 

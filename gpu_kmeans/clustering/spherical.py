@@ -46,12 +46,14 @@ SETTLED = 1e-6
 """Share of the sum of cosines that an iteration must gain for another one to follow."""
 SETTLING = 10
 """Maximum number of Lloyd's iterations before moves of single rows."""
-WIDEST = 1 << 20
+WIDEST = 1 << 17
 """Maximum number of numbers in all sums at which single rows are moved: their sums are dense, in
 float64 and on the host. Beyond it Lloyd's iterations go on to the end."""
 BLOCKS = 8
 SMALLEST_BLOCK = 256
 """Rows of a block, at least: those of it that gain move at once, before the next is looked at."""
+HALVINGS = 6
+"""Maximum number of times that a block's moves are tried, each time the better half of them."""
 NOISE = 1e-5
 """Smallest gain, in cosines, that is not rounding of products in float32."""
 SAME = 1e-6
@@ -195,7 +197,9 @@ class _Sums:
         target, gain = self._gains(matrix, source, self.rows.squared_norms[block])
         moving = np.flatnonzero((gain > NOISE) & (self.sizes[source] > 1))
         length = np.sqrt(self.squared).sum()
-        while len(moving):
+        if not len(moving):
+            return 0
+        for _ in range(HALVINGS):
             here, there = source[moving], target[moving]
             sizes = self.sizes + np.bincount(there, minlength=len(self.sizes))
             sizes -= np.bincount(here, minlength=len(self.sizes))
@@ -208,6 +212,8 @@ class _Sums:
                 return len(moving)
             best = np.argsort(-gain[moving], kind="stable")[: len(moving) // 2]
             moving = np.sort(moving[best])
+            if not len(moving):
+                break
         return 0
 
     def _gains(
