@@ -24,6 +24,7 @@ from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
 from gpu_kmeans.data.matrix_catalogue import load_matrix
 from gpu_kmeans.data.roles import DEFAULTS, FEATURES, FeatureRoles
 from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, OutOfRange
+from gpu_kmeans.features.base import DIRECTIONS
 from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.features.combine import Features
 from gpu_kmeans.features.stop_words import stop_words_of
@@ -54,9 +55,6 @@ MOST_TRIMS = 5
 """Maximum number of fits after the first, of a trimmed one."""
 MUCH_NOISE = 0.25
 """Share of the rows beyond which noise is a reason to doubt the algorithm."""
-DIRECTIONS = 100
-"""Number of directions that texts are projected onto where nothing else is asked for; of fewer
-rows or terms, as many as these have."""
 
 
 def fit(

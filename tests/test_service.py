@@ -281,9 +281,9 @@ def test_a_job_tells_what_it_does_until_it_ends(service: Server, two: str) -> No
     job = reply.json()
     assert (reply.status_code, reply.headers["location"]) == (202, f"/v1/jobs/{job['id']}")
     assert job["parameters"] == {
-        **{"n_clusters": 5, "seed": 42, "algorithm": "hartigan", "max_iter": 300},
+        **{"n_clusters": 5, "seed": 42, "algorithm": "auto", "max_iter": 300},
         **{"backend": "cpu", "stop_words": "english", "ngram_range": [1, 1], "min_df": 1},
-        **{"max_df": 1.0, "max_features": None, "sublinear_tf": False, "weighting": "tfidf"},
+        **{"max_df": 1.0, "max_features": None, "sublinear_tf": False, "weighting": "auto"},
         **{"scale": "standard", "missing": "fill", "log": [], "rare": 0.01, "normalise": "none"},
         **{"log1p": False, "weights": {}, "reduce": 0, "analyzer": "word", "noise": "apart"},
         "trim": 0.0,

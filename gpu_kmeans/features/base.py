@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gpu_kmeans.backends.protocol import Backend, Matrix
 
 __all__ = [
+    "DIRECTIONS",
     "ENCODERS",
     "Columns",
     "Encoder",
@@ -41,6 +42,10 @@ ENCODERS = {
     "matrix": "matrix:MatrixEncoder",
 }
 """Module and class of every kind of encoder."""
+
+DIRECTIONS = 100
+"""Number of directions that texts are projected onto where nothing else is asked for; of fewer
+rows or terms, as many as these have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from gpu_kmeans.clustering.base import ALGORITHMS
+from gpu_kmeans.features.base import DIRECTIONS
 from gpu_kmeans.features.stop_words import stop_words_of
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.schemas import Parameters
@@ -44,7 +45,7 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
         There is no list of the stop words.
     """
     rows, words = about["rows"], about.get("words")
-    if asked.sublinear_tf and asked.weighting != "tfidf":
+    if asked.sublinear_tf and asked.weighting not in ("auto", "tfidf"):
         raise _refusal(
             f"sublinear_tf=true belongs to weighting=tfidf: {asked.weighting} has its own way to "
             "weigh counts"
@@ -52,14 +53,14 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
     _stop_words(asked)
     clustered = about.get("clustered")
     others = clustered is not None and [k for k in clustered if k != "text" and clustered[k]]
-    if not ALGORITHMS[asked.algorithm].finds_k:
+    if asked.algorithm == "auto" or not ALGORITHMS[asked.algorithm].finds_k:
         _check_clusters(asked, rows, None if others else words)
     if clustered is not None:
         _check_names(asked, clustered, about["features"])
     if clustered is None or clustered["text"]:
         _check_frequencies(asked, rows)
     most = _most_features(asked, about)
-    if asked.reduce > min(rows, most):
+    if asked.reduce != "auto" and asked.reduce > min(rows, most):
         raise _refusal(
             f"reduce={asked.reduce} is more than the {min(rows, most)} directions that {rows} rows"
             f"{'' if most > rows else f' of {most} features'} have at most: use fewer, or 0"
@@ -73,7 +74,15 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
             )
     width = about.get("features", {}).get("width", 0)
     terms = 0 if words is None else _fewest_terms(asked, rows, words["different"])
-    _check_memory(asked, asked.reduce or terms + width, settings)
+    is_text = words is not None and not others
+    _check_memory(asked, _directions(asked, is_text) or terms + width, settings)
+
+
+def _directions(asked: Parameters, is_text: bool) -> int:
+    """Return the number of directions that rows are projected onto at most; 0 for none."""
+    if asked.reduce != "auto":
+        return asked.reduce
+    return DIRECTIONS if is_text and asked.algorithm in ("auto", "spherical") else 0
 
 
 def _check_names(asked: Parameters, clustered: dict[str, Any], features: dict[str, Any]) -> None:

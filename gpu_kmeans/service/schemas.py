@@ -202,8 +202,8 @@ class Roles(_Shown):
 
 
 def _known_algorithm(name: str) -> str:
-    if name not in ALGORITHMS:
-        raise ValueError(f"there is no such algorithm; there are {', '.join(ALGORITHMS)}")
+    if name not in ALGORITHMS and name != "auto":
+        raise ValueError(f"there is no such algorithm; there are auto, {', '.join(ALGORITHMS)}")
     return name
 
 
@@ -219,9 +219,13 @@ class Parameters(_Given):
     seed: int = Field(42, ge=0, le=2**63 - 1)
     algorithm: Annotated[
         str,
-        Field(json_schema_extra={"enum": list(ALGORITHMS)}, description="see `/v1/info`"),
+        Field(
+            json_schema_extra={"enum": ["auto", *ALGORITHMS]},
+            description="see `/v1/info`; auto: spherical for texts alone that are reduced, else "
+            "hartigan",
+        ),
         AfterValidator(_known_algorithm),
-    ] = "hartigan"
+    ] = "auto"
     noise: Literal["apart", "nearest"] = Field(
         "apart", description="what becomes of rows that the algorithm puts into no cluster"
     )
@@ -250,7 +254,9 @@ class Parameters(_Given):
     max_df: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] = 1.0
     max_features: Annotated[int, Field(ge=1)] | None = None
     sublinear_tf: bool = Field(False, description="for weighting tfidf alone")
-    weighting: Literal["tfidf", "bm25", "log-entropy"] = "tfidf"
+    weighting: Literal["auto", "tfidf", "bm25", "log-entropy"] = Field(
+        "auto", description="of terms; auto: bm25 for texts alone, else tfidf"
+    )
     scale: Scale = Field("standard", description="of numbers")
     missing: Missing = Field("fill", description="what becomes of missing numbers")
     log: Annotated[list[Column], FailFast()] = Field(
@@ -266,8 +272,9 @@ class Parameters(_Given):
         description="what texts, numbers, categories and the matrix count beside the others; 1 by "
         "default",
     )
-    reduce: int = Field(
-        0, ge=0, le=10_000, description="directions to project rows onto first; 0 for none"
+    reduce: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = Field(
+        "auto",
+        description="directions to project rows onto first; 0 for none; auto: 100 for texts alone",
     )
 
     @field_validator("ngram_range")

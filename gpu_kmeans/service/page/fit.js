@@ -43,7 +43,7 @@ export function fitForm(algorithms, changed) {
     h('details', {}, h('summary', {}, 'More choices'), h('div', { class: 'grid' },
       field('Name of the model', h('input', { name: 'model', pattern: '[a-z0-9_\\-]{1,64}', placeholder: 'as the data', autocomplete: 'off' })),
       field('Seed', numeric('seed', 42, { min: 0 }), 'The same seed gives the same clusters.'),
-      field('Method', select('algorithm', Object.fromEntries(algorithms.map(({ name, meaning }) => [name, `${name}: ${meaning}`])))),
+      field('Method', select('algorithm', { auto: 'as suits the data', ...Object.fromEntries(algorithms.map(({ name, meaning }) => [name, `${name}: ${meaning}`])) })),
       field('Most iterations', numeric('max_iter', 300)),
       field('Words to skip', select('stop_words', { english: 'common English words', '': 'none' })),
       field('Longest phrase', select('longest', { 1: 'single words', 2: 'two words', 3: 'three words' })),
