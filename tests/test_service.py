@@ -172,8 +172,9 @@ def test_the_export_names_every_item_and_its_distance(service: Server, local: Mo
     assert [row["id"] for row in rows] == [film["id"] for film in FILMS]
     assert [row["title"] for row in rows] == [film["title"] for film in FILMS]
     assert [int(row["cluster"]) for row in rows] == local.labels.tolist()
-    texts = local.postings.to_csr().astype(np.float64).toarray()
-    apart = np.linalg.norm(texts - local.centroids[local.labels], axis=1)
+    assert local.reduction is not None
+    reduced = local.reduction.rows.astype(np.float64)
+    apart = np.linalg.norm(reduced - local.centroids[local.labels], axis=1)
     for row, label, distance in zip(rows, local.labels, apart, strict=True):
         if label < 0:
             assert row["distance"] == ""
@@ -276,16 +277,21 @@ def test_parquet_is_taken_as_csv_is(service: Server, two: str) -> None:
 
 def test_a_job_tells_what_it_does_until_it_ends(service: Server, two: str) -> None:
     reply = service.http.post(
-        "/v1/jobs", json={"dataset": two, "model": "told", "parameters": {"n_clusters": 5}}
+        "/v1/jobs",
+        json={
+            "dataset": two,
+            "model": "told",
+            "parameters": {"n_clusters": 5, "algorithm": "hartigan"},
+        },
     )
     job = reply.json()
     assert (reply.status_code, reply.headers["location"]) == (202, f"/v1/jobs/{job['id']}")
     assert job["parameters"] == {
-        **{"n_clusters": 5, "seed": 42, "algorithm": "auto", "max_iter": 300},
+        **{"n_clusters": 5, "seed": 42, "algorithm": "hartigan", "max_iter": 300},
         **{"backend": "cpu", "stop_words": "english", "ngram_range": [1, 1], "min_df": 1},
         **{"max_df": 1.0, "max_features": None, "sublinear_tf": False, "weighting": "auto"},
         **{"scale": "standard", "missing": "fill", "log": [], "rare": 0.01, "normalise": "none"},
-        **{"log1p": False, "weights": {}, "reduce": 0, "analyzer": "word", "noise": "apart"},
+        **{"log1p": False, "weights": {}, "reduce": "auto", "analyzer": "word", "noise": "apart"},
         "trim": 0.0,
     }
     with service.told(job) as events:

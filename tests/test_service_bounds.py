@@ -41,7 +41,14 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def films_model() -> Model:
-    return gpu_kmeans.fit(sample.paths()[0], n_clusters=5, backend="cpu", max_iter=5)
+    return gpu_kmeans.fit(
+        sample.paths()[0],
+        n_clusters=5,
+        weighting="tfidf",
+        reduce=0,
+        backend="cpu",
+        max_iter=5,
+    )
 
 
 LIMITS = TableLimits(
@@ -272,7 +279,7 @@ def test_parameters_are_held_to_the_data(given: dict[str, Any], said: str | None
 def test_centroids_that_cannot_be_held_are_refused_before_the_fit(
     given: dict[str, Any], setting: str, needed: int
 ) -> None:
-    asked = schemas.Parameters.model_validate(given)
+    asked = schemas.Parameters.model_validate({"reduce": 0} | given)
     check_parameters(asked, ABOUT, Settings(**{setting: needed}))
     with pytest.raises(Problem, match=f"need {needed} bytes.*{setting}"):
         check_parameters(asked, ABOUT, Settings(**{setting: needed - 1}))
@@ -280,7 +287,7 @@ def test_centroids_that_cannot_be_held_are_refused_before_the_fit(
 
 @pytest.mark.parametrize("given", [{"min_df": 2}, {"max_df": 0.9}, {"ngram_range": [2, 2]}])
 def test_what_only_the_fit_can_count_is_left_to_it(given: dict[str, Any]) -> None:
-    asked = schemas.Parameters.model_validate(given)
+    asked = schemas.Parameters.model_validate({"reduce": 0} | given)
     check_parameters(asked, ABOUT, Settings(fit_memory_bytes=1, max_model_bytes=1))
 
 

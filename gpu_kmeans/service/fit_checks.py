@@ -75,14 +75,12 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
     width = about.get("features", {}).get("width", 0)
     terms = 0 if words is None else _fewest_terms(asked, rows, words["different"])
     is_text = words is not None and not others
-    _check_memory(asked, _directions(asked, is_text) or terms + width, settings)
-
-
-def _directions(asked: Parameters, is_text: bool) -> int:
-    """Return the number of directions that rows are projected onto at most; 0 for none."""
+    features = terms + width
     if asked.reduce != "auto":
-        return asked.reduce
-    return DIRECTIONS if is_text and asked.algorithm in ("auto", "spherical") else 0
+        features = asked.reduce or features
+    elif is_text and asked.algorithm in ("auto", "spherical"):
+        features = min(DIRECTIONS, rows, features)
+    _check_memory(asked, features, settings)
 
 
 def _check_names(asked: Parameters, clustered: dict[str, Any], features: dict[str, Any]) -> None:
