@@ -145,12 +145,12 @@ def fit(
     check_integer("n_clusters", n_clusters, 1)
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
-    if reduce != "auto":
+    if not _is_auto(reduce):
         check_integer("reduce", reduce, 0)
     columns = _check_columns(columns)
-    if algorithm != "auto":
+    if not _is_auto(algorithm):
         check_algorithm(algorithm)
-    if weighting != "auto":
+    if not _is_auto(weighting):
         Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
     options = FeatureOptions(
         text={
@@ -239,6 +239,11 @@ def fit(
         others=catalogue.others,
         reduction=reduction,
     )
+
+
+def _is_auto(value: object) -> bool:
+    """Whether an argument is left to the fit; arrays and the like are not compared."""
+    return isinstance(value, str) and value == "auto"
 
 
 def _stop_words(stop_words: Any, analyzer: str) -> Any:
