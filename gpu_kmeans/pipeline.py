@@ -126,8 +126,9 @@ def fit(
 
     Notes
     -----
-    The defaults for texts are those whose clusters agree best with labels that people gave, over
-    several collections: ``python -m bench agreement``, and ``bench/results/agreement.md``.
+    The defaults for texts are those whose clusters agree best with labels that people gave, on the
+    median of several collections: ``python -m bench agreement``, ``bench/results/agreement.md``.
+    They make clusters of rather even size: labels that are very uneven are taken apart.
     ``weighting="tfidf", reduce=0`` is the plain recipe, with the lowest inertia on its rows.
 
     Returns
