@@ -155,8 +155,9 @@ def fit(
 
     Notes
     -----
-    The defaults for texts are those whose clusters agree best with labels that people gave, over
-    several collections: ``python -m bench agreement``, and ``bench/results/agreement.md``.
+    The defaults for texts are those whose clusters agree best with labels that people gave, on the
+    median of several collections: ``python -m bench agreement``, ``bench/results/agreement.md``.
+    They make clusters of rather even size: labels that are very uneven are taken apart.
     ``weighting="tfidf", reduce=0`` is the plain recipe, with the lowest inertia on its rows.
 
     Returns
@@ -171,20 +172,20 @@ def fit(
     BackendUnavailable
         ``backend="gpu"`` and it cannot run here.
     """
-    if n_clusters != AUTO:
+    if not _is_auto(n_clusters):
         check_integer("n_clusters", n_clusters, 1)
     check_integer("seed", seed, 0)
     check_integer("max_iter", max_iter, 1)
-    if reduce != AUTO:
+    if not _is_auto(reduce):
         check_integer("reduce", reduce, 0)
     if check_number("trim", trim, 0.0) >= MOST_TRIM:
         raise InvalidParam(f"trim must be a share of the rows below {MOST_TRIM}, got {trim}")
     columns = _check_columns(columns)
-    if algorithm != AUTO:
+    if not _is_auto(algorithm):
         check_algorithm(algorithm)
     if noise not in NOISE:
         raise InvalidParam(f"noise must be one of {', '.join(NOISE)}, got {noise!r:.60}")
-    if weighting != AUTO:
+    if not _is_auto(weighting):
         Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
     options = FeatureOptions(
         text={
@@ -208,7 +209,7 @@ def fit(
     stages.begin("read")
     device, reason = choose(backend)
     catalogue = _load(movies, credits, columns, encoding, delimiter, device)
-    if weighting == AUTO:
+    if _is_auto(weighting):
         weighting = "tfidf" if sublinear_tf is True or not _is_text(catalogue.roles) else "bm25"
     options = replace(options, text={**options.text, "weighting": weighting})
     features = build_features(catalogue.roles, options, catalogue.feature_names, device)
@@ -223,7 +224,7 @@ def fit(
             stages.begin("reduce")
             encoded = _reduced(encoded, chosen.reduce, seed, device)
         k: int | None = None if ALGORITHMS[chosen.algorithm].finds_k else 0
-        if n_clusters == AUTO and k is not None:
+        if _is_auto(n_clusters) and k is not None:
             stages.begin("choose")
             k, why = _choose_k(encoded, features, seed, device)
             notes.append(why)
@@ -395,6 +396,11 @@ def _trimmed(
     note = f"{int(trimmed.sum())} rows that fit worst have no say in the means (trim={trim:g})"
     info = replace(model.info, warnings=[*model.info.warnings, note])
     return replace(model, info=info)
+
+
+def _is_auto(value: object) -> bool:
+    """Whether an argument is left to the fit; arrays and the like are not compared."""
+    return isinstance(value, str) and value == "auto"
 
 
 def _stop_words(stop_words: Any, analyzer: str) -> Any:
