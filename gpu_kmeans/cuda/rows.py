@@ -62,8 +62,9 @@ C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "lo
 FIXED_POINT_BITS = 62
 MOVED_NON_ZEROS = 1 << 22
 """Number of non-zeros that are moved at once. Results depend on it: sums are rounded after each."""
-MOST_NON_ZEROS = 2**31 - 1
-"""Maximum number of non-zeros of CSR rows: cupyx numbers them in 32 bits."""
+MOST_NON_ZEROS = 2**31 - 1 - WARP
+"""Maximum number of non-zeros of CSR rows: cupyx numbers them in 32 bits, and the kernels step over
+them a warp at a time."""
 
 
 def matrix(rows: Any) -> Matrix:
