@@ -174,7 +174,7 @@ def _within(name: str, packages: Sequence[str]) -> bool:
 def _stand_ins() -> dict[str, ModuleType]:
     cupy = ModuleType("cupy")
     cupy.__dict__.update({name: getattr(np, name) for name in np.__all__})
-    cupy.asnumpy = np.asarray
+    cupy.asnumpy = np.array  # a copy, as what a device changes later stays there
     cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(memGetInfo=lambda: (1 << 30, 1 << 30)))
     cupy.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     packages = {name: ModuleType(name) for name in ("cupyx", "cupyx.scipy")}
