@@ -89,7 +89,7 @@ def breathe(
             break
         removal_cost, held, nearest_other = _worth(backend, rows, best, k)
         likely = np.argsort(-held, kind="stable")[: max(FEWEST_LOOKED_AT, k // POOL)]
-        gain = splits.gains(best.labels, likely)
+        gain = splits.gains(best, likely)
         removed, split = _pairs(removal_cost, gain, nearest_other, most)
         pays = _net(removal_cost, gain, removed, split) > WORTH_IT * inertia
         while not pays:
@@ -153,9 +153,10 @@ class _Splits:
         """Forget the halves of rows that changed cluster, or are to be split otherwise."""
         self.side[rows] = -1
 
-    def gains(self, labels: NDArray[np.int32], which: NDArray[np.intp]) -> NDArray[np.float64]:
+    def gains(self, settled: StageResult, which: NDArray[np.intp]) -> NDArray[np.float64]:
         """The gain of each of these clusters; of others -inf."""
-        k = len(self.gain)
+        k, labels = len(self.gain), settled.labels
+        explained = settled.clusters.spreads()
         members = np.bincount(labels, minlength=k)
         stayed = np.stack([np.bincount(labels[self.side == s], minlength=k) for s in (0, 1)])
         # Of each half: once a small one has left, what was gained by parting with it has, too.
@@ -166,11 +167,11 @@ class _Splits:
         gains = np.full(k, -np.inf)
         for c in which[members[which] > 1]:
             if not known[c]:
-                self._split(c, order[ends[c] - members[c] : ends[c]])
+                self._split(c, order[ends[c] - members[c] : ends[c]], explained[c])
             gains[c] = self.gain[c]
         return gains
 
-    def _split(self, cluster: int, members: NDArray[np.intp]) -> None:
+    def _split(self, cluster: int, members: NDArray[np.intp], explained: float) -> None:
         backend, weight = self.backend, self.rows.weight
         matrix, norms = self.rows.matrix[members], self.rows.squared_norms[members]
         weight = None if weight is None else weight[members]
@@ -180,11 +181,13 @@ class _Splits:
             matrix = matrix - backend.matrix(backend.centroids(alone))
             norms = backend.squared_norms(matrix)
         rows = Rows(matrix, norms, weight, self.rows.wide)
-        unsplit = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1, weight)
+        if self.rows.wide:
+            unsplit = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1, weight)
+            explained = unsplit.explained()
         halves = _half(backend, matrix, self.rng).astype(np.int32)
         done = hartigan(backend, rows, halves, 2, max_iter=SPLIT_PASSES, report=lambda *_: False)
         self.side[members] = done.labels
-        self.gain[cluster] = done.clusters.explained() - unsplit.explained()
+        self.gain[cluster] = done.clusters.explained() - explained
         self.sizes[:, cluster] = np.bincount(done.labels, minlength=2)
 
 

@@ -5,6 +5,15 @@ Each verb lives in the module named for its subject, as in :mod:`cpu_fallback`; 
 this package import GPU libraries, and only :mod:`gpu_kmeans.backends.select` imports this package,
 once its probe has found a device.
 
+What a step asks of the device, counted with a stand-in (tests/test_cuda_strict.py holds the first
+two), launches / waits / uploads, without steps that stay on the device and with them:
+
+=============================  ====================  ==================
+a Lloyd iteration                       18 / 4 / 5           6 / 1 / 0
+a block of single-row moves             20 / 5 / 8           8 / 1 / 0
+the films, k = 10, a fit       8,898 / 2,434 / 3,373  4,449 / 957 / 406
+=============================  ====================  ==================
+
 Not yet run on a GPU.
 """
 
