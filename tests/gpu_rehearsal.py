@@ -118,6 +118,9 @@ def stand_ins() -> Any:
         verbs.each_block = limited
         own: dict[str, Any] = {name: staticmethod(getattr(verbs, name)) for name in VERBS_OF_ROWS}
 
+        for name, module in (("iterations", "iterations"), ("halve", "halves")):
+            steps = importlib.import_module(f"gpu_kmeans.cuda.{module}")
+            own[name] = staticmethod(getattr(steps, name))
         own |= {"dense_kmeans": staticmethod(dense), "name": "gpu", "updates_bounds": False}
         backend = type("Rehearsed", (CpuBackend,), own)()
         select._gpu = lambda: (backend, "a rehearsal")

@@ -32,7 +32,7 @@ MACROS = {
         for saturated in "01"
     ],
 }
-METHODS = [(CPU, "names_in_lists"), (CPU, "iterations")]
+METHODS = [(CPU, "names_in_lists"), (CPU, "iterations"), (CPU, "halve")]
 """Verbs that a backend does itself, in a line."""
 VERBS = [name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if name[0] != "_"]
 

@@ -29,6 +29,7 @@ from test_kmeans import (  # noqa: F401 - collected here, on the backend of this
 from bench.measure import judge
 from cpu_fallback import CpuBackend
 from gpu_kmeans.backends.protocol import Backend
+from gpu_kmeans.clustering import breathing
 from gpu_kmeans.clustering.hartigan import hartigan
 from gpu_kmeans.clustering.lloyd import Rows, StageResult, lloyd
 
@@ -208,3 +209,83 @@ def test_a_block_of_moves_asks_little_of_the_device(backend, k):
     assert (counts.launches, counts.waits, counts.uploads) <= BLOCK
     assert counts.waits <= 1
     assert counts.uploads == 0
+
+
+# -- clusters split in two, as one problem ----------------------------------------------
+
+
+def split_all(backend: Backend, host: Any, labels: np.ndarray, blocks: int = 1) -> Any:
+    """Split all clusters in two; their rows, the halves, and what these explain."""
+    matrix = backend.matrix(host)
+    rng = np.random.default_rng(0)
+    clusters = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
+    pairs = np.array([rng.choice(rows, 2, replace=False) for rows in clusters])
+    coins = [rng.random(len(rows)) < 0.5 for rows in clusters]
+    norms = backend.squared_norms(matrix)
+    return clusters, *backend.halve(matrix, norms, clusters, pairs, coins, blocks, 2, 1e-6)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_halves_explain_what_they_are_said_to(backend, blocks):
+    host = texts(900, 50, 9)
+    labels = np.random.default_rng(9).integers(0, 12, 900)
+    for rows, sides, explained in zip(*split_all(backend, host, labels, blocks), strict=True):
+        its_rows = host[rows].toarray().astype(np.float64)
+        assert set(sides.tolist()) == {0, 1}
+        sums = [its_rows[sides == side].sum(axis=0) for side in (0, 1)]
+        sizes = np.bincount(sides)
+        expected = sum(np.square(s).sum() / n for s, n in zip(sums, sizes, strict=True))
+        assert explained == pytest.approx(expected, rel=1e-6)
+
+
+def test_splits_at_once_gain_what_splits_one_by_one_gain(backend):
+    """From the same draws; each ends in a basin of its own, so that their sum is compared."""
+    host, k = texts(1200, 50, 10), 10
+    labels = np.random.default_rng(10).integers(0, k, 1200).astype(np.int32)
+    gains = []
+    for one in (backend, CpuBackend()):
+        matrix = one.matrix(host)
+        rows = Rows(matrix, one.squared_norms(matrix), None)
+        settled = StageResult(labels, one.cluster_sums(matrix, labels, k), 1, False)
+        splits = breathing._Splits(one, rows, k, np.random.default_rng(3))
+        gains.append(splits.gains(settled, np.arange(k)))
+        assert (splits.side >= 0).all()
+    assert (gains[0] > 0).all()
+    assert gains[0].sum() >= 0.97 * gains[1].sum()
+
+
+def test_rows_that_are_alike_are_halved_by_coin(backend):
+    host = sparse.csr_array(np.repeat(np.eye(3, dtype=np.float32), 20, axis=0))
+    _, sides, explained = split_all(backend, host, np.repeat(np.arange(3), 20))
+    assert all(0 < side.sum() < 20 for side in sides)
+    np.testing.assert_allclose(explained, 20, rtol=1e-6)
+
+
+def test_clusters_of_two_rows_are_split(backend):
+    host = texts(20, 30, 11)
+    _, sides, _ = split_all(backend, host, np.repeat(np.arange(10), 2))
+    assert [sorted(side.tolist()) for side in sides] == [[0, 1]] * 10
+
+
+def test_more_splits_ask_no_more_of_the_device(backend):
+    host, seen = texts(800, 50, 12), []
+    for k in (2, 40):
+        labels = np.arange(800) % k
+        with counting() as counts:
+            split_all(backend, host, labels)
+        seen.append(counts)
+    for counts in seen:  # of two passes, with as many tries as there may be
+        assert counts.launches <= 120
+        assert counts.waits <= 20
+        assert counts.uploads <= 15
+
+
+def test_splits_without_room_are_made_one_by_one(backend, monkeypatch):
+    halves = importlib.import_module("gpu_kmeans.cuda.halves")
+    monkeypatch.setattr(halves, "fits", lambda n_bytes: False)
+    host, labels = texts(60, 30, 13), np.repeat(np.arange(3), 20).astype(np.int32)
+    matrix = backend.matrix(host)
+    rows = Rows(matrix, backend.squared_norms(matrix), None)
+    settled = StageResult(labels, backend.cluster_sums(matrix, labels, 3), 1, False)
+    splits = breathing._Splits(backend, rows, 3, np.random.default_rng(3))
+    assert (splits.gains(settled, np.arange(3)) > 0).all()

@@ -56,6 +56,7 @@ class DelegatingBackend:
     update_bounds = delegated(Backend.update_bounds, "rows")
     move = delegated(Backend.move, "rows")
     iterations = delegated(Backend.iterations, "iterations")
+    halve = delegated(Backend.halve, "halves")
     distances = delegated(Backend.distances, "rows")
     centroids = delegated(Backend.centroids, "rows")
     centroid_shift = delegated(Backend.centroid_shift, "rows")

@@ -533,6 +533,28 @@ class Backend(Protocol):
         """
         ...
 
+    def halve(
+        self,
+        rows: Matrix,
+        squared_norms: NDArray[np.float64],
+        clusters: list[NDArray[np.intp]],
+        pairs: NDArray[np.intp],
+        coins: list[NDArray[np.bool_]],
+        blocks: int,
+        passes: int,
+        noise: float,
+    ) -> tuple[list[NDArray[np.int32]], NDArray[np.float64]] | None:
+        """Split clusters of rows in two, as one problem, and move single rows between the halves.
+
+        ``clusters`` are row numbers, each at most once; ``pairs``, shape (len(clusters), 2), the
+        rows whose nearer one decides the half that a row begins in, or its coin where that is
+        even. Rows move as those of :class:`Iterations` do, ``passes`` times, in so many blocks of
+        each cluster. Returned are the halves of each cluster's rows, 0 or 1, and the sum of
+        ``|sum|^2 / weight`` over both. None where one cluster after the other takes no more
+        time, or where there is no room.
+        """
+        ...
+
     def distances(
         self, rows: Matrix, centroids: NDArray[Any], labels: NDArray[np.int32]
     ) -> NDArray[np.float64]:

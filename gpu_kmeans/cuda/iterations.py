@@ -79,8 +79,9 @@ class DeviceIterations:
         self._costs, self._seconds = (cp.empty((self._tiles, n), dtype=dtype) for _ in range(2))
         self._own = cp.empty(n, dtype=dtype)
         self._target, self._moving = (cp.empty(n, dtype=np.int32) for _ in range(2))
-        self._members, self._change, self._changed = (cp.zeros(k, dtype=np.int32) for _ in "123")
+        self._members, self._change, self._changed = (cp.zeros(k, dtype=np.int32) for _ in range(3))
         self._counters = cp.zeros(3, dtype=np.int32)
+        self._taken = cp.zeros(k, dtype=np.int32)
         self._state, self._after = cp.zeros((4, k)), cp.empty((2, k))
         self._q, self._size = cp.empty(k, dtype=dtype), cp.empty(k, dtype=dtype)
         self._answers = cp.empty(4)
@@ -122,6 +123,11 @@ class DeviceIterations:
         self._per_row("add_all", self.n)(
             *(n, k, *self._parts(), self._labels, unit, self._exact.view(np.uint64))
         )
+        self._describe(clear, shifted)
+
+    def _describe(self, clear: bool, shifted: bool = False) -> None:
+        """Round the sums that were formed, and say what is asked of clusters."""
+        k, unit = np.int32(self.k), self._unit
         shape = (np.int32(self.rows.shape[1]), k, np.int32(self._height))
         self._per_column("round_all")(
             *(*shape, unit, np.int32(clear), self._exact, self._sums, self._squares)
@@ -180,7 +186,8 @@ class DeviceIterations:
             *(self._noise, self._mean_norm, self._target, self._gains, self._moving),
             *(self._change, self._changed, self._counters),
         )
-        return self._move(block)
+        self._move(block)
+        return self._moves()
 
     @telling
     def move(self, block: Any, moving: NDArray[np.bool_]) -> Moves:
@@ -189,9 +196,10 @@ class DeviceIterations:
             *(np.int32(len(block)), block, self._labels, self._target, self._moving),
             *(self._change, self._changed, self._counters),
         )
-        return self._move(block)
+        self._move(block)
+        return self._moves()
 
-    def _move(self, block: Any) -> Moves:
+    def _move(self, block: Any) -> None:
         """Carry the rows that are to move, and leave them where that lowers the inertia."""
         n, k, unit = np.int32(len(block)), np.int32(self.k), self._unit
         exact = self._exact.view(np.uint64)
@@ -207,17 +215,31 @@ class DeviceIterations:
             *(k, np.int32(self._n_bands), self._squares, self._changed, self._members),
             *(self._change, self._state, self._after, self._counters),
         )
-        self._kernel("report_moves")(
-            (1,), (WARP,), (k, self._state, self._after, self._counters, self._answers)
-        )
+        self._judge()
         self._per_row("settle_moves", len(block))(
-            *(n, k, block, *self._parts(), *targets, self._counters, self._labels),
+            *(n, k, block, *self._parts(), *targets, self._taken, self._labels),
             *(exact, self._sums),
         )
         self._per_thread("settle_clusters", self.k)(
-            *(k, self._after, self._counters, self._members, self._change, self._changed),
+            *(k, self._after, self._taken, self._members, self._change, self._changed),
             *(self._state, self._q, self._size),
         )
+
+    def _judge(self) -> None:
+        """Decide which moves are taken."""
+        self._kernel("report_moves")(
+            *((1,), (WARP,)),
+            (
+                np.int32(self.k),
+                self._state,
+                self._after,
+                self._counters,
+                self._taken,
+                self._answers,
+            ),
+        )
+
+    def _moves(self) -> Moves:
         moving, taken, explained, _ = cp.asnumpy(self._answers).tolist()
         return Moves(int(moving), bool(taken), explained)
 

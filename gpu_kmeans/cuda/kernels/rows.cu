@@ -339,11 +339,12 @@ extern "C" __global__ void apply_moves(
 // Every row counts once. Sums are kept in fixed point, exact (n_features, k) in units of `unit`, and
 // from them rounded to REAL; integers can be added in any order, and taken away again without a
 // trace. Of `counters`, one counts rows that move, one clusters that would lose all their rows, and
-// one says whether the moves were taken.
+// one pairs of halves whose moves do not pay. `taken` says of each cluster whether the moves of its
+// rows are.
 
 #define MOVING 0
 #define EMPTIED 1
-#define TAKEN 2
+#define REFUSED 2
 
 // Which of a row's tiles has the cheapest cluster; of equal costs the first: the lowest cluster.
 __device__ __forceinline__ long long cheapest_tile(
@@ -654,7 +655,7 @@ extern "C" __global__ void describe_changed(
 // and what the clusters explain now. The moves are taken where these lower the inertia.
 extern "C" __global__ void report_moves(
     const int k, const double* __restrict__ state, const double* __restrict__ after,
-    int* __restrict__ counters, double* __restrict__ answers)
+    int* __restrict__ counters, int* __restrict__ taken_of, double* __restrict__ answers)
 {
     double risen = 0, before = 0;
     for (int c = threadIdx.x; c < k; c += WARP) {
@@ -664,13 +665,14 @@ extern "C" __global__ void report_moves(
     }
     risen = sum_of_warp(risen);
     before = sum_of_warp(before);
-    if (threadIdx.x) return;
     const bool taken = counters[MOVING] > 0 && counters[EMPTIED] == 0 && risen > 0;
+    for (int c = threadIdx.x; c < k; c += WARP) taken_of[c] = taken;
+    __syncwarp(EVERY_LANE);
+    if (threadIdx.x) return;
     answers[0] = counters[MOVING];
     answers[1] = taken;
     answers[2] = taken ? before + risen : before;
     counters[MOVING] = counters[EMPTIED] = 0;
-    counters[TAKEN] = taken;
 }
 
 // Moves that were taken become labels, and their sums are rounded; others are carried back.
@@ -678,13 +680,13 @@ extern "C" __global__ void settle_moves(
     const int n, const int k, const int* __restrict__ which, const INDEX* __restrict__ indptr,
     const INDEX* __restrict__ indices, const REAL* __restrict__ values,
     const int* __restrict__ target, const int* __restrict__ moving, const double unit,
-    const int* __restrict__ counters, int* __restrict__ labels,
+    const int* __restrict__ taken, int* __restrict__ labels,
     unsigned long long* __restrict__ exact, REAL* __restrict__ sums)
 {
     const int slot = blockIdx.x * blockDim.y + threadIdx.y;
     if (slot >= n || !moving[slot]) return;  // a whole warp
     const int row = which[slot], source = labels[row];
-    if (!counters[TAKEN]) {
+    if (!taken[source]) {
         carry(row, k, indptr, indices, values, target[slot], source, 1 / unit, exact);
         return;
     }
@@ -702,13 +704,13 @@ extern "C" __global__ void settle_moves(
 
 // And the clusters become what they were described as.
 extern "C" __global__ void settle_clusters(
-    const int k, const double* __restrict__ after, const int* __restrict__ counters,
+    const int k, const double* __restrict__ after, const int* __restrict__ taken,
     int* __restrict__ members, int* __restrict__ change, int* __restrict__ changed,
     double* __restrict__ state, REAL* __restrict__ q, REAL* __restrict__ size)
 {
     const int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= k) return;
-    if (counters[TAKEN] && changed[c]) {
+    if (taken[c] && changed[c]) {
         const int rows = members[c] += change[c];
         state[c] = rows;
         state[k + c] = after[c];
@@ -716,4 +718,144 @@ extern "C" __global__ void settle_clusters(
         describe(c, rows, after[c], q, size);
     }
     change[c] = changed[c] = 0;
+}
+
+// -- clusters split in two, all of them at once: see gpu_kmeans/cuda/halves.py -------------------
+//
+// Columns 2 c and 2 c + 1 are the halves of cluster c; a row is held to its own cluster's alone.
+
+// Products of a row with two neighbouring columns.
+__device__ __forceinline__ void products_with_pair(
+    const int row, const int k, const int first, const INDEX* __restrict__ indptr,
+    const INDEX* __restrict__ indices, const REAL* __restrict__ values,
+    const REAL* __restrict__ sums, double (&product)[2])
+{
+    product[0] = product[1] = 0;
+    for (INDEX j = indptr[row] + threadIdx.x; j < indptr[row + 1]; j += WARP) {
+        const REAL* pair = sums + (long long)indices[j] * k + first;
+        product[0] += (double)values[j] * pair[0];
+        product[1] += (double)values[j] * pair[1];
+    }
+    product[0] = sum_of_warp(product[0]);
+    product[1] = sum_of_warp(product[1]);
+}
+
+// Add the rows of a list to the sums of their labels.
+extern "C" __global__ void add_listed(
+    const int n, const int k, const int* __restrict__ which, const INDEX* __restrict__ indptr,
+    const INDEX* __restrict__ indices, const REAL* __restrict__ values,
+    const int* __restrict__ labels, const double unit, unsigned long long* __restrict__ exact)
+{
+    const int slot = blockIdx.x * blockDim.y + threadIdx.y;
+    if (slot >= n) return;
+    const int row = which[slot], label = labels[row];
+    const double scale = 1 / unit;
+    for (INDEX j = indptr[row] + threadIdx.x; j < indptr[row + 1]; j += WARP)
+        atomicAdd(&exact[(long long)indices[j] * k + label],
+                  (unsigned long long)__double2ll_rn(values[j] * scale));
+}
+
+// Label each row of a list with the nearer of the two rows that stand for its cluster's halves; by a
+// coin, 0 or 1, where that is even.
+extern "C" __global__ void choose_halves(
+    const int n, const int k, const int* __restrict__ which, const int* __restrict__ cluster,
+    const int* __restrict__ coins, const INDEX* __restrict__ indptr,
+    const INDEX* __restrict__ indices, const REAL* __restrict__ values,
+    const REAL* __restrict__ sums, const double* __restrict__ state, int* __restrict__ labels,
+    int* __restrict__ members)
+{
+    const int slot = blockIdx.x * blockDim.y + threadIdx.y;
+    if (slot >= n) return;  // a whole warp
+    const int row = which[slot], first = 2 * cluster[slot];
+    double product[2];
+    products_with_pair(row, k, first, indptr, indices, values, sums, product);
+    if (threadIdx.x) return;
+    const double zero = state[k + first], one = state[k + first + 1];
+    const double nearer = 2 * (product[1] - product[0]) - (one - zero);
+    const bool even = fabs(nearer) <= 1e-6 * (zero + one);
+    const int label = first + (even ? coins[slot] : nearer > 0);
+    labels[row] = label;
+    atomicAdd(&members[label], 1);
+}
+
+// `weigh_moves` of each row of a list to its cluster's other half.
+extern "C" __global__ void weigh_halves(
+    const int n, const int k, const int* __restrict__ which, const INDEX* __restrict__ indptr,
+    const INDEX* __restrict__ indices, const REAL* __restrict__ values,
+    const REAL* __restrict__ sums, const int* __restrict__ labels,
+    const double* __restrict__ squared_norms, const int* __restrict__ members,
+    const double* __restrict__ state, const double noise, const double typical_norm,
+    int* __restrict__ target, double* __restrict__ gains, int* __restrict__ moving,
+    int* __restrict__ change, int* __restrict__ changed, int* __restrict__ counters)
+{
+    const int slot = blockIdx.x * blockDim.y + threadIdx.y;
+    if (slot >= n) return;  // a whole warp
+    const int row = which[slot], label = labels[row], other = label ^ 1;
+    double product[2];
+    products_with_pair(row, k, label & ~1, indptr, indices, values, sums, product);
+    if (threadIdx.x) return;
+    const double x2 = squared_norms[row], size = members[label], there = members[other];
+    double leave = 0, gain = -1.0 / 0.0;
+    if (size > 1) {
+        const double own = product[label & 1];
+        const double inside = x2 - 2 * own / size + state[k + label] / (size * size);
+        leave = size / (size - 1) * (inside > 0 ? inside : 0);
+    }
+    if (there > 0) {
+        const double q = state[k + other] / there;
+        gain = leave - ((q - 2 * product[other & 1] - x2) / (there + 1) + x2);
+    }
+    const bool moves = gain > noise * (x2 + typical_norm);
+    gains[row] = gain;
+    target[slot] = other;
+    moving[slot] = moves;
+    if (moves) announce(label, other, change, changed, counters);
+}
+
+// Whether the moves within each pair of halves lower its inertia: 1, 0, or -1 where none moves.
+extern "C" __global__ void judge_halves(
+    const int k, const double* __restrict__ state, const double* __restrict__ after,
+    const int* __restrict__ members, const int* __restrict__ change,
+    const int* __restrict__ changed, int* __restrict__ counters, int* __restrict__ taken,
+    int* __restrict__ verdict)
+{
+    const int pair = blockIdx.x * blockDim.x + threadIdx.x;
+    if (2 * pair >= k) return;
+    const int a = 2 * pair, b = a + 1;
+    int answer = -1;
+    if (changed[a] || changed[b]) {
+        const double* before = state + 2 * (long long)k;
+        const double risen = (after[k + a] - before[a]) + (after[k + b] - before[b]);
+        answer = risen > 0 && members[a] + change[a] > 0 && members[b] + change[b] > 0;
+        if (!answer) atomicAdd(&counters[REFUSED], 1);
+    }
+    verdict[pair] = answer;
+    taken[a] = taken[b] = answer > 0;
+}
+
+// Of pairs whose moves do not pay, leave those rows that gain more than they do on average, or every
+// second where all gain alike; of others none. One warp a pair, whose rows begin at first[pair].
+extern "C" __global__ void thin_moves(
+    const int pairs, const int* __restrict__ first, const int* __restrict__ which,
+    const int* __restrict__ verdict, const double* __restrict__ gains, int* __restrict__ moving)
+{
+    const int pair = blockIdx.x * blockDim.y + threadIdx.y;
+    if (pair >= pairs) return;  // a whole warp
+    const int begin = first[pair], end = first[pair + 1];
+    double sum = 0, count = 0, above = 0;
+    for (int slot = begin + threadIdx.x; slot < end; slot += WARP)
+        if (moving[slot]) {
+            sum += gains[which[slot]];
+            count += 1;
+        }
+    sum = sum_of_warp(sum);
+    count = sum_of_warp(count);
+    const bool again = verdict[pair] == 0 && count > 1;
+    for (int slot = begin + threadIdx.x; slot < end; slot += WARP)
+        if (moving[slot]) above += gains[which[slot]] * count > sum;
+    above = sum_of_warp(above);
+    for (int slot = begin + threadIdx.x; slot < end; slot += WARP) {
+        const bool stays = above > 0 && above < count ? gains[which[slot]] * count > sum : slot & 1;
+        moving[slot] = again && moving[slot] && stays;
+    }
 }
