@@ -82,7 +82,8 @@ $(SERVE): $(BASE)
 $(BENCH): $(BASE)
 	$(call install,.[bench])
 
-$(GPU): $(DEV)
+# All at once: what was installed before it would be newer than cuDF allows (pandas, numba, NumPy).
+$(GPU): pyproject.toml hatch_build.py $(wildcard cpu_fallback/kernels/*.[ch]) .venv/created
 	$(call install,.[dev$(comma)$(CUDA)])
 
 # Without uv: the first Python that is new enough and can make an environment with pip in it.

@@ -6,8 +6,11 @@ Each verb lives in the module named for its subject; see
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gpu_kmeans.backends.delegation import DelegatingBackend
-from gpu_kmeans.backends.protocol import Frame, NamesRead
+from gpu_kmeans.backends.protocol import Frame, Iterations, Matrix, NamesRead
 
 __all__ = ["CpuBackend"]
 
@@ -21,4 +24,24 @@ class CpuBackend(DelegatingBackend):
 
     def names_in_lists(self, frame: Frame, column: str, job: str | None) -> NamesRead | None:
         """None: the cells are on the host already."""
+        return None
+
+    def iterations(
+        self, rows: Matrix, squared_norms: NDArray[np.float64], k: int
+    ) -> Iterations | None:
+        """None: labels are on the host already."""
+        return None
+
+    def halve(
+        self,
+        rows: Matrix,
+        squared_norms: NDArray[np.float64],
+        clusters: list[NDArray[np.intp]],
+        pairs: NDArray[np.intp],
+        coins: list[NDArray[np.bool_]],
+        blocks: int,
+        passes: int,
+        noise: float,
+    ) -> tuple[list[NDArray[np.int32]], NDArray[np.float64]] | None:
+        """None: the sums of one cluster's halves fit a core's cache, those of all do not."""
         return None

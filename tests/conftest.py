@@ -16,8 +16,8 @@ pytest.register_assert_rewrite("serving")
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = (
     *("test_any_input", "test_bench", "test_cli", "test_compiled", "test_containers"),
-    *("test_cuda_lists", "test_cuda_rows", "test_cuda_text", "test_discs", "test_drop_in"),
-    *("test_forking", "test_kmeans"),
+    *("test_cuda_lists", "test_cuda_rows", "test_cuda_strict", "test_cuda_text", "test_discs"),
+    *("test_drop_in", "test_forking", "test_gpu_check", "test_kmeans"),
     *("test_plots", "test_project", "test_ranges", "test_readme", "test_service", "test_sklearn"),
 )
 """Modules, or starts of the names of several, whose tests `make quick` leaves out."""
@@ -31,15 +31,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
         choices=("cpu", "gpu"),
-        help="run the contract suite on this backend alone; fails where it cannot run",
+        help="run the contract suite, the tests that have a backend, on this one alone; fails "
+        "where it cannot run",
     )
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are taken by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--backend"):
+        # The others show what they show without a backend, and nothing about this one.
+        others = [item for item in items if "backend_name" not in _fixtures_of(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if "backend_name" in _fixtures_of(item)]
     for item in items:
         if item.path.name.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+def _fixtures_of(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -142,19 +142,22 @@ def _expanded(parameter: str, defines: dict[str, str]) -> str:
 
 
 @contextmanager
-def cupy_on_numpy() -> Iterator[None]:
+def cupy_on_numpy(
+    modules: dict[str, ModuleType] | None = None, load: Callable[..., Any] = compiled
+) -> Iterator[None]:
     """Let ``gpu_kmeans.cuda`` import NumPy for CuPy, SciPy for cupyx and emulated kernels.
 
-    What both libraries mean by a name is NumPy's meaning; CuPy's own part is its memory.
+    What both libraries mean by a name is NumPy's meaning; CuPy's own part is its memory, which
+    other ``modules`` may stand for, with a ``load`` of kernels that take their arrays.
     Everything is as it was afterwards.
     """
     if shutil.which("g++") is None:
         pytest.skip("kernels run on the CPU through g++, which is not installed")
     ours = ("cupy", "cupyx", "gpu_kmeans.cuda")
     hidden = {name: sys.modules.pop(name) for name in [*sys.modules] if _within(name, ours)}
-    sys.modules.update(_stand_ins())
+    sys.modules.update(_stand_ins() if modules is None else modules)
     try:
-        importlib.import_module("gpu_kmeans.cuda.kernels").load = compiled
+        importlib.import_module("gpu_kmeans.cuda.kernels").load = load
         importlib.import_module("gpu_kmeans.cuda.device_memory").share_pool = lambda: None
         yield
     finally:
@@ -171,7 +174,7 @@ def _within(name: str, packages: Sequence[str]) -> bool:
 def _stand_ins() -> dict[str, ModuleType]:
     cupy = ModuleType("cupy")
     cupy.__dict__.update({name: getattr(np, name) for name in np.__all__})
-    cupy.asnumpy = np.asarray
+    cupy.asnumpy = np.array  # a copy, as what a device changes later stays there
     cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(memGetInfo=lambda: (1 << 30, 1 << 30)))
     cupy.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     packages = {name: ModuleType(name) for name in ("cupyx", "cupyx.scipy")}

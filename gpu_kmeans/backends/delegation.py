@@ -55,6 +55,8 @@ class DelegatingBackend:
     assign = delegated(Backend.assign, "rows")
     update_bounds = delegated(Backend.update_bounds, "rows")
     move = delegated(Backend.move, "rows")
+    iterations = delegated(Backend.iterations, "iterations")
+    halve = delegated(Backend.halve, "halves")
     distances = delegated(Backend.distances, "rows")
     centroids = delegated(Backend.centroids, "rows")
     centroid_shift = delegated(Backend.centroid_shift, "rows")

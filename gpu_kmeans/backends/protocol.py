@@ -35,8 +35,11 @@ __all__ = [
     "FloatArray",
     "Frame",
     "IntArray",
+    "Iteration",
+    "Iterations",
     "JoinCounts",
     "Matrix",
+    "Moves",
     "NamesRead",
     "Progress",
     "TokenRules",
@@ -232,6 +235,104 @@ class Drift:
     single_cost: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """What a Lloyd iteration, or the means of given labels, came to.
+
+    Attributes
+    ----------
+    moved : int
+        Rows whose label changed.
+    empty : int
+        Clusters without rows.
+    explained : float
+        See :meth:`Clusters.explained`.
+    shift : float
+        Sum of the squared shifts of the means, where it was asked for.
+    """
+
+    moved: int
+    empty: int
+    explained: float
+    shift: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What became of the rows of a block that were to move.
+
+    Attributes
+    ----------
+    moving : int
+        Rows whose best move gains more than noise.
+    taken : bool
+        Whether they moved. They do together, where that lowers the inertia and leaves no cluster
+        without rows.
+    explained : float
+        See :meth:`Clusters.explained`.
+    """
+
+    moving: int
+    taken: bool
+    explained: float
+
+
+class Iterations(Protocol):
+    """Lloyd's and Hartigan's steps over the same rows, whose labels stay with the backend.
+
+    Rows count once each. What they do is said of the verbs on rows, and by
+    :mod:`gpu_kmeans.clustering.hartigan` of the gain of a move; what is asked after each step is
+    small.
+    """
+
+    def start(self, clusters: Clusters) -> None:
+        """Begin from clusters, which may be written over."""
+        ...
+
+    def iterate(self, shifted: bool) -> Iteration:
+        """Assign all rows and form the means; with ``shifted``, ask how far these went."""
+        ...
+
+    def place(self, labels: NDArray[np.int32], noise: float) -> Iteration:
+        """Begin from labels, and form their means.
+
+        A gain is noise up to ``noise`` times the row's squared norm and the mean of all.
+        """
+        ...
+
+    def block(self, which: slice | NDArray[np.intp]) -> Any:
+        """Some rows as :meth:`improve` takes them, more than once."""
+        ...
+
+    def improve(self, block: Any) -> Moves:
+        """Move all rows of a block that gain by it, if that lowers the inertia."""
+        ...
+
+    def candidates(self, block: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The gains of the block that was looked at last, and which of its rows were to move."""
+        ...
+
+    def move(self, block: Any, moving: NDArray[np.bool_]) -> Moves:
+        """Likewise the rows that are marked, of the block that was looked at last."""
+        ...
+
+    def gains(self) -> NDArray[np.float64]:
+        """What the inertia gained by the best move of each row when it was last looked at."""
+        ...
+
+    def labels(self) -> NDArray[np.int32]:
+        """The labels, on the host."""
+        ...
+
+    def assignment(self) -> Assignment:
+        """Labels and costs of the last iteration, on the host."""
+        ...
+
+    def clusters(self) -> Clusters:
+        """The clusters of the labels, given away: a step needs :meth:`start` or :meth:`place`."""
+        ...
+
+
 class Backend(Protocol):
     """Everything the package asks of a device's libraries."""
 
@@ -419,6 +520,38 @@ class Backend(Protocol):
         Sparse rows have sorted indices, as :meth:`matrix` leaves them.
 
         Updates ``clusters`` in place, its weights and squared norms included.
+        """
+        ...
+
+    def iterations(
+        self, rows: Matrix, squared_norms: NDArray[np.float64], k: int
+    ) -> Iterations | None:
+        """Steps over these rows for k clusters that bring no labels to the host.
+
+        None where the other verbs take no more time, or where such steps have no room or would
+        be less exact than they.
+        """
+        ...
+
+    def halve(
+        self,
+        rows: Matrix,
+        squared_norms: NDArray[np.float64],
+        clusters: list[NDArray[np.intp]],
+        pairs: NDArray[np.intp],
+        coins: list[NDArray[np.bool_]],
+        blocks: int,
+        passes: int,
+        noise: float,
+    ) -> tuple[list[NDArray[np.int32]], NDArray[np.float64]] | None:
+        """Split clusters of rows in two, as one problem, and move single rows between the halves.
+
+        ``clusters`` are row numbers, each at most once; ``pairs``, shape (len(clusters), 2), the
+        rows whose nearer one decides the half that a row begins in, or its coin where that is
+        even. Rows move as those of :class:`Iterations` do, ``passes`` times, in so many blocks of
+        each cluster. Returned are the halves of each cluster's rows, 0 or 1, and the sum of
+        ``|sum|^2 / weight`` over both. None where one cluster after the other takes no more
+        time, or where there is no room.
         """
         ...
 

@@ -26,13 +26,13 @@ around Lloyd's iterations; here around Hartigan's moves.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Backend, is_sparse
-from gpu_kmeans.clustering.hartigan import NOISE, hartigan
+from gpu_kmeans.clustering.hartigan import BLOCKS, NOISE, SMALLEST_BLOCK, hartigan
 from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 
 __all__ = ["breathe"]
@@ -43,6 +43,10 @@ FEWEST_LOOKED_AT = 8
 """Minimum number of clusters that may be split."""
 SPLIT_PASSES = 2
 """Number of passes of single-row moves within a cluster that is split."""
+PASSES_AT_ONCE = 4
+"""Likewise where all are split as one problem: a pass costs next to nothing there, and rows that
+are nearest to moving get none of their own. On drawn rows and synthetic documents, 3 of these
+gained as much as 2 of the others, and 4 up to a tenth more."""
 KNOWN = 0.9
 """Share of a cluster's rows that must have stayed for what is known of it to hold."""
 MARGIN = 0.9
@@ -89,7 +93,7 @@ def breathe(
             break
         removal_cost, held, nearest_other = _worth(backend, rows, best, k)
         likely = np.argsort(-held, kind="stable")[: max(FEWEST_LOOKED_AT, k // POOL)]
-        gain = splits.gains(best.labels, likely)
+        gain = splits.gains(best, likely)
         removed, split = _pairs(removal_cost, gain, nearest_other, most)
         pays = _net(removal_cost, gain, removed, split) > WORTH_IT * inertia
         while not pays:
@@ -136,6 +140,13 @@ class _Watch:
         return self.stopped or inertia - self.ceiling > pace * self._left
 
 
+class _Draw(NamedTuple):
+    """Where a cluster splits: two of its rows, and a coin for each row that is as near to both."""
+
+    pair: NDArray[np.intp]
+    coins: NDArray[np.bool_]
+
+
 class _Splits:
     """Gains of splitting clusters in two, as far as they are known."""
 
@@ -153,9 +164,10 @@ class _Splits:
         """Forget the halves of rows that changed cluster, or are to be split otherwise."""
         self.side[rows] = -1
 
-    def gains(self, labels: NDArray[np.int32], which: NDArray[np.intp]) -> NDArray[np.float64]:
+    def gains(self, settled: StageResult, which: NDArray[np.intp]) -> NDArray[np.float64]:
         """The gain of each of these clusters; of others -inf."""
-        k = len(self.gain)
+        k, labels = len(self.gain), settled.labels
+        explained = settled.clusters.spreads()
         members = np.bincount(labels, minlength=k)
         stayed = np.stack([np.bincount(labels[self.side == s], minlength=k) for s in (0, 1)])
         # Of each half: once a small one has left, what was gained by parting with it has, too.
@@ -164,13 +176,55 @@ class _Splits:
         order = np.argsort(labels, kind="stable")
         ends = np.cumsum(members)
         gains = np.full(k, -np.inf)
-        for c in which[members[which] > 1]:
-            if not known[c]:
-                self._split(c, order[ends[c] - members[c] : ends[c]])
-            gains[c] = self.gain[c]
+        several = which[members[which] > 1]
+        unknown = several[~known[several]].tolist()
+        rows = [order[ends[c] - members[c] : ends[c]] for c in unknown]
+        draws = [self._draw(len(its_rows)) for its_rows in rows]
+        if unknown and not self._split_all(unknown, rows, draws, explained):
+            for c, its_rows, draw in zip(unknown, rows, draws, strict=True):
+                self._split(c, its_rows, draw, explained[c])
+        gains[several] = self.gain[several]
         return gains
 
-    def _split(self, cluster: int, members: NDArray[np.intp]) -> None:
+    def _draw(self, count: int) -> _Draw:
+        """Draw where a cluster of so many rows splits."""
+        pair = self.rng.choice(count, 2, replace=False)
+        return _Draw(pair, self.rng.random(count) < 0.5)
+
+    def _split_all(
+        self,
+        clusters: list[int],
+        rows: list[NDArray[np.intp]],
+        draws: list[_Draw],
+        explained: NDArray[np.float64],
+    ) -> bool:
+        """Split clusters as one problem, where the backend does; say whether it did."""
+        if self.rows.weight is not None or self.rows.wide:
+            return False
+        done = self.backend.halve(
+            *(self.rows.matrix, self.rows.squared_norms, rows),
+            np.array([its_rows[draw.pair] for its_rows, draw in zip(rows, draws, strict=True)]),
+            [draw.coins for draw in draws],
+            min(BLOCKS, -(-max(map(len, rows)) // SMALLEST_BLOCK)),
+            PASSES_AT_ONCE,
+            NOISE * float(np.finfo(self.rows.matrix.dtype).eps),
+        )
+        if done is None:
+            return False
+        for c, its_rows, side, both in zip(clusters, rows, *done, strict=True):
+            self._note(c, its_rows, side, both - explained[c])
+        return True
+
+    def _note(
+        self, cluster: int, rows: NDArray[np.intp], side: NDArray[np.int32], gain: float
+    ) -> None:
+        self.side[rows] = side
+        self.gain[cluster] = gain
+        self.sizes[:, cluster] = np.bincount(side, minlength=2)
+
+    def _split(
+        self, cluster: int, members: NDArray[np.intp], draw: _Draw, explained: float
+    ) -> None:
         backend, weight = self.backend, self.rows.weight
         matrix, norms = self.rows.matrix[members], self.rows.squared_norms[members]
         weight = None if weight is None else weight[members]
@@ -180,12 +234,12 @@ class _Splits:
             matrix = matrix - backend.matrix(backend.centroids(alone))
             norms = backend.squared_norms(matrix)
         rows = Rows(matrix, norms, weight, self.rows.wide)
-        unsplit = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1, weight)
-        halves = _half(backend, matrix, self.rng).astype(np.int32)
+        if self.rows.wide:
+            unsplit = backend.cluster_sums(matrix, np.zeros(len(members), np.int32), 1, weight)
+            explained = unsplit.explained()
+        halves = _half(backend, matrix, draw).astype(np.int32)
         done = hartigan(backend, rows, halves, 2, max_iter=SPLIT_PASSES, report=lambda *_: False)
-        self.side[members] = done.labels
-        self.gain[cluster] = done.clusters.explained() - unsplit.explained()
-        self.sizes[:, cluster] = np.bincount(done.labels, minlength=2)
+        self._note(cluster, members, done.labels, done.clusters.explained() - explained)
 
 
 def _pairs(
@@ -297,13 +351,12 @@ def _worth(
     return removal_cost, inertia, nearest_other
 
 
-def _half(backend: Backend, members: Any, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _half(backend: Backend, members: Any, draw: _Draw) -> NDArray[np.bool_]:
     """Rows nearer to the second of two drawn rows than to the first; a coin where it is even."""
-    pair = members[rng.choice(members.shape[0], 2, replace=False)]
+    pair = members[draw.pair]
     host = backend.to_host(pair)
     directions = (host.toarray() if hasattr(host, "toarray") else host).T
     products = backend.to_host(backend.project(members, directions))
     norms = backend.squared_norms(pair)
     nearer = 2 * (products[:, 1] - products[:, 0]) - (norms[1] - norms[0])
-    coin = rng.random(len(nearer)) < 0.5
-    return np.where(np.abs(nearer) > 1e-6 * norms.sum(), nearer > 0, coin)
+    return np.where(np.abs(nearer) > 1e-6 * norms.sum(), nearer > 0, draw.coins)

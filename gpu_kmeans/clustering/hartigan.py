@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Backend, Matrix
+from gpu_kmeans.backends.protocol import Backend, Clusters, Iterations, Matrix
 from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 
 __all__ = ["NOISE", "hartigan"]
@@ -77,25 +77,98 @@ def hartigan(
     StageResult
         Labels and their means.
     """
-    state = _State(backend, rows, labels.copy(), k)
-    state.fill_empty_clusters()
+    state = _state(backend, rows, labels, k)
     everything, fresh = state.blocks(), True
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
-        moved = state.improve_all(everything)
+        moved = sum(map(state.improve, everything))
         if 0 < moved * FEW <= len(labels):
-            near = state.blocks(state.nearest_to_moving(len(labels) // NEAREST))
+            near = state.blocks(_largest(state.gains(), len(labels) // NEAREST))
             more = moved
             while more * NEAREST >= moved:  # as long as they pay better than a pass over all
-                more = state.improve_all(near)
+                more = sum(map(state.improve, near))
                 moved += more
-        stopped = report("hartigan", rows.inertia(state.clusters, state.labels), moved)
+        stopped = report("hartigan", state.inertia(), moved)
         if stopped or (moved == 0 and fresh):
             break
         # Sums kept up to date by additions carry rounding: the last word has fresh ones.
-        fresh = moved == 0
+        fresh = state.is_exact or moved == 0
         if fresh:
             state.refresh()
-    return StageResult(state.labels, state.clusters, n_iter, stopped)
+    labels, clusters = state.result()
+    return StageResult(labels, clusters, n_iter, stopped)
+
+
+def _state(backend: Backend, rows: Rows, labels: NDArray[np.int32], k: int) -> _State | _Steps:
+    """Labels without an empty cluster, where that can be, and the sums that belong to them."""
+    iterations = rows.iterations(backend, k)
+    if iterations is None:
+        return _State(backend, rows, labels.copy(), k)
+    if np.bincount(labels, minlength=k).all():
+        return _Steps(rows, labels, iterations)
+    filled = _State(backend, rows, labels.copy(), k)
+    return _Steps(rows, filled.labels, iterations)
+
+
+def _largest(gains: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """The ``count`` rows with the largest gains, in their order."""
+    return np.sort(np.argpartition(-gains, count)[: count + 1])
+
+
+def _cuts(which: NDArray[np.intp] | None, n: int) -> list[slice | NDArray[np.intp]]:
+    """Cut n rows, or some of them, into blocks of neighbours."""
+    n = n if which is None else len(which)
+    size = max(SMALLEST_BLOCK, -(-n // BLOCKS))
+    cuts = [slice(i, min(i + size, n)) for i in range(0, n, size)]
+    return [cut if which is None else which[cut] for cut in cuts]
+
+
+class _Steps:
+    """Labels, sums and gains that stay with the backend."""
+
+    is_exact = True
+    """Whether sums that follow moves are those that would be formed anew."""
+
+    def __init__(self, rows: Rows, labels: NDArray[np.int32], iterations: Iterations) -> None:
+        self.rows = rows
+        self.iterations = iterations
+        noise = NOISE * float(np.finfo(rows.matrix.dtype).eps)
+        self._explained = iterations.place(labels, noise).explained
+
+    def refresh(self) -> None:
+        """Nothing: the sums are as good as new."""
+
+    def blocks(self, which: NDArray[np.intp] | None = None) -> list[Any]:
+        """Cut all rows, or some of them, into blocks of neighbours."""
+        return list(map(self.iterations.block, _cuts(which, len(self.rows.squared_norms))))
+
+    def improve(self, block: Any) -> int:
+        """Move rows that gain, as many at once as lower the inertia; return how many."""
+        done = self.iterations.improve(block)
+        if done.moving and not done.taken:
+            gains, moving = self.iterations.candidates(block)
+            chosen = np.flatnonzero(moving)
+            while not done.taken:
+                best = np.argsort(-gains[chosen], kind="stable")[: len(chosen) // 2]
+                chosen = np.sort(chosen[best])
+                if len(chosen) == 0:
+                    return 0
+                moving = np.zeros(len(gains), bool)
+                moving[chosen] = True
+                done = self.iterations.move(block, moving)
+        self._explained = done.explained
+        return done.moving if done.taken else 0
+
+    def gains(self) -> NDArray[np.float64]:
+        """What each row would have gained when it was last looked at."""
+        return self.iterations.gains()
+
+    def inertia(self) -> float:
+        """Inertia of the labels."""
+        return self.rows.total - self._explained
+
+    def result(self) -> tuple[NDArray[np.int32], Clusters]:
+        """The labels and their means."""
+        return self.iterations.labels(), self.iterations.clusters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +184,8 @@ class _Block:
 class _State:
     """Labels, the sums that belong to them, and what each row would gain by moving."""
 
+    is_exact = False
+
     def __init__(self, backend: Backend, rows: Rows, labels: NDArray[np.int32], k: int) -> None:
         self.backend = backend
         self.rows = rows
@@ -120,6 +195,7 @@ class _State:
         counted = labels if rows.weight is None else labels[rows.weight > 0]
         self.members = np.bincount(counted, minlength=k)
         self.clusters = backend.cluster_sums(rows.matrix, labels, k, rows.weight)
+        self.fill_empty_clusters()
 
     def refresh(self) -> None:
         """Form the sums anew from the labels."""
@@ -129,22 +205,23 @@ class _State:
 
     def blocks(self, which: NDArray[np.intp] | None = None) -> list[_Block]:
         """Cut all rows, or some of them, into blocks of neighbours."""
-        n = len(self.labels) if which is None else len(which)
-        size = max(SMALLEST_BLOCK, -(-n // BLOCKS))
-        cuts = [slice(i, i + size) for i in range(0, n, size)]
-        return [self._block(cut if which is None else which[cut]) for cut in cuts]
+        return list(map(self._block, _cuts(which, len(self.labels))))
 
     def _block(self, where: slice | NDArray[np.intp]) -> _Block:
         weight = None if self.rows.weight is None else self.rows.weight[where]
         return _Block(self.rows.matrix[where], where, self.rows.squared_norms[where], weight)
 
-    def nearest_to_moving(self, count: int) -> NDArray[np.intp]:
-        """The ``count`` rows with the largest gains, in their order."""
-        return np.sort(np.argpartition(-self.gain, count)[: count + 1])
+    def gains(self) -> NDArray[np.float64]:
+        """What each row would have gained when it was last looked at."""
+        return self.gain
 
-    def improve_all(self, blocks: list[_Block]) -> int:
-        """Take the blocks one after the other; return how many rows moved."""
-        return sum(self.improve(block) for block in blocks)
+    def inertia(self) -> float:
+        """Inertia of the labels."""
+        return self.rows.inertia(self.clusters, self.labels)
+
+    def result(self) -> tuple[NDArray[np.int32], Clusters]:
+        """The labels and their means."""
+        return self.labels, self.clusters
 
     def improve(self, block: _Block) -> int:
         """Move rows that gain, as many at once as lower the inertia; return how many."""

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Assignment, Backend, Clusters, Drift, Matrix
+from gpu_kmeans.backends.protocol import (
+    Assignment,
+    Backend,
+    Clusters,
+    Drift,
+    Iterations,
+    Matrix,
+)
 from gpu_kmeans.clustering.bounds import (
     drifted,
     few_move,
@@ -50,6 +57,17 @@ class Rows:
     squared_norms: NDArray[np.float64]
     weight: NDArray[np.float64] | None
     wide: bool = False
+    _iterations: dict[int, Iterations | None] = field(default_factory=dict, init=False, repr=False)
+    """Those of the last number of clusters: buffers are made once for all stages of a fit."""
+
+    def iterations(self, backend: Backend, k: int) -> Iterations | None:
+        """Return the backend's own steps over the rows, where it has any."""
+        if self.weight is not None or self.wide:
+            return None
+        if k not in self._iterations:
+            self._iterations.clear()
+            self._iterations[k] = backend.iterations(self.matrix, self.squared_norms, k)
+        return self._iterations[k]
 
     @cached_property
     def total(self) -> float:
@@ -113,17 +131,56 @@ def lloyd(
     StageResult
         Labels of the last assignment, and the means of these labels.
     """
-    means = _Means(backend, rows, clusters)
-    assignment: Assignment | None = None
+    steps = rows.iterations(backend, len(clusters.weight))
+    means: _Means | _Steps = _Means(backend, rows, clusters)
+    if steps is not None:
+        means = _Steps(backend, rows, clusters, steps)
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
-        before, assignment = assignment, means.nearest(assignment)
-        labels = assignment.nearest
-        moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
-        shift = means.update(assignment, shifted=tol > 0) if moved else 0.0
-        stopped = report("lloyd", rows.inertia(means.clusters, labels), int(moved))
+        moved, shift = means.advance(shifted=tol > 0)
+        stopped = report("lloyd", means.inertia(), moved)
         if stopped or shift <= tol:
             break
-    return StageResult(labels, means.clusters, n_iter, stopped)
+    labels, clusters = means.result()
+    return StageResult(labels, clusters, n_iter, stopped)
+
+
+class _Steps:
+    """Means of labels that stay with the backend, until rows must stand for empty clusters."""
+
+    def __init__(
+        self, backend: Backend, rows: Rows, start: Clusters, iterations: Iterations
+    ) -> None:
+        self.backend = backend
+        self.rows = rows
+        self.iterations = iterations
+        self._explained = 0.0
+        self._means: _Means | None = None
+        """Those that go on by the other verbs."""
+        iterations.start(start)
+
+    def advance(self, shifted: bool) -> tuple[int, float]:
+        """Assign the rows and form their means; return how many moved, and the means' shift."""
+        if self._means is not None:
+            return self._means.advance(shifted)
+        done = self.iterations.iterate(shifted)
+        self._explained = done.explained
+        if done.empty:
+            assignment, clusters = self.iterations.assignment(), self.iterations.clusters()
+            self._means = _Means(self.backend, self.rows, clusters)
+            self._means.assignment = assignment
+            self._means.update(assignment, shifted=False)
+            return done.moved, np.inf  # a mean went to a row far away
+        return done.moved, (done.shift if shifted else np.inf) if done.moved else 0.0
+
+    def inertia(self) -> float:
+        """Inertia of the last assignment."""
+        return self.rows.total - self._explained if self._means is None else self._means.inertia()
+
+    def result(self) -> tuple[NDArray[np.int32], Clusters]:
+        """Labels of the last assignment, and their means."""
+        if self._means is not None:
+            return self._means.result()
+        return self.iterations.labels(), self.iterations.clusters()
 
 
 class _Means:
@@ -133,6 +190,7 @@ class _Means:
         self.backend = backend
         self.rows = rows
         self.clusters = start
+        self.assignment: Assignment | None = None
         self._labels: NDArray[np.int32] | None = None
         """Whose means they are. None for the start, and where rows stand for empty clusters,
         which is so for one iteration."""
@@ -143,6 +201,23 @@ class _Means:
         self._bounded = False
         """Whether the last assignment's costs are bounds."""
         self._spare: Clusters | None = None
+
+    def advance(self, shifted: bool) -> tuple[int, float]:
+        """Assign the rows and form their means; return how many moved, and the means' shift."""
+        before, self.assignment = self.assignment, self.nearest(self.assignment)
+        labels = self.assignment.nearest
+        moved = len(labels) if before is None else np.count_nonzero(labels != before.nearest)
+        shift = self.update(self.assignment, shifted) if moved else 0.0
+        return int(moved), shift
+
+    def inertia(self) -> float:
+        """Inertia of the last assignment."""
+        return self.rows.inertia(self.clusters, self.result()[0])
+
+    def result(self) -> tuple[NDArray[np.int32], Clusters]:
+        """Labels of the last assignment, and their means."""
+        assert self.assignment is not None
+        return self.assignment.nearest, self.clusters
 
     def nearest(self, before: Assignment | None) -> Assignment:
         """Assign the rows, given what they were assigned to before the last update."""

@@ -13,7 +13,7 @@ import cupy as cp
 from gpu_kmeans.cuda.error_translation import WAY_OUT
 from gpu_kmeans.errors import OutOfDeviceMemory
 
-__all__ = ["each_block", "share_pool"]
+__all__ = ["each_block", "fits", "share_pool"]
 
 SMALL = 64 << 20
 """Maximum number of bytes that are taken without asking how many are free."""
@@ -53,6 +53,11 @@ def each_block(total: int, bytes_each: int, work: Callable[[int, int], None]) ->
             size, halvings = -(-size // 2), halvings + 1
         else:
             start += size
+
+
+def fits(n_bytes: int) -> bool:
+    """Whether so many bytes leave as much again for what else a fit needs."""
+    return n_bytes <= SMALL or 2 * n_bytes <= _free()
 
 
 def share_pool() -> None:

@@ -62,8 +62,9 @@ C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "lo
 FIXED_POINT_BITS = 62
 MOVED_NON_ZEROS = 1 << 22
 """Number of non-zeros that are moved at once. Results depend on it: sums are rounded after each."""
-MOST_NON_ZEROS = 2**31 - 1
-"""Maximum number of non-zeros of CSR rows: cupyx numbers them in 32 bits."""
+MOST_NON_ZEROS = 2**31 - 1 - WARP
+"""Maximum number of non-zeros of CSR rows: cupyx numbers them in 32 bits, and the kernels step over
+them a warp at a time."""
 
 
 def matrix(rows: Any) -> Matrix:
@@ -173,7 +174,10 @@ def _sparse_cluster_sums(
     _, above = np.frexp(np.where(totals > 0, totals, 1.0))
     sizes = _device(np.ldexp(1.0, above), np.float64)
     device_labels = _device(labels, np.int32)
-    w = _device(np.ldexp(np.ones(n) if weight is None else weight, -above[labels]), np.float64)
+    if weight is None:
+        w = _device(np.ldexp(1.0, -above), np.float64)[device_labels]
+    else:
+        w = _device(np.ldexp(weight, -above[labels]), np.float64)
     sums = cp.empty((n_features, k), dtype=rows.dtype) if into is None else into.sums
     height, bands = _bands(n_features)
     squares = cp.empty((bands, k))
@@ -215,15 +219,21 @@ def assign(
         w = cp.ones(n, dtype=dtype) if weight is None else _device(weight, dtype)
         arguments += [_device(labels, np.int32), w, _device(squared_norms, dtype)]
     choose = _assign_sparse if is_sparse(rows) else _assign_dense
-    nearest = cp.empty(n, dtype=np.int32)
-    cost = cp.empty(n, dtype=dtype)
-    # The next best cluster's cost, or with labels the product with the row's own sum.
-    more = cp.zeros(n, dtype=dtype)
+    # In one piece, so that one copy brings them all: costs, what else is asked (the next best
+    # cluster's cost, or with labels the product with the row's own sum), the clusters.
+    ends = np.cumsum([n * dtype.itemsize, n * dtype.itemsize, n * 4])
+    whole = cp.empty(ends[-1], dtype=np.uint8)
+    cost, more = (whole[end - n * dtype.itemsize : end].view(dtype) for end in ends[:2])
+    nearest = whole[ends[1] :].view(np.int32)
     choose(rows, clusters.sums, arguments, nearest, cost, more)
-    best = np.asarray(to_host(nearest)), _host(cost)
+    host = np.asarray(to_host(whole))
+    costs, others = (
+        host[end - n * dtype.itemsize : end].view(dtype).astype(np.float64) for end in ends[:2]
+    )
+    best = host[ends[1] :].view(np.int32).copy(), costs
     if labels is not None:
-        return Assignment(*best, None, _host(more))
-    return Assignment(*best, _host(more) if second else None, None)
+        return Assignment(*best, None, others)
+    return Assignment(*best, others if second else None, None)
 
 
 def _assign_sparse(
@@ -237,21 +247,23 @@ def _assign_sparse(
 
     def work(start: int, stop: int) -> None:
         n = stop - start
-        clusters = cp.empty((tiles, n), dtype=np.int32)
-        costs = cp.empty((tiles, n), dtype=sums.dtype)
         of_rows = [array[start:stop] for array in arguments[2:]]
-        seconds = None if labelled else cp.empty((tiles, n), dtype=sums.dtype)
-        out = [clusters, costs, more[start:stop] if labelled else seconds]
         indptr, indices, values = _parts(rows)
         operands = (_i(n), _i(k), indptr[start : stop + 1], indices, values, sums)
+        answers = [nearest[start:stop], cost[start:stop], more[start:stop]]
+        if tiles == 1:
+            _per_row(rows, name, n)(*operands, *arguments[:2], *of_rows, *answers)
+            return
+        clusters = cp.empty((tiles, n), dtype=np.int32)
+        costs = cp.empty((tiles, n), dtype=sums.dtype)
+        seconds = cp.empty((1 if labelled else tiles, n), dtype=sums.dtype)
+        out = [clusters, costs, more[start:stop] if labelled else seconds]
         _per_row(rows, name, n, tiles)(*operands, *arguments[:2], *of_rows, *out)
-        best = costs.argmin(axis=0)[None, :]  # of equal costs the first tile: the lowest cluster
-        nearest[start:stop] = cp.take_along_axis(clusters, best, axis=0)[0]
-        cost[start:stop] = cp.take_along_axis(costs, best, axis=0)[0]
-        if seconds is not None:
-            # The next best is that of the best one's tile, or the best of another tile.
-            others = cp.where(cp.arange(tiles)[:, None] == best, seconds, costs)
-            more[start:stop] = others.min(axis=0)
+        _kernel(rows, "combine_tiles")(
+            (-(-n // COLUMNS),),
+            (COLUMNS,),
+            (_i(n), _i(tiles), _i(not labelled), clusters, costs, seconds, *answers),
+        )
 
     each_block(rows.shape[0], tiles * (4 + 3 * sums.dtype.itemsize) + 24, work)
 

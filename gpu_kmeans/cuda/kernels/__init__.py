@@ -16,9 +16,12 @@ class Kernels:
 
     def __init__(self, module: Any) -> None:
         self._module = module
+        self._kernels: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        return self._module.get_function(name)
+        if name not in self._kernels:
+            self._kernels[name] = self._module.get_function(name)
+        return self._kernels[name]
 
 
 def load(file: str, **defines: str) -> Kernels:
