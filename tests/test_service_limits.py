@@ -15,14 +15,21 @@ from typing import Any
 import pytest
 from serving import CSV, Server, answered, films, head, refused, run, until
 
+import gpu_kmeans
+from gpu_kmeans.data import sample
+from gpu_kmeans.service import archive
+
 JSON = "Content-Type: application/json"
 LATE = 5.0
 """Seconds in which everything that ends after 0.3 s has ended."""
 
 
 @pytest.fixture(scope="module")
-def impatient(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service that waits for nobody, and takes little."""
+    folder = tmp_path_factory.mktemp("small") / "model"
+    plain: dict[str, Any] = {"weighting": "tfidf", "reduce": 0, "n_clusters": 5}
+    gpu_kmeans.fit(*sample.paths(), backend="cpu", **plain).save(folder)
     with Server(
         tmp_path_factory.mktemp("impatient"),
         **{"header_seconds": 0.3, "body_seconds": 0.3, "max_header_bytes": 4_000},
@@ -30,7 +37,7 @@ def impatient(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
         fit_seconds=0.1,
     ) as server:
         server.put("films", films(30))
-        assert server.upload("films", service.archive("films")).status_code == 201
+        assert server.upload("films", b"".join(archive.pack(folder))).status_code == 201
         yield server
         assert not [line for line in server.log() if line["level"] == "error"]
         assert server.stop() == 0
