@@ -41,7 +41,7 @@ def ran(code: str, seconds: float = 30, **options: Any) -> dict[str, Any]:
 
 def test_a_section_that_ends_gives_its_figures():
     result = ran(FIGURE + "note(median=2.5, k=3)\n" + END)
-    assert result.pop("process_seconds") > 0
+    assert 0 <= result.pop("process_seconds") < 60
     assert result == {"median": 2.5, "k": 3}
 
 
@@ -88,7 +88,17 @@ def test_a_section_that_hangs_ends_at_its_limit_with_all_that_it_started():
     assert result["failed"] == "stopped after 4 s, its limit"
     assert result["median"] == 1.5
     status = Path(f"/proc/{result['child']}/status")
-    assert not status.exists() or "Z (zombie)" in status.read_text()
+    deadline = time.perf_counter() + 20
+    while is_running(status) and time.perf_counter() < deadline:
+        time.sleep(0.05)  # killed, and the system has yet to end it
+    assert not is_running(status)
+
+
+def is_running(status: Path) -> bool:
+    try:
+        return "Z (zombie)" not in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_output_and_figures_are_passed_on_while_the_section_runs():

@@ -442,8 +442,8 @@ def test_new_items_join_their_clusters_without_a_refit(capsys: Any, tmp_path: Pa
     for name, rows in (("old.csv", old), ("new.csv", new)):
         with (tmp_path / name).open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
-    columns = {"text": "plot"}
-    model = gpu_kmeans.fit(tmp_path / "old.csv", n_clusters=2, columns=columns, backend="cpu")
+    plain: dict[str, Any] = {"columns": {"text": "plot"}, "weighting": "tfidf", "reduce": 0}
+    model = gpu_kmeans.fit(tmp_path / "old.csv", n_clusters=2, backend="cpu", **plain)
     rename(model, 0, "Mine").save(tmp_path / "m")
     done = run(capsys, "update", tmp_path / "m", tmp_path / "new.csv", "--out", tmp_path / "n")
     assert (done["n_new"], done["n_known"], done["strange"]) == (2, 1, [101])
