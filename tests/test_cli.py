@@ -758,16 +758,29 @@ def test_json_is_utf_8_and_text_is_readable_on_an_ascii_terminal(tmp_path: Path)
     assert "Am\\xe9lie" in done.stdout
 
 
-def test_recommend_loads_no_library_that_it_does_not_need(model: Path) -> None:
+def loaded_by(*arguments: str) -> set[str]:
+    """Return the libraries that a command has loaded when it ends."""
     program = (
-        "import sys; from gpu_kmeans.cli import main; code = main(sys.argv[1:]); "
-        "print(*sorted({name.partition('.')[0] for name in sys.modules})); sys.exit(code)"
+        "import sys\ntry:\n from gpu_kmeans.cli import main; code = main(sys.argv[1:])\n"
+        "finally:\n print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
+        "sys.exit(code)"
     )
-    command = [sys.executable, "-c", program, "recommend", str(model), "alien"]
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    loaded = set(done.stdout.splitlines()[-1].split())
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_recommend_loads_no_library_that_it_does_not_need(model: Path) -> None:
+    loaded = loaded_by("recommend", str(model), "alien")
     assert {"numpy", "pyarrow", "safetensors", "orjson"} <= loaded
     assert not loaded & {"pandas", "polars", "faiss", "scipy", "matplotlib", "rich", "kagglehub"}
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["fit", "--help"]])
+def test_help_loads_no_library(arguments: list[str]) -> None:
+    loaded = loaded_by(*arguments)
+    assert "gpu_kmeans" in loaded
+    assert not loaded & {"numpy", "scipy", "pandas", "polars", "pyarrow", "sklearn"}
 
 
 INTERRUPT = """

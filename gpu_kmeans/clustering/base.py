@@ -10,13 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gpu_kmeans.backends.protocol import Backend, Matrix
 from gpu_kmeans.errors import InvalidParam
+
+if TYPE_CHECKING:  # the command line reads the registry, and has no use for arrays until it works
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gpu_kmeans.backends.protocol import Backend, Matrix
 
 __all__ = [
     "ALGORITHMS",
