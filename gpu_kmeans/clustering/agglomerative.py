@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpu_kmeans.backends.protocol import Backend, Matrix
-from gpu_kmeans.clustering.base import Callback, Clusterer, Clustering, inertia_of, means_of
+from gpu_kmeans.clustering.base import Clusterer, Clustering, inertia_of, means_of
 from gpu_kmeans.clustering.partition import Hartigan
 from gpu_kmeans.clustering.ward import ward
 
@@ -23,14 +23,6 @@ MOST_FINE = 2_000
 
 class Agglomerative(Clusterer):
     """Ward's method over fine clusters."""
-
-    def __init__(
-        self, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.max_iter = max_iter
-        self.seed = seed
-        self.callback = callback
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         n = rows.shape[0]

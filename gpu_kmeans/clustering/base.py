@@ -64,7 +64,27 @@ class Clustering:
 
 
 class Clusterer(ABC):
-    """An algorithm with its parameters."""
+    """An algorithm with its parameters.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Says nothing to an algorithm that finds their number.
+    max_iter : int
+        Iterations at most.
+    seed : int
+        All random draws come from it.
+    callback : callable or None
+        Told of every iteration; a true answer ends the clustering with what it has reached.
+    """
+
+    def __init__(
+        self, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.max_iter = max_iter
+        self.seed = seed
+        self.callback = callback
 
     @abstractmethod
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Backend, Matrix, Progress
-from gpu_kmeans.clustering.base import Callback, Clusterer, Clustering, inertia_of, means_of
+from gpu_kmeans.clustering.base import Clusterer, Clustering, inertia_of, means_of
 from gpu_kmeans.clustering.partition import Hartigan
 
 __all__ = ["Bisecting"]
@@ -20,14 +20,6 @@ __all__ = ["Bisecting"]
 
 class Bisecting(Clusterer):
     """K-means that splits."""
-
-    def __init__(
-        self, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.max_iter = max_iter
-        self.seed = seed
-        self.callback = callback
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         host = backend.to_host(rows)
@@ -42,7 +34,7 @@ class Bisecting(Clusterer):
             members = np.flatnonzero(labels == widest)
             halves, parts = self._halves(host[members], backend, split)
             labels[members[halves == 1]] = split
-            inertias[widest], total = parts[0], 0.0
+            inertias[widest] = parts[0]
             inertias.append(parts[1])
             total = float(sum(inertias))
             history.append(("bisecting", split, total))

@@ -12,7 +12,6 @@ import numpy as np
 
 from gpu_kmeans.backends.protocol import Backend, Matrix
 from gpu_kmeans.clustering.base import (
-    Callback,
     Clusterer,
     Clustering,
     dense_rows,
@@ -32,11 +31,6 @@ LEAST_ROWS = 5
 
 class Hdbscan(Clusterer):
     """HDBSCAN; ``n_clusters`` says nothing to it."""
-
-    def __init__(
-        self, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None
-    ) -> None:
-        pass
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         cluster: Any = learned("sklearn.cluster", "hdbscan")

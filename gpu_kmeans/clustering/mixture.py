@@ -9,7 +9,6 @@ import numpy as np
 
 from gpu_kmeans.backends.protocol import Backend, Matrix
 from gpu_kmeans.clustering.base import (
-    Callback,
     Clusterer,
     Clustering,
     dense_rows,
@@ -26,14 +25,6 @@ class DiagonalMixture(Clusterer):
     """A mixture of Gaussians whose features vary each for itself; it starts from k-means."""
 
     covariance: ClassVar[str] = "diag"
-
-    def __init__(
-        self, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.max_iter = max_iter
-        self.seed = seed
-        self.callback = callback
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         mixture: Any = learned("sklearn.mixture", "mixture")

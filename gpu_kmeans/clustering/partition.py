@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from gpu_kmeans.backends.protocol import Backend, Matrix
-from gpu_kmeans.clustering.base import Callback, Clusterer, Clustering
+from gpu_kmeans.clustering.base import Clusterer, Clustering
 from gpu_kmeans.clustering.kmeans import FewerClustersWarning, KMeans
 
 __all__ = ["Hartigan", "Lloyd"]
@@ -18,14 +18,6 @@ class Hartigan(Clusterer):
     """K-means to the end, with moves of single rows."""
 
     algorithm: ClassVar[Literal["hartigan", "lloyd"]] = "hartigan"
-
-    def __init__(
-        self, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.max_iter = max_iter
-        self.seed = seed
-        self.callback = callback
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         kmeans = KMeans(

@@ -68,14 +68,6 @@ class Spherical(Clusterer):
     means of their clusters, as of every algorithm; it is not what is minimised.
     """
 
-    def __init__(
-        self, *, n_clusters: int, max_iter: int, seed: int, callback: Callback | None
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.max_iter = max_iter
-        self.seed = seed
-        self.callback = callback
-
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         checked, _ = check_named_rows(rows)
         n, k = checked.shape[0], self.n_clusters
