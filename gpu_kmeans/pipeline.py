@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,46 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.doctor import versions
-from gpu_kmeans.backends.protocol import Backend, Callback, Matrix
+from gpu_kmeans.backends.protocol import Backend, Callback
 from gpu_kmeans.backends.select import BackendSpec, choose
-from gpu_kmeans.clustering.base import ALGORITHMS, Clustering, check_algorithm, clusterer
-from gpu_kmeans.clustering.choose import candidate_counts, choose_clusters
-from gpu_kmeans.clustering.distances import nearest
-from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
-from gpu_kmeans.data.matrix_catalogue import load_matrix
-from gpu_kmeans.data.roles import DEFAULTS, FEATURES, FeatureRoles
-from gpu_kmeans.errors import EmptyVocabulary, InvalidParam, OutOfRange
-from gpu_kmeans.features.base import DIRECTIONS
+from gpu_kmeans.clustering.base import ALGORITHMS, Clustering, clusterer
+from gpu_kmeans.data.catalogue import Catalogue
 from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.features.combine import Features
-from gpu_kmeans.features.stop_words import stop_words_of
-from gpu_kmeans.features.svd import RandomizedSVD
-from gpu_kmeans.features.weighting import Weighting
-from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo, Postings, Reduction
-from gpu_kmeans.model.outliers import outliers
-from gpu_kmeans.model.rows import Rows
-from gpu_kmeans.tables.matrices import is_matrix
-from gpu_kmeans.tables.paths import check_path
-from gpu_kmeans.validation import check_integer, check_number
+from gpu_kmeans.fitting.decisions import check_enough_rows, choose_k, decide
+from gpu_kmeans.fitting.encoding import EncodedRows, encode, reduce_rows
+from gpu_kmeans.fitting.noise import empty_clusters, settle_noise
+from gpu_kmeans.fitting.options import (
+    ClusterOptions,
+    check_callbacks,
+    check_columns,
+    is_auto,
+    text_options,
+)
+from gpu_kmeans.fitting.source import read_source
+from gpu_kmeans.fitting.stages import Stages
+from gpu_kmeans.fitting.trimming import trimmed_fit
+from gpu_kmeans.model import UNCLUSTERED, Model, ModelInfo
 
 __all__ = ["fit"]
-
-NOISE = ("apart", "nearest")
-"""What becomes of rows that an algorithm puts into no cluster."""
-AUTO: Literal["auto"] = "auto"
-"""In the place of a number of clusters: look for one that stands out."""
-USUAL_CLUSTERS = 10
-"""Number of clusters where none stands out."""
-MOST_AUTO = 50
-"""Largest number of clusters that is looked at."""
-ROWS_A_CLUSTER = 3
-"""Number of rows for each cluster at least, of those that are looked at."""
-MOST_TRIM = 0.5
-"""Share of the rows that a trimmed fit must leave out less than."""
-MOST_TRIMS = 5
-"""Maximum number of fits after the first, of a trimmed one."""
-MUCH_NOISE = 0.25
-"""Share of the rows beyond which noise is a reason to doubt the algorithm."""
 
 
 def fit(
@@ -172,90 +152,121 @@ def fit(
     BackendUnavailable
         ``backend="gpu"`` and it cannot run here.
     """
-    if not _is_auto(n_clusters):
-        check_integer("n_clusters", n_clusters, 1)
-    check_integer("seed", seed, 0)
-    check_integer("max_iter", max_iter, 1)
-    if not _is_auto(reduce):
-        check_integer("reduce", reduce, 0)
-    if check_number("trim", trim, 0.0) >= MOST_TRIM:
-        raise InvalidParam(f"trim must be a share of the rows below {MOST_TRIM}, got {trim}")
-    columns = _check_columns(columns)
-    if not _is_auto(algorithm):
-        check_algorithm(algorithm)
-    if noise not in NOISE:
-        raise InvalidParam(f"noise must be one of {', '.join(NOISE)}, got {noise!r:.60}")
-    if not _is_auto(weighting):
-        Weighting(scheme=weighting, sublinear=sublinear_tf is True)  # refuses what cannot be
+    how = ClusterOptions(n_clusters, seed, reduce, algorithm, noise, trim, max_iter)
+    columns = check_columns(columns)
     options = FeatureOptions(
-        text={
-            "stop_words": _stop_words(stop_words, analyzer),
-            "analyzer": analyzer,
-            "ngram_range": ngram_range,
-            "min_df": min_df,
-            "max_df": max_df,
-            "max_features": max_features,
-            "sublinear_tf": sublinear_tf,
-        },
+        text=text_options(
+            stop_words=stop_words,
+            analyzer=analyzer,
+            ngram_range=ngram_range,
+            min_df=min_df,
+            max_df=max_df,
+            max_features=max_features,
+            sublinear_tf=sublinear_tf,
+            weighting=weighting,
+        ),
         numbers={"scale": scale, "missing": missing, "log": log},
         categories={"rare": rare},
         matrix={"normalise": normalise, "log1p": log1p},
         weights=weights or {},
     )
-    for name, function in (("callback", callback), ("on_stage", on_stage)):
-        if function is not None and not callable(function):
-            raise InvalidParam(f"{name} must be a function, got {type(function).__name__}")
-    stages = _Stages(on_stage)
+    check_callbacks(callback=callback, on_stage=on_stage)
+    stages = Stages(on_stage)
     stages.begin("read")
     device, reason = choose(backend)
-    catalogue = _load(movies, credits, columns, encoding, delimiter, device)
-    if _is_auto(weighting):
-        weighting = "tfidf" if sublinear_tf is True or not _is_text(catalogue.roles) else "bm25"
-    options = replace(options, text={**options.text, "weighting": weighting})
-    features = build_features(catalogue.roles, options, catalogue.feature_names, device)
+    catalogue = read_source(movies, credits, columns, encoding, delimiter, device)
+    features = _features(catalogue, options, device)
+    flow = _Flow(
+        Path(movies).name, columns, catalogue, features, how, device, reason, stages, callback
+    )
+    return trimmed_fit(flow.run, trim, device) if trim else flow.run(None)
 
-    def cluster(inside: NDArray[np.bool_] | None) -> Model:
-        """Make a model whose means the rows of ``inside`` alone have a say in."""
-        stages.begin("vectorise")
-        encoded = _encode(Path(movies).name, catalogue, features, device, inside)
-        chosen = _choose(_is_text(catalogue.roles), encoded.host.shape, reduce, algorithm)
-        notes = [*catalogue.report.warnings, *features.notes, *chosen.notes]
-        if chosen.reduce:
-            stages.begin("reduce")
-            encoded = _reduced(encoded, chosen.reduce, seed, device)
-        k: int | None = None if ALGORITHMS[chosen.algorithm].finds_k else 0
-        if _is_auto(n_clusters) and k is not None:
-            stages.begin("choose")
-            k, why = _choose_k(encoded, features, seed, device)
-            notes.append(why)
-        elif k is not None:
-            k = int(n_clusters)
-            _check_enough_rows(k, encoded)
-        stages.begin("cluster")
+
+def _features(catalogue: Catalogue, options: FeatureOptions, backend: Backend) -> Features:
+    """Return the encoders of a catalogue's columns; texts alone are weighed by BM25."""
+    if is_auto(options.text["weighting"]):
+        plain = options.text["sublinear_tf"] is True or not catalogue.roles.is_text
+        options = replace(options, text={**options.text, "weighting": "tfidf" if plain else "bm25"})
+    return build_features(catalogue.roles, options, catalogue.feature_names, backend)
+
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """From a catalogue to a model: a trimmed fit goes this way several times."""
+
+    file: str
+    columns: dict[str, Any]
+    catalogue: Catalogue
+    features: Features
+    how: ClusterOptions
+    backend: Backend
+    backend_reason: str
+    stages: Stages
+    callback: Callback | None
+
+    def run(self, inside: NDArray[np.bool_] | None) -> Model:
+        """Make a model whose means the rows of ``inside`` alone have a say in; None means all."""
+        catalogue, features, how, backend = self.catalogue, self.features, self.how, self.backend
+        self.stages.begin("vectorise")
+        encoded = encode(self.file, catalogue, features, backend, inside)
+        is_text = catalogue.roles.is_text
+        decision = decide(is_text, encoded.host.shape, how.reduce, how.algorithm)
+        notes = [*catalogue.report.warnings, *features.notes, *decision.notes]
+        if decision.reduce:
+            self.stages.begin("reduce")
+            encoded = reduce_rows(encoded, decision.reduce, how.seed, backend)
+        k, why = self._count(encoded, decision.algorithm)
+        self.stages.begin("cluster")
         method = clusterer(
-            chosen.algorithm, n_clusters=k or 1, max_iter=max_iter, seed=seed, callback=callback
+            decision.algorithm,
+            n_clusters=k or 1,
+            max_iter=how.max_iter,
+            seed=how.seed,
+            callback=self.callback,
         )
-        clustering = method.fit(encoded.chosen, device)
-        clustering, noise_notes = _settle_noise(clustering, encoded.chosen, noise, device)
-        notes += [*noise_notes, *_fewer_clusters(clustering, k)]
+        clustering = method.fit(encoded.chosen, backend)
+        clustering, noise_notes = settle_noise(clustering, encoded.chosen, how.noise, backend)
+        self.stages.end()
+        notes += [*why, *noise_notes, *empty_clusters(clustering, k)]
+        parameters = {
+            "n_clusters": how.n_clusters,
+            "algorithm": decision.algorithm,
+            "max_iter": how.max_iter,
+            "reduce": decision.reduce,
+            "trim": how.trim,
+            "columns": self.columns,
+        }
+        return self._model(encoded, clustering, parameters, notes)
+
+    def _count(self, encoded: EncodedRows, algorithm: str) -> tuple[int | None, list[str]]:
+        """Return the number of clusters to make, None where the algorithm finds it, and why."""
+        if ALGORITHMS[algorithm].finds_k:
+            return None, []
+        if is_auto(self.how.n_clusters):
+            self.stages.begin("choose")
+            k, why = choose_k(encoded, self.features, self.how.seed, self.backend)
+            return k, [why]
+        k = int(self.how.n_clusters)
+        check_enough_rows(k, encoded)
+        return k, []
+
+    def _model(
+        self,
+        encoded: EncodedRows,
+        clustering: Clustering,
+        parameters: dict[str, Any],
+        notes: list[str],
+    ) -> Model:
         labels = np.full(len(encoded.known), UNCLUSTERED, dtype=np.int32)
         labels[encoded.known] = clustering.labels
-        stages.end()
         info = ModelInfo(
-            backend=device.name,
-            backend_reason=reason,
-            seed=seed,
-            parameters={
-                "n_clusters": n_clusters,
-                "algorithm": chosen.algorithm,
-                "max_iter": max_iter,
-                "reduce": chosen.reduce,
-                "trim": trim,
-                "columns": columns,
-            },
+            backend=self.backend.name,
+            backend_reason=self.backend_reason,
+            seed=self.how.seed,
+            parameters=parameters,
             versions=versions(),
-            catalogue=catalogue.report.to_dict(),
-            seconds=stages.seconds,
+            catalogue=self.catalogue.report.to_dict(),
+            seconds=self.stages.seconds,
             warnings=notes,
             inertia=clustering.inertia,
             n_iter=clustering.n_iter,
@@ -263,287 +274,12 @@ def fit(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         return Model(
-            items=catalogue.to_arrow(),
-            features=features,
+            items=self.catalogue.to_arrow(),
+            features=self.features,
             rows=encoded.kept,
             labels=labels,
             centroids=np.asarray(clustering.means, dtype=encoded.means_dtype),
             info=info,
-            others=catalogue.others,
+            others=self.catalogue.others,
             reduction=encoded.reduction,
         )
-
-    return _trimmed(cluster, trim, device) if trim else cluster(None)
-
-
-@dataclass(frozen=True, eq=False)
-class _Encoded:
-    """Rows of a catalogue, on their way to a clusterer.
-
-    Attributes
-    ----------
-    rows : Matrix
-        All of them, where the encoders left them.
-    host : CSR or ndarray
-        The same on the host.
-    known : ndarray of bool
-        Which are clustered.
-    reduction : Reduction or None
-    """
-
-    rows: Matrix
-    host: Any
-    known: NDArray[np.bool_]
-    reduction: Reduction | None = None
-
-    @property
-    def chosen(self) -> Matrix:
-        """The rows to cluster."""
-        if self.known.all():
-            return self.rows if self.reduction is None else self.reduction.rows
-        return (self.host if self.reduction is None else self.reduction.rows)[self.known]
-
-    @property
-    def kept(self) -> Rows:
-        """All rows as a model keeps them."""
-        return Postings.from_csr(self.host) if hasattr(self.host, "indptr") else self.host
-
-    @property
-    def means_dtype(self) -> Any:
-        """Dtype of means as a model keeps them: of sparse rows float32 always."""
-        rows = self.host if self.reduction is None else self.reduction.rows
-        return np.float32 if hasattr(rows, "indptr") else rows.dtype
-
-
-def _encode(
-    name: str,
-    catalogue: Catalogue,
-    features: Features,
-    backend: Backend,
-    inside: NDArray[np.bool_] | None,
-) -> _Encoded:
-    """Encode the columns; tell which rows can be clustered: of texts, those with a known term."""
-    try:
-        rows = features.fit_transform(catalogue.features, backend, inside)
-    except EmptyVocabulary as problem:
-        names = ", ".join(map(repr, catalogue.roles.texts))
-        raise EmptyVocabulary(f"{name}, column {names}: {problem}") from problem
-    host = backend.to_host(rows)
-    known = np.ones(host.shape[0], dtype=np.bool_) if inside is None else inside.copy()
-    if hasattr(host, "indptr"):
-        if len(host.data) and not np.isfinite(host.data.astype(np.float32)).all():
-            raise OutOfRange("sparse rows hold numbers beyond float32 (about 3.4e38): scale them")
-        if features.text is not None and len(features.parts) == 1:
-            known &= np.diff(host.indptr) > 0
-    return _Encoded(rows, host, known)
-
-
-def _reduced(encoded: _Encoded, n_components: int, seed: int, backend: Backend) -> _Encoded:
-    """Project rows onto their leading singular vectors."""
-    n, n_features = encoded.host.shape
-    if n_components > min(n, n_features):
-        raise InvalidParam(
-            f"reduce={n_components} is more than the {min(n, n_features)} directions that {n} rows "
-            f"of {n_features} features have; choose reduce <= {min(n, n_features)}, or 0"
-        )
-    svd = RandomizedSVD(
-        n_components,
-        normalize=hasattr(encoded.host, "indptr"),
-        random_state=seed,
-        backend=backend,
-    )
-    reduced = svd.fit_transform(encoded.rows)
-    return replace(encoded, reduction=Reduction.of(svd, reduced))
-
-
-def _choose_k(
-    encoded: _Encoded, features: Features, seed: int, backend: Backend
-) -> tuple[int, str]:
-    """Return the number of clusters that stands out, or the usual one, and what speaks for it."""
-    n = int(encoded.known.sum())
-    counts = candidate_counts(min(2, n), max(2, min(MOST_AUTO, n // ROWS_A_CLUSTER)))
-    is_text = features.text is not None
-    choice = choose_clusters(
-        backend.to_host(encoded.chosen),
-        backend,
-        [k for k in counts if k <= n],
-        metric="cosine" if is_text else "euclidean",
-        seed=seed,
-    )
-    if choice.recommended:
-        return choice.recommended[0], f"n_clusters='auto': {choice.reason}"
-    usual = min(USUAL_CLUSTERS, n)
-    return usual, f"n_clusters='auto': {choice.reason}; {usual} were made"
-
-
-def _trimmed(
-    cluster: Callable[[NDArray[np.bool_] | None], Model], trim: float, backend: Backend
-) -> Model:
-    """Fit again and again without the rows that fit worst, until they are the same ones.
-
-    Cuesta-Albertos, Gordaliza and Matran, Trimmed k-means: an attempt to robustify quantizers,
-    1997.
-    """
-    model = cluster(None)
-    trimmed = np.zeros(len(model.labels), dtype=np.bool_)
-    for _ in range(MOST_TRIMS):
-        worst = outliers(model, backend=backend).first(math.ceil(trim * model.items.num_rows))
-        again = np.zeros(len(trimmed), dtype=np.bool_)
-        again[worst] = True
-        if np.array_equal(again, trimmed):
-            break
-        trimmed, model = again, cluster(~again)
-    note = f"{int(trimmed.sum())} rows that fit worst have no say in the means (trim={trim:g})"
-    info = replace(model.info, warnings=[*model.info.warnings, note])
-    return replace(model, info=info)
-
-
-def _is_auto(value: object) -> bool:
-    """Whether an argument is left to the fit; arrays and the like are not compared."""
-    return isinstance(value, str) and value == "auto"
-
-
-def _stop_words(stop_words: Any, analyzer: str) -> Any:
-    """Return the words to drop as the vectorizer takes them."""
-    if analyzer != "word":
-        return None
-    if isinstance(stop_words, str) and stop_words != "english":
-        return stop_words_of(stop_words)
-    return stop_words
-
-
-def _load(
-    movies: str | PathLike[str],
-    credits: str | PathLike[str] | None,
-    columns: dict[str, Any],
-    encoding: str | None,
-    delimiter: str | None,
-    backend: Backend,
-) -> Catalogue:
-    """Read a table, or a file or folder that holds a matrix."""
-    path = check_path("movies", movies)
-    if not is_matrix(path):
-        return load_catalogue(
-            path, credits, encoding=encoding, delimiter=delimiter, backend=backend, **columns
-        )
-    named = [f"columns={columns!r:.60}"] if columns else []
-    named += [name for name, value in (("credits", credits), ("delimiter", delimiter)) if value]
-    if named:
-        raise InvalidParam(f"{path.name} holds a matrix, which has no use for {', '.join(named)}")
-    return load_matrix(path, backend)
-
-
-def _check_columns(columns: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the column arguments of ``load_catalogue``, each of a name that it has."""
-    if columns is None:
-        return {}
-    roles = ", ".join([*DEFAULTS, *FEATURES])
-    if not isinstance(columns, Mapping):
-        raise InvalidParam(
-            f"columns must map roles ({roles}) to names of columns, such as "
-            f"{{'text': 'plot'}}, got {columns!r:.60}"
-        )
-    unknown = [role for role in columns if role not in DEFAULTS and role not in FEATURES]
-    if unknown:
-        raise InvalidParam(f"columns has no role {unknown[0]!r:.60}; the roles are {roles}")
-    return dict(columns)
-
-
-def _is_text(roles: FeatureRoles) -> bool:
-    """Whether texts are clustered, and nothing beside them."""
-    return bool(roles.texts) and not (roles.numbers or roles.categories or roles.matrix)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What ``"auto"`` stands for, and what a reader of the results should know of it."""
-
-    reduce: int
-    algorithm: str
-    notes: list[str]
-
-
-def _choose(
-    is_text: bool, shape: tuple[int, int], reduce: int | Literal["auto"], algorithm: str
-) -> _Chosen:
-    """Return the number of directions and the algorithm for rows of a shape."""
-    notes: list[str] = []
-    count = 0
-    if reduce != "auto":
-        count = reduce
-    elif is_text and algorithm in ("auto", "spherical"):
-        count = min(DIRECTIONS, *shape)
-        if count < DIRECTIONS:
-            notes = [
-                f"texts were projected onto {count} directions, not {DIRECTIONS}: "
-                f"there are {shape[0]} rows of {shape[1]} terms"
-            ]
-    if algorithm == "auto":
-        algorithm = "spherical" if is_text and count else "hartigan"
-    return _Chosen(count, algorithm, notes)
-
-
-def _check_enough_rows(n_clusters: int, encoded: _Encoded) -> None:
-    """Refuse more clusters than usable rows, in the catalogue's terms, before the clustering."""
-    usable, n = int(encoded.known.sum()), len(encoded.known)
-    if n_clusters > usable:
-        why = f" (of {n} items, {n - usable} have no known term)" if usable < n else ""
-        raise InvalidParam(
-            f"n_clusters={n_clusters} is more than the {usable} items that can be clustered"
-            f"{why}; choose n_clusters <= {usable}"
-        )
-
-
-def _settle_noise(
-    clustering: Clustering, rows: Matrix, noise: str, backend: Backend
-) -> tuple[Clustering, list[str]]:
-    """Leave rows in no cluster there, or put them into the nearest; say how many they are."""
-    apart = np.flatnonzero(clustering.labels == UNCLUSTERED)
-    if not len(apart):
-        return clustering, []
-    n = len(clustering.labels)
-    counts = f"{len(apart)} of {n} rows are noise, in no dense region"
-    if noise == "nearest":
-        labels = clustering.labels.copy()
-        labels[apart] = nearest(backend, backend.to_host(rows)[apart], clustering.means)
-        return replace(clustering, labels=labels), [f"{counts}: they went to the nearest cluster"]
-    much = "; another algorithm may suit them better" if len(apart) > MUCH_NOISE * n else ""
-    return clustering, [
-        f"{counts}, and are in no cluster{much}; noise='nearest' (--noise nearest) puts them into "
-        "the nearest"
-    ]
-
-
-def _fewer_clusters(clustering: Clustering, n_clusters: int | None) -> list[str]:
-    """Say it where some clusters have no items, as when there are few distinct texts."""
-    occupied = len(np.unique(clustering.labels[clustering.labels != UNCLUSTERED]))
-    if n_clusters is None or occupied == n_clusters:
-        return []
-    has = "has" if occupied == 1 else "have"
-    return [f"{occupied} of {n_clusters} clusters {has} items; the others are empty"]
-
-
-class _Stages:
-    """Tells which stage begins and keeps how long each took, in wall-clock seconds."""
-
-    def __init__(self, tell: Callable[[str], None] | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._tell = tell
-        self._name = ""
-        self._start = self._began = time.perf_counter()
-
-    def begin(self, name: str) -> None:
-        self._finish()
-        self._name = name
-        if self._tell is not None:
-            self._tell(name)
-
-    def end(self) -> None:
-        self._finish()
-        self.seconds["total"] = self._began - self._start
-
-    def _finish(self) -> None:
-        now = time.perf_counter()
-        if self._name:
-            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._began
-        self._began = now

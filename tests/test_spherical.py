@@ -14,7 +14,8 @@ from scipy import sparse
 
 from gpu_kmeans import errors
 from gpu_kmeans.clustering.base import Clustering, clusterer
-from gpu_kmeans.pipeline import DIRECTIONS, fit
+from gpu_kmeans.features.base import DIRECTIONS
+from gpu_kmeans.pipeline import fit
 
 
 def cluster(rows: Any, k: int, backend: Any, **options: Any) -> Clustering:

@@ -130,6 +130,11 @@ class FeatureRoles:
         """All names, in the order of the roles."""
         return tuple(name for names in self.by_kind().values() for name in names)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether texts are clustered, and nothing beside them."""
+        return bool(self.texts) and not (self.numbers or self.categories or self.matrix)
+
     def by_kind(self) -> dict[str, tuple[str, ...]]:
         """Return the names by what they are clustered as, without the kinds that have none."""
         kinds = {
