@@ -128,9 +128,9 @@ def _openapi(app: FastAPI, root_path: str) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         known = document["components"]["schemas"]
-        for model in (schemas.Problem, schemas.JobRequest, schemas.Parameters):
+        for model in (schemas.Problem, schemas.JobRequest, schemas.ChoiceRequest):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schema.pop("$defs", None)
+            known |= schema.pop("$defs", {})
             known[model.__name__] = schema
         # FastAPI's own form of these, which is not what is sent.
         for unused in ("HTTPValidationError", "ValidationError"):

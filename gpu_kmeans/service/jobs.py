@@ -23,13 +23,15 @@ from gpu_kmeans.service.audit import write_audit
 from gpu_kmeans.service.problems import Problem, of_exception
 from gpu_kmeans.service.registry import Row, revision
 from gpu_kmeans.service.settings import Settings
-from gpu_kmeans.service.store import Store
+from gpu_kmeans.service.store import Store, uninterrupted
 from gpu_kmeans.service.work import WorkLimits, run_worker
 
-__all__ = ["Event", "Jobs", "check_revision", "job_view", "link_parts", "reading_of"]
+__all__ = ["CHOICE", "Event", "Jobs", "check_revision", "job_view", "link_parts", "reading_of"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
+FIT, CHOICE = "fit", "choose-k"
+"""Kinds of jobs; those that earlier releases kept are fits."""
 FINAL = ("succeeded", "failed", "cancelled", "interrupted")
 
 
@@ -234,7 +236,7 @@ class Jobs:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            waiting.work = asyncio.create_task(self._fit(waiting))
+            waiting.work = asyncio.create_task(self._work(waiting))
             try:
                 await asyncio.shield(waiting.work)
             except asyncio.CancelledError:
@@ -259,7 +261,7 @@ class Jobs:
             live.ended = True
             live.tell("end", self.view(self._row(live.job)))
 
-    async def _fit(self, live: _Live) -> None:
+    async def _work(self, live: _Live) -> None:
         registry = self.store.registry
         scratch = self.store.scratch()  # not on a thread: it is not to be made and then lost
         try:
@@ -272,7 +274,10 @@ class Jobs:
             about = self._row(live.job)["about"]
             # What was committed has succeeded, even if someone wanted to cancel it meanwhile.
             with suppress(asyncio.CancelledError):
-                await self._commit(live, scratch / "model", about, done)
+                if _kind(about) == CHOICE:
+                    await self._keep_result(live, done["result"])
+                else:
+                    await self._commit(live, scratch / "model", about, done)
             await self._ended(live, "succeeded")
         except asyncio.CancelledError:
             state = "cancelled" if live.cancelled else "interrupted"
@@ -295,7 +300,7 @@ class Jobs:
         if "revision" in about:
             check_revision(dataset, about["revision"])
         return {
-            "task": "fit",
+            "task": _kind(about),
             "folder": str(scratch),
             **link_parts(self.store, scratch, dataset["items"], dataset["credits"]),
             "columns": dataset["about"]["given"],
@@ -326,11 +331,17 @@ class Jobs:
 
         await self.store.commit(model, self.store.models, register)
 
+    async def _keep_result(self, live: _Live, result: Row) -> None:
+        def keep() -> None:
+            self.store.registry.answer_job(live.job, live.history, result)
+
+        await uninterrupted(keep)
+
     def _hear(self, live: _Live, event: Row) -> None:
         kind = event.pop("event")
         if kind == "stage":
             live.stage = event["stage"]
-        else:
+        elif kind == "progress":
             step = (event["stage"], event["iteration"], event["inertia"], event["moved"])
             live.history.append(step)
         live.tell(kind, event)
@@ -357,10 +368,16 @@ def _may_begin(live: _Live) -> bool:
     return live.work is None and not live.cancelled
 
 
+def _kind(about: Row) -> str:
+    kind: str = about.get("kind", FIT)
+    return kind
+
+
 def job_view(row: Row, *, history: bool = True) -> Row:
-    """A job's row as the API shows it."""
+    """A job's row as the API shows it; with its iterations, what it has answered, too."""
     view = {
         "id": row["id"],
+        "kind": _kind(row["about"]),
         "dataset": row["about"]["dataset"],
         "model": row["about"]["model"],
         "parameters": row["about"]["parameters"],
@@ -374,7 +391,9 @@ def job_view(row: Row, *, history: bool = True) -> Row:
         "error": row["error"],
         "queue_position": None,
     }
-    return view | ({"history": [step[:3] for step in row["history"]]} if history else {})
+    if not history:
+        return view
+    return view | {"history": [step[:3] for step in row["history"]], "result": row["result"]}
 
 
 def check_revision(dataset: Row, wanted: str) -> None:

@@ -13,6 +13,7 @@ import orjson
 from gpu_kmeans.errors import FileProblem, GpuKMeansError
 
 __all__ = [
+    "JOBS",
     "MEDIA_TYPE",
     "Problem",
     "answer_too_large",
@@ -22,6 +23,8 @@ __all__ = [
     "unreadable",
 ]
 
+JOBS = ("fit", "choose-k")
+"""Tasks that wait for their turn as jobs; all others answer a request."""
 MEDIA_TYPE = "application/problem+json"
 MAX_DETAIL = 1_400
 """Characters of a message; what is beyond is left out."""
@@ -79,11 +82,11 @@ def out_of_memory(task: str, most: int | None = None, setting: str = "") -> Prob
     bound = (
         "than there is" if most is None else f"than the {most} bytes that it may take ({setting})"
     )
-    if task == "fit":
+    if task in JOBS:
         return Problem(
             507,
             "out_of_memory",
-            f"the fit wants more memory {bound}: use fewer rows, terms or clusters",
+            f"the job wants more memory {bound}: use fewer rows, terms or clusters",
         )
     return Problem(
         413, "too_large", f"what was sent wants more memory {bound} to be read: send less of it"

@@ -26,9 +26,10 @@ from gpu_kmeans.errors import FileProblem
 
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "TABLES", "Registry", "now", "revision"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PENDING = "CREATE TABLE pending (file TEXT PRIMARY KEY);"
-MIGRATIONS = {1: PENDING}
+RESULTS = "ALTER TABLE jobs ADD COLUMN result TEXT;"
+MIGRATIONS = {1: PENDING, 2: RESULTS}
 """SQL that makes a registry of the next schema of one of this schema."""
 TABLES = f"""
 CREATE TABLE datasets (
@@ -38,7 +39,7 @@ CREATE TABLE datasets (
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, state TEXT NOT NULL, about TEXT NOT NULL, created TEXT NOT NULL,
     started TEXT, finished TEXT, history TEXT NOT NULL DEFAULT '[]', version INTEGER, error TEXT,
-    idempotency_key TEXT UNIQUE, request TEXT
+    idempotency_key TEXT UNIQUE, request TEXT, result TEXT
 );
 CREATE INDEX jobs_by_state ON jobs (state, id);
 -- A model's row outlives its deletion: its numbers are never given out again.
@@ -60,7 +61,7 @@ CREATE TABLE keys (
 """
 
 Row = dict[str, Any]
-_JSON = ("about", "items", "credits", "history", "error", "report")
+_JSON = ("about", "items", "credits", "history", "error", "report", "result")
 
 
 class Registry:
@@ -235,11 +236,20 @@ class Registry:
             )
 
     def end_job(self, job: str, state: str, history: list[Any], error: Row | None) -> None:
-        """Keep how a job ended without a version."""
+        """Keep how a job ended without a version and without a result."""
         with self.writing() as to:
             to.execute(
                 "UPDATE jobs SET state = ?, finished = ?, history = ?, error = ? WHERE id = ?",
                 (state, now(), _json(history), None if error is None else _json(error), job),
+            )
+
+    def answer_job(self, job: str, history: list[Any], result: Row) -> None:
+        """Keep what a job has answered: it succeeded without a version."""
+        with self.writing() as to:
+            to.execute(
+                "UPDATE jobs SET state = 'succeeded', finished = ?, history = ?, result = ? "
+                "WHERE id = ?",
+                (now(), _json(history), _json(result), job),
             )
 
     def interrupt_running(self) -> None:

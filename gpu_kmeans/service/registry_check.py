@@ -134,7 +134,9 @@ def _expected(version: int) -> dict[str, list[str]] | None:
         return None
     with closing(sqlite3.connect(":memory:")) as model:
         model.executescript(TABLES)
-        if version == 1:
+        if version < 3:
+            model.execute("ALTER TABLE jobs DROP COLUMN result")
+        if version < 2:
             model.execute("DROP TABLE pending")
         return _columns(model)
 
@@ -167,9 +169,11 @@ def is_dataset(row: Any) -> bool:
 def _is_job(row: Any) -> bool:
     about = orjson.loads(row["about"])
     error = None if row["error"] is None else orjson.loads(row["error"])
+    result = dict(row).get("result")  # a column of the newest schema alone
     return (
         {"dataset", "model", "parameters", "activate"} <= set(about)
         and isinstance(orjson.loads(row["history"]), list)
+        and (result is None or isinstance(orjson.loads(result), dict))
         and (error is None or {"code", "detail"} <= set(error))
         and row["state"] in ("queued", "running", "succeeded", "failed", "cancelled", "interrupted")
     )

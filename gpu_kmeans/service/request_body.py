@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -17,7 +17,14 @@ from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.tables.delimiters import check_delimiter
 
-__all__ = ["media_type", "read_json", "read_parts", "reading_from", "validation_problem"]
+__all__ = [
+    "media_type",
+    "read_json",
+    "read_one_of",
+    "read_parts",
+    "reading_from",
+    "validation_problem",
+]
 
 LEAST_RATE = 1024
 """Bytes a second, on average, once the first half minute is over."""
@@ -99,22 +106,29 @@ async def read_json(request: Request, kind: type[_Body], settings: Settings) -> 
         415 for another media type, 413 for too much, 400 for what is no JSON, 422 for what is
         not this object.
     """
+    return await read_one_of(request, lambda _: kind, settings)
+
+
+async def read_one_of(
+    request: Request, kind_of: Callable[[Any], type[_Body]], settings: Settings
+) -> _Body:
+    """The same for a body of one of several kinds; ``kind_of`` tells which, by its JSON."""
     media_type(request, ("application/json",))
     parts = [part async for part in read_parts(request, settings.max_body_bytes, settings)]
     body = b"".join(parts)
     if len(body) <= AT_ONCE:
-        return _parsed(body, kind)
-    return await asyncio.to_thread(_parsed, body, kind)
+        return _parsed(body, kind_of)
+    return await asyncio.to_thread(_parsed, body, kind_of)
 
 
-def _parsed(body: bytes, kind: type[_Body]) -> _Body:
+def _parsed(body: bytes, kind_of: Callable[[Any], type[_Body]]) -> _Body:
     try:
         # Unlike json.loads: no NaN, no lone surrogates, no endless nesting.
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Problem(400, "invalid_json", f"the body is not JSON: {error}") from None
     try:
-        return kind.model_validate(_few_names(document), strict=True)
+        return kind_of(document).model_validate(_few_names(document), strict=True)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False, include_context=False)
         raise validation_problem(errors, "invalid_param") from None

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     StringConstraints,
     field_validator,
+    model_validator,
 )
 
 from gpu_kmeans.clustering.base import ALGORITHMS
@@ -22,9 +23,13 @@ from gpu_kmeans.service.settings import Settings
 
 __all__ = [
     "Assignments",
+    "Choice",
+    "ChoiceParameters",
+    "ChoiceRequest",
     "Clusters",
     "Dataset",
     "Datasets",
+    "Encoding",
     "Info",
     "Item",
     "ItemText",
@@ -64,6 +69,8 @@ MOST_COLUMNS = 1_000
 """Maximum number of columns that a request names."""
 MOST_STOP_WORDS = 10_000
 MOST_TRIM = 0.5
+MOST_CHOICES = 1_000
+"""Maximum number of clusters that a choice looks at."""
 
 
 class _Given(BaseModel):
@@ -207,15 +214,9 @@ def _known_algorithm(name: str) -> str:
     return name
 
 
-class Parameters(_Given):
-    """Arguments of a fit; see ``gpu-kmeans fit --help``."""
+class Encoding(_Given):
+    """How rows are made of a dataset, and clustered: arguments of ``gpu-kmeans fit``."""
 
-    n_clusters: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
-        10, description="auto: a number that stands out"
-    )
-    trim: float = Field(
-        0.0, ge=0, lt=MOST_TRIM, description="share of the rows that fit worst, left out"
-    )
     seed: int = Field(42, ge=0, le=2**63 - 1)
     algorithm: Annotated[
         str,
@@ -226,9 +227,6 @@ class Parameters(_Given):
         ),
         AfterValidator(_known_algorithm),
     ] = "auto"
-    noise: Literal["apart", "nearest"] = Field(
-        "apart", description="what becomes of rows that the algorithm puts into no cluster"
-    )
     max_iter: int = Field(300, ge=1, le=100_000)
     backend: Literal["auto", "cpu", "gpu"] | None = Field(
         None, description="the service's own by default"
@@ -293,15 +291,61 @@ class Parameters(_Given):
         return 1.0 if value == 1 else value
 
 
+class Parameters(Encoding):
+    """Arguments of a fit; see ``gpu-kmeans fit --help``."""
+
+    n_clusters: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+        10, description="auto: a number that stands out"
+    )
+    trim: float = Field(
+        0.0, ge=0, lt=MOST_TRIM, description="share of the rows that fit worst, left out"
+    )
+    noise: Literal["apart", "nearest"] = Field(
+        "apart", description="what becomes of rows that the algorithm puts into no cluster"
+    )
+
+
+class ChoiceParameters(Encoding):
+    """Arguments of a look for numbers of clusters; see ``gpu-kmeans choose-k --help``."""
+
+    low: int = Field(2, alias="from", ge=2, le=MOST_CHOICES, description="least number of clusters")
+    high: int = Field(
+        50, alias="to", ge=2, le=MOST_CHOICES, description="largest; all of few, twelve of many"
+    )
+
+    @model_validator(mode="after")
+    def _rising_counts(self) -> ChoiceParameters:
+        if self.low > self.high:
+            raise ValueError(f"from={self.low} is more than to={self.high}")
+        return self
+
+
+Revision = Annotated[str, Field(max_length=64)]
+
+
 class JobRequest(_Given):
     """A fit to be made."""
 
+    kind: Literal["fit"] = "fit"
     dataset: Name = Field(examples=["films"])
     model: Name | None = Field(None, description="the dataset's name by default")
     parameters: Parameters = Field(default_factory=lambda: Parameters.model_validate({}))
     activate: bool = Field(True, description="let the new version answer")
-    revision: Annotated[str, Field(max_length=64)] | None = Field(
+    revision: Revision | None = Field(
         None, description="of the dataset: where it was replaced since, there is no fit"
+    )
+
+
+class ChoiceRequest(_Given):
+    """Numbers of clusters to be looked for."""
+
+    kind: Literal["choose-k"]
+    dataset: Name = Field(examples=["films"])
+    parameters: ChoiceParameters = Field(
+        default_factory=lambda: ChoiceParameters.model_validate({})
+    )
+    revision: Revision | None = Field(
+        None, description="of the dataset: where it was replaced since, there is no answer"
     )
 
 
@@ -313,11 +357,12 @@ class JobError(_Shown):
 
 
 class JobSummary(_Shown):
-    """A fit: waiting, running or ended."""
+    """A fit, or a look for numbers of clusters: waiting, running or ended."""
 
     id: str
+    kind: Literal["fit", "choose-k"]
     dataset: Name
-    model: Name
+    model: Name | None = Field(description="null for one that makes no version")
     parameters: dict[str, Any]
     activate: bool
     state: Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
@@ -330,10 +375,62 @@ class JobSummary(_Shown):
     queue_position: int | None = Field(description="1 is the next to run")
 
 
+class Candidate(_Shown):
+    """What speaks for a number of clusters."""
+
+    k: int
+    explained: float = Field(description="share of the inertia of one cluster")
+    silhouette: float
+    stability: float = Field(description="agreement of fits of other draws of the rows; 1 at most")
+    largest: float = Field(description="share of the rows")
+    smallest: float
+    coherence: Number = Field(description="of the terms of texts, from -1 to 1")
+    cluster_stability: list[float] = Field(description="by label")
+
+
+class Typical(_Shown):
+    """An item near to its cluster's mean."""
+
+    id: ItemId
+    title: str | None
+
+
+class PreviewedCluster(_Shown):
+    """A cluster that a fit would make."""
+
+    label: int
+    name: str
+    size: int
+    share: float = Field(description="of all items in clusters")
+    top_terms: list[str]
+    typical: list[Typical]
+
+
+class ClustersPreview(_Shown):
+    """The clusters that a fit of so many with the same parameters and seed would make."""
+
+    k: int
+    recommended: bool
+    n_unclustered: int
+    clusters: list[PreviewedCluster]
+
+
+class Choice(_Shown):
+    """What a look for numbers of clusters has answered."""
+
+    candidates: list[Candidate] = Field(description="by rising k")
+    recommended: list[int] = Field(description="best first; none where nothing stands out")
+    reason: str
+    previews: list[ClustersPreview] = Field(
+        description="of three candidates: those recommended, then the best of the others"
+    )
+
+
 class Job(JobSummary):
-    """A fit with its iterations."""
+    """A job with its iterations, and what it has answered."""
 
     history: list[Step] = Field(description="stage, iteration and inertia")
+    result: Choice | None = Field(description="of a choice that succeeded")
 
 
 class Jobs(_Shown):
@@ -521,13 +618,6 @@ class Reason(_Shown):
     overall: Number = Field(description="of all items in clusters")
     deviation: Number = Field(description="of the mean, in standard deviations of all items")
     median: Number = Field(description="of the cluster's items, for numbers")
-
-
-class Typical(_Shown):
-    """An item near to its cluster's mean."""
-
-    id: ItemId
-    title: str | None
 
 
 class Profile(_Shown):

@@ -18,6 +18,7 @@ __all__ = [
     "beginning",
     "beginnings",
     "cut",
+    "cut_preview",
     "marked",
     "names",
 ]
@@ -38,6 +39,16 @@ WORD = re.compile(r"\w+")
 def cut(text: str, most: int) -> str:
     """A text of at most ``most`` characters: if it is longer, its beginning and an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + ELLIPSIS
+
+
+def cut_preview(preview: dict[str, Any]) -> dict[str, Any]:
+    """A preview of clusters whose names, words and titles are short enough to be shown."""
+    for cluster in preview["clusters"]:
+        cluster["name"] = cut(cluster["name"], MAX_NAME_CHARACTERS)
+        cluster["top_terms"] = [cut(term, MAX_TERM_CHARACTERS) for term in cluster["top_terms"]]
+        for item in cluster["typical"]:
+            item["title"] = item["title"] and cut(item["title"], MAX_NAME_CHARACTERS)
+    return preview
 
 
 def beginning(column: Any, row: int, most: int) -> tuple[str, bool]:

@@ -46,6 +46,7 @@ __all__ = [
     "label_names",
     "open_registry",
     "stored_files",
+    "uninterrupted",
     "write_label",
 ]
 
@@ -175,18 +176,7 @@ class Store:
                 self.discard(name)
                 raise
 
-        task, cancelled = asyncio.create_task(asyncio.to_thread(work)), False
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                cancelled = True
-            except Exception:
-                break
-        result = task.result()
-        if cancelled:
-            raise asyncio.CancelledError
-        return result
+        return await uninterrupted(work)
 
     def is_whole(self, folder: str, size: int) -> bool:
         """Whether a model directory has as many bytes as it had; what they are is not looked at."""
@@ -205,6 +195,22 @@ class Store:
         for name in names:
             for path in (self.datasets / name, self.models / name, self.labels / f"{name}.json"):
                 remove(path)
+
+
+async def uninterrupted(work: Callable[[], T]) -> T:
+    """Do some work on a thread to its end, whoever cancels meanwhile; then be cancelled."""
+    task, cancelled = asyncio.create_task(asyncio.to_thread(work)), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+        except Exception:
+            break
+    result = task.result()
+    if cancelled:
+        raise asyncio.CancelledError
+    return result
 
 
 def open_registry(folder: Path) -> Registry:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gpu_kmeans.service.problems import Problem, out_of_memory, unreadable
+from gpu_kmeans.service.problems import JOBS, Problem, out_of_memory, unreadable
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.settings import Settings
 
@@ -144,8 +144,8 @@ def resident_bytes(pid: int) -> int:
 
 def _too_slow(task: str, limits: WorkLimits) -> Problem:
     work, way_out = (
-        ("the fit", "use fewer rows, terms or clusters")
-        if task == "fit"
+        ("the job", "use fewer rows, terms or clusters")
+        if task in JOBS
         else ("reading what was sent", "send less of it")
     )
     return Problem(
@@ -159,9 +159,9 @@ def _too_slow(task: str, limits: WorkLimits) -> Problem:
 def _crashed(task: str, code: int | None, limits: WorkLimits | None) -> Problem:
     """What is said of a process that ended without a word."""
     killed = code is not None and -code in (signal.SIGKILL, signal.SIGTERM)
-    if task == "fit" or killed:
+    if task in JOBS or killed:
         detail = _how_it_died(code) + ("" if killed else _too_little(limits))
-        return Problem(500 if task == "fit" else 503, "crashed", detail)
+        return Problem(500 if task in JOBS else 503, "crashed", detail)
     log.error("worker crashed", extra={"task": task, "reason": _how_it_died(code)})
     return unreadable(task, _how_it_died(code))
 

@@ -149,11 +149,7 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
         )
 
     model = pipeline.fit(
-        *_paths(spec),
-        columns=spec["columns"],
-        encoding=spec["encoding"],
-        delimiter=spec["delimiter"],
-        **{**spec["parameters"], "ngram_range": tuple(spec["parameters"]["ngram_range"])},
+        **_fit_arguments(spec, _parameters(spec)),
         callback=progress,
         on_stage=lambda stage: say("stage", stage=stage),
     )
@@ -163,6 +159,57 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     say("stage", stage="save")
     model.save(Path(spec["folder"]) / "model")
     return {"report": _without_clusters(report), "about": describe(model)}
+
+
+def _fit_arguments(spec: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a fit: its files, how they are read, and other parameters."""
+    files = dict(zip(("movies", "credits"), _paths(spec), strict=False))
+    return {**files, **{name: spec[name] for name in ("columns", *READING)}, **parameters}
+
+
+def _parameters(spec: dict[str, Any]) -> dict[str, Any]:
+    return {**spec["parameters"], "ngram_range": tuple(spec["parameters"]["ngram_range"])}
+
+
+def choose_k(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
+    """Look for numbers of clusters, and show what the clusters of three of them would be."""
+    from gpu_kmeans import pipeline
+    from gpu_kmeans.backends.select import choose
+    from gpu_kmeans.questions.choose_k import choose_k_of_model
+    from gpu_kmeans.questions.previews import preview, previewed_counts, with_clusters
+    from gpu_kmeans.service.shown import cut_preview
+
+    parameters = _parameters(spec)
+    low, high, seed = (parameters.pop(name) for name in ("from", "to", "seed"))
+    backend, _ = choose(parameters.pop("backend"))
+    if backend.name == "cpu":
+        _hold_to(spec["memory"])
+    model = pipeline.fit(
+        **_fit_arguments(spec, parameters),
+        n_clusters=2,
+        seed=seed,
+        backend=backend,
+        on_stage=lambda stage: say("stage", stage=stage),
+    )
+    say("stage", stage="choose")
+    choice = choose_k_of_model(
+        model,
+        low=low,
+        high=high,
+        seed=seed,
+        backend=backend,
+        on_candidate=lambda k: say("candidate", k=k),
+    )
+    say("stage", stage="preview")
+    previews = []
+    for k in previewed_counts(choice):
+        say("candidate", k=k)
+        clusters = with_clusters(
+            model, k, seed=seed, max_iter=parameters["max_iter"], backend=backend
+        )
+        shown = cut_preview(preview(clusters))
+        previews.append({**shown, "recommended": k in choice.recommended})
+    return {"result": {**choice.to_dict(), "previews": previews}}
 
 
 def verify(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
@@ -263,6 +310,7 @@ TASKS = {
     "assign": assign,
     "check": check,
     "choose": choose,
+    "choose-k": choose_k,
     "fit": fit,
     "look": look,
     "verify": verify,

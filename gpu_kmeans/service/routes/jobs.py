@@ -20,11 +20,11 @@ from gpu_kmeans.service.dependencies import (
     may_read,
     may_write,
 )
-from gpu_kmeans.service.fit_checks import check_parameters
-from gpu_kmeans.service.jobs import Event, check_revision
+from gpu_kmeans.service.job_requests import about_choice, about_fit, request_kind
+from gpu_kmeans.service.jobs import CHOICE, Event
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
-from gpu_kmeans.service.request_body import read_json
+from gpu_kmeans.service.request_body import read_one_of
 
 __all__ = ["router"]
 
@@ -35,9 +35,12 @@ BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": schemas.JobRequest.model_json_schema(
-                    ref_template="#/components/schemas/{model}"
-                ),
+                "schema": {
+                    "oneOf": [
+                        {"$ref": "#/components/schemas/JobRequest"},
+                        {"$ref": "#/components/schemas/ChoiceRequest"},
+                    ]
+                },
                 "example": {"dataset": "films", "parameters": {"n_clusters": 10, "seed": 42}},
             }
         },
@@ -63,29 +66,23 @@ async def add(
         Header(min_length=1, max_length=200, description="the same key, the same job"),
     ] = None,
 ) -> Response:
-    """Ask for a fit. It waits for its turn and gives the model a new version.
+    """Ask for a fit, which gives the model a new version, or for numbers of clusters (choose-k).
 
-    The parameters are held to each other and to the dataset before it waits. It ends as failed
-    once it takes more than `fit_seconds` or `fit_memory_bytes`; see `limits` of `/v1/info`.
+    The parameters are held to each other and to the dataset before the job waits for its turn. It
+    ends as failed once it takes more than `fit_seconds` or `fit_memory_bytes`; see `limits` of
+    `/v1/info`. What a choice has answered is its `result`.
     """
-    asked = await read_json(request, schemas.JobRequest, service.settings)
+    asked = await read_one_of(request, request_kind, service.settings)
     dataset = service.registry.dataset(asked.dataset)
     if dataset is None:
         raise Problem(404, "unknown_dataset", f"there is no dataset {asked.dataset!r}")
-    parameters = asked.parameters.model_dump()
-    parameters["backend"] = parameters["backend"] or service.settings.backend
-    check_parameters(asked.parameters, dataset["about"], service.settings)
-    about: Row = {
-        "dataset": asked.dataset,
-        "model": asked.model or asked.dataset,
-        "parameters": parameters,
-        "activate": asked.activate,
-    }
-    if asked.revision is not None:
-        check_revision(dataset, asked.revision)
-        about["revision"] = asked.revision
+    if isinstance(asked, schemas.ChoiceRequest):
+        about = about_choice(asked, dataset, service.settings)
+    else:
+        about = about_fit(asked, dataset, service.settings)
     row = await service.jobs.add(about, idempotency_key)
-    names = {"job": row["id"], "dataset": about["dataset"], "model": about["model"]}
+    names = {"job": row["id"], "dataset": about["dataset"]}
+    names |= {"model": about["model"]} if about["model"] is not None else {"kind": CHOICE}
     await service.changed(request, "job added", **names)
     location = f"{service.settings.root_path}/v1/jobs/{row['id']}"
     return answer(service.jobs.view(row), 202, {"location": location})
@@ -133,7 +130,8 @@ async def cancel(service: ServiceOf, job: JobId, request: Request) -> Response:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "events `state`, `stage`, `progress` and `end`; each has JSON data",
+            "description": "events `state`, `stage`, `progress`, `candidate` and `end`; each has "
+            "JSON data",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **errors(404),
