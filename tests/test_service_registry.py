@@ -307,12 +307,20 @@ def test_a_dataset_without_its_file_is_said_and_can_be_replaced(folder: Path) ->
         assert server.stop() == 0
 
 
-def test_a_folder_of_the_schema_before_is_taken_over(folder: Path, served: Folder) -> None:
-    change(folder, "DROP TABLE pending", "PRAGMA user_version = 1")
+FIRST = "DROP TABLE pending"
+SECOND = "ALTER TABLE jobs DROP COLUMN result"
+
+
+@pytest.mark.parametrize(("version", "undo"), [(1, (SECOND, FIRST)), (2, (SECOND,))])
+def test_a_folder_of_a_schema_before_is_taken_over(
+    folder: Path, served: Folder, version: int, undo: tuple[str, ...]
+) -> None:
+    change(folder, *undo, f"PRAGMA user_version = {version}")
     shutil.rmtree(folder / "labels")
     before = stored(folder)
     with closing(Store(folder)) as store:
         assert store.registry.row("PRAGMA user_version") == {"user_version": SCHEMA_VERSION}
+        assert {row["result"] for row in store.registry.rows("SELECT * FROM jobs")} == {None}
     assert stored(folder) == before
     (folder / REGISTRY).unlink()
     assert sorted(recover(folder).datasets) == ["few", "films"]

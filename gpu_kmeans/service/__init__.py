@@ -9,6 +9,7 @@
     clients.py     who asks, and how much of the service each may have
     app.py         puts the routes together
     routes/        one module a subject; schemas.py states what they take and give
+    job_requests.py  what is asked for as a job, held to its dataset
     jobs.py        the queue; each job is a process of its own
     work.py        such a process, from outside: its time and its memory; worker.py, from inside
     formats.py     what uploads may be: media types, first bytes, names of stored files

@@ -84,6 +84,8 @@ def check_registry(file: Path) -> Literal["missing", "empty", "sound"]:
                 "--data"
             ) from error
         raise _damaged(file, str(error)) from error
+    except UnicodeDecodeError as error:  # of names of tables, before any page is checked
+        raise _damaged(file, "its tables have names that are no text") from error
 
 
 def _check(registry: sqlite3.Connection, file: Path) -> Literal["empty", "sound"]:
