@@ -7,7 +7,7 @@ passed reach the backend's frame.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from typing import Any
@@ -19,6 +19,7 @@ from gpu_kmeans.backends.protocol import Backend, Frame, JoinCounts
 from gpu_kmeans.backends.select import BackendSpec, resolve
 from gpu_kmeans.data.columns import NAMES, Sheet, Words, as_integers
 from gpu_kmeans.data.json_lists import directors, every_name
+from gpu_kmeans.data.number_formats import NumberFormat
 from gpu_kmeans.data.proposals import proposed_features
 from gpu_kmeans.data.roles import DEFAULTS, ROLES, FeatureRoles
 from gpu_kmeans.errors import InputError, InvalidParam, MissingColumn
@@ -72,6 +73,9 @@ class CatalogueReport:
         has the usual name of the text, the only one that holds texts, or numbers and categories.
     numbered : bool
         Whether there was no column of ids, so that rows are numbered from 1.
+    number_formats : dict of str to dict
+        How columns write numbers that are not written as programs do, by their names; see
+        :class:`gpu_kmeans.data.number_formats.NumberFormat`.
     ignored : int
         Columns of the files that have no name, or the same name as another.
     unkept : tuple of str
@@ -90,6 +94,7 @@ class CatalogueReport:
     left_out: dict[str, str]
     proposed: dict[str, Any]
     numbered: bool
+    number_formats: dict[str, dict[str, str]]
     ignored: int
     unkept: tuple[str, ...]
     credits: JoinCounts | None
@@ -185,6 +190,7 @@ def load_catalogue(
     keep_columns: bool = True,
     encoding: str | None = None,
     delimiter: str | None = None,
+    number_formats: Mapping[str, NumberFormat] | None = None,
     backend: BackendSpec = "auto",
 ) -> Catalogue:
     """Read a table of items, and credits that are joined to it by id.
@@ -221,6 +227,10 @@ def load_catalogue(
     delimiter : str or None
         The sign between two cells of CSV files, such as ``";"`` or ``"tab"``; None looks for
         commas, semicolons, tabs and vertical bars in the first rows.
+    number_formats : mapping of str to NumberFormat, optional
+        How columns of ``movies`` are expected to write numbers, by their names; a column that does
+        otherwise, and all others, are looked at: decimal commas, signs between thousands, and
+        units of currencies and per cents are read where no other reading of the column fits.
     backend : {"auto", "cpu", "gpu"} or Backend
 
     Returns
@@ -267,13 +277,15 @@ def load_catalogue(
     of_items = {role: name for role, name in names.items() if role not in CREDITS}
     of_credits = {role: name for role, name in names.items() if role in CREDITS}
 
-    def sheet(clustered: FeatureRoles) -> Sheet:
+    def read_sheet(clustered: FeatureRoles) -> Sheet:
         columns = _sheet_roles(clustered) | of_items
-        return Sheet(device, movies, columns, free, encoding, delimiter, keep_columns)
+        sheet = Sheet(device, movies, columns, free, encoding, delimiter, keep_columns)
+        sheet.number_formats.update(number_formats or {})
+        return sheet
 
     proposed: dict[str, Any] = {}
     try:
-        items = sheet(roles)
+        items = read_sheet(roles)
     except MissingColumn as error:
         if (
             not _is_usual(text)
@@ -286,7 +298,7 @@ def load_catalogue(
         proposed = _proposed(roles)
         if id_column is not None and "id" in free and id == DEFAULTS["id"]:
             of_items["id"] = proposed["id"] = id_column
-        items = sheet(roles)
+        items = read_sheet(roles)
     if "id" in items.repeated:  # who has a column of ids wants it
         raise items.repeated["id"]
     words = _words(items, roles)
@@ -317,6 +329,7 @@ def load_catalogue(
         left_out=read.left_out,
         proposed=proposed,
         numbered=ids is None,
+        number_formats={name: each.to_dict() for name, each in items.number_formats.items()},
         ignored=ignored,
         unkept=tuple(unkept),
         credits=counts,
@@ -531,6 +544,11 @@ def _warnings(
     notes += _sentences_on_roles(report, items)
     if words is not None:
         notes += _sentences_on_texts(report, items, words)
+    for name, values in report.number_formats.items():
+        notes.append(
+            f"{items.path.name}, column {name!r}: read as numbers with "
+            f"{NumberFormat(**values).words}"
+        )
     for role in NUMBERS:
         if role in report.filled:
             notes.append(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Backend
 from gpu_kmeans.data.json_lists import DIRECTOR, Pick, directors, read_lists
+from gpu_kmeans.data.number_formats import PLAIN, PLAIN_NUMBER, NumberFormat, number_format
 from gpu_kmeans.errors import (
     DuplicateId,
     InputError,
@@ -41,7 +42,6 @@ __all__ = ["MISSING", "NAMES", "Sheet", "Words", "as_integers"]
 NAMES = pa.list_(pa.string())
 """Type of a column of lists of names."""
 
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WORDLESS = r"^[^\p{L}]*\d([eE][+-]?\d|[^\p{L}])*$"
 MISSING = r"(?i)^\s*(nan|<na>|#?n/?a|null|nil|none|nat)\s*$"
 """Pattern of cells that a program wrote for what is missing."""
@@ -89,6 +89,9 @@ class Sheet:
         Roles whose column's name stands twice, and the words for it.
     ignored : int
         Columns of the file that have no name, or the same name as another.
+    number_formats : dict of str to NumberFormat
+        How columns write numbers that are not written as programs do, by their names: those that
+        are expected, and with each column that is read as numbers the one that was seen.
 
     Parameters
     ----------
@@ -140,6 +143,7 @@ class Sheet:
         }
         self.absent = tuple(role for role in names if role not in {*self.names, *self.repeated})
         self.ignored = nameless(header)
+        self.number_formats: dict[str, NumberFormat] = {}
 
     def others(self) -> tuple[pa.Table, list[str]]:
         """Return all columns without a role as texts, and the names of those that have none."""
@@ -295,9 +299,7 @@ class Sheet:
             return np.array(values, dtype=np.float64)
         texts = pc.ascii_trim_whitespace(pc.fill_null(cells, ""))
         missing = pc.or_(pc.equal(texts, ""), pc.match_substring_regex(texts, MISSING))
-        wrong = _first(pc.invert(pc.or_(missing, pc.match_substring_regex(texts, _NUMBER))))
-        if wrong is not None:
-            _refuse_number(self.place(role, wrong), texts[wrong].as_py())
+        texts = self._plain_numbers(role, texts, missing)
         written = pc.if_else(missing, "nan", texts).to_pylist()
         values = np.array([float(text) for text in written], dtype=np.float64)
         infinite = np.flatnonzero(np.isinf(values))
@@ -305,15 +307,32 @@ class Sheet:
             _refuse_infinite(self.place(role, int(infinite[0])), texts[int(infinite[0])].as_py())
         return values
 
+    def _plain_numbers(
+        self, role: str, texts: pa.ChunkedArray, missing: pa.ChunkedArray
+    ) -> pa.ChunkedArray:
+        """Return numbers as programs write them, in whichever format the column has them."""
+        name = self.names[role]
+        present = texts.filter(pc.invert(missing))
+        custom = self.number_formats.pop(name, None)
+        if custom is None or not custom.fits(present):
+            custom = number_format(present)
+        if custom == PLAIN:
+            return texts
+        if custom is not None:
+            self.number_formats[name] = custom
+            return custom.plain(texts)
+        wrong = _first(pc.invert(pc.or_(missing, pc.match_substring_regex(texts, PLAIN_NUMBER))))
+        if wrong is not None:
+            _refuse_number(self.place(role, wrong), texts[wrong].as_py())
+        return texts  # all are missing
+
     def numbers(self, role: str) -> tuple[NDArray[np.float64], int]:
         """A column as float64 within float32's range, and how many empty cells became 0."""
         cells = self.cells(role)
         if is_text(cells.type):
             texts = pc.ascii_trim_whitespace(pc.fill_null(cells, ""))
             empty = pc.equal(texts, "")
-            wrong = _first(pc.invert(pc.or_(empty, pc.match_substring_regex(texts, _NUMBER))))
-            if wrong is not None:
-                _refuse_number(self.place(role, wrong), texts[wrong].as_py())
+            texts = self._plain_numbers(role, texts, empty)
             values = np.array([float(text or 0) for text in texts.to_pylist()])
         elif pa.types.is_integer(cells.type) or _is_real(cells.type):
             empty = pc.is_null(cells)

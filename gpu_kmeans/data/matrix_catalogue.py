@@ -50,6 +50,7 @@ def load_matrix(path: Path, backend: Backend) -> Catalogue:
         left_out={},
         proposed={},
         numbered=numbered,
+        number_formats={},
         ignored=0,
         unkept=tuple(unkept),
         credits=None,

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from gpu_kmeans.backends.protocol import Backend
 from gpu_kmeans.data.columns import MISSING, Sheet
+from gpu_kmeans.data.number_formats import number_format
 from gpu_kmeans.data.roles import DEFAULTS, ROLES, FeatureRoles
 from gpu_kmeans.errors import InputError
 from gpu_kmeans.tables.cell_texts import is_list
@@ -43,7 +44,6 @@ LEAST_CATEGORIES = 2
 LISTS_READ = 100
 """Number of cells that are read to tell lists from texts in brackets."""
 
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _INTEGER = r"^\s*[+-]?\d{1,18}\s*$"
 _DATE = (
     r"^\s*(\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4})"
@@ -97,7 +97,7 @@ def proposals(sheet: Sheet) -> list[Proposal]:
             continue
         present = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
         named = present.filter(pc.invert(pc.match_substring_regex(present, MISSING)))
-        if len(named) < len(present) and len(named) and _all(named, _NUMBER):
+        if len(named) < len(present) and len(named) and _are_numbers(named):
             present = named  # what a program wrote for numbers that were missing
         distinct = pc.count_distinct(present).as_py()
         look = _look(column, present, distinct, len(texts))
@@ -164,7 +164,7 @@ def _look(column: str, present: pa.ChunkedArray, distinct: int, rows: int) -> Lo
     if _all(present, _LIST) and _are_lists(present):
         return "list"
     unique = distinct == rows
-    if _all(present, _NUMBER):
+    if _are_numbers(present):
         is_id = unique and _all(present, _INTEGER) and _numbers_rows(column, present)
         return "id" if is_id else "number"
     if _all(present, _DATE):
@@ -182,6 +182,10 @@ def _look(column: str, present: pa.ChunkedArray, distinct: int, rows: int) -> Lo
 
 def _all(cells: pa.ChunkedArray, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(cells, pattern)).as_py())
+
+
+def _are_numbers(cells: pa.ChunkedArray) -> bool:
+    return number_format(pc.ascii_trim_whitespace(cells)) is not None
 
 
 def _are_lists(cells: pa.ChunkedArray) -> bool:

@@ -17,6 +17,7 @@ from gpu_kmeans.backends.select import BackendSpec, resolve
 from gpu_kmeans.clustering.distances import nearest, squared_distances
 from gpu_kmeans.data.catalogue import Catalogue, load_catalogue
 from gpu_kmeans.data.matrix_catalogue import load_matrix
+from gpu_kmeans.data.number_formats import NumberFormat
 from gpu_kmeans.data.roles import DEFAULTS, FEATURES, ROLES
 from gpu_kmeans.errors import FeatureMismatch, InvalidParam
 from gpu_kmeans.model import UNCLUSTERED, Model
@@ -173,7 +174,21 @@ def _load(
     columns = named | proposed
     clustered = {role: columns[role] for role in ("text", *FEATURES) if role in columns}
     roles |= clustered or {"text": DEFAULTS["text"]}
-    return load_catalogue(path, encoding=encoding, delimiter=delimiter, backend=backend, **roles)
+    return load_catalogue(
+        path,
+        encoding=encoding,
+        delimiter=delimiter,
+        number_formats=_number_formats(model),
+        backend=backend,
+        **roles,
+    )
+
+
+def _number_formats(model: Model) -> dict[str, NumberFormat]:
+    """Return how the columns of a model's file wrote numbers."""
+    stored = model.info.catalogue.get("number_formats") or {}
+    formats = {name: NumberFormat.of(values) for name, values in stored.items()}
+    return {name: custom for name, custom in formats.items() if custom is not None}
 
 
 def _aligned(catalogue: Catalogue, names: Sequence[str]) -> Catalogue:
