@@ -9,21 +9,42 @@ queries: one that always shows the same ten serves nobody, however good they are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_kmeans.clustering.indices import silhouettes, squared_norms, sums_of
-from gpu_kmeans.errors import InputError
+from gpu_kmeans.backends.select import resolve
+from gpu_kmeans.clustering.indices import (
+    adjusted_rand,
+    contingency,
+    silhouettes,
+    squared_norms,
+    sums_of,
+    v_measure,
+)
+from gpu_kmeans.clustering.resampling import RESAMPLED_ROWS, Parts
+from gpu_kmeans.errors import InputError, InvalidParam, shown
 from gpu_kmeans.inputs.cells import a
-from gpu_kmeans.model import Model
+from gpu_kmeans.model import UNCLUSTERED, Model
+from gpu_kmeans.model.naming import cluster_names
+from gpu_kmeans.model.outliers import junk_clusters
 from gpu_kmeans.model.rows import as_matrix
 from gpu_kmeans.recommend import RANKS, ClusterView, Rank, Recommender, cluster_views
 from gpu_kmeans.validation import check_integer
 
-__all__ = ["Evaluation", "Reach", "Silhouette", "evaluate", "inertia_of_one_cluster"]
+__all__ = [
+    "Agreement",
+    "Evaluation",
+    "Reach",
+    "Silhouette",
+    "Stability",
+    "agreement_with",
+    "evaluate",
+    "inertia_of_one_cluster",
+]
 
 REACH_LIMIT = 10
 """Items that a query is taken to show."""
@@ -47,6 +68,50 @@ class Silhouette:
     value: float
     n_sampled: int
     metric: str = "cosine"
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Whether the clusters come back in k-means fits of other draws of the rows.
+
+    Attributes
+    ----------
+    value : float
+        Adjusted Rand index of the fits, at most 1: 1 for the same clusters in every draw, 0 for
+        clusters that are those of the draw.
+    n_sampled : int
+        Rows that were drawn from.
+    clusters : tuple of float
+        Mean overlap (Jaccard) of each cluster with its like in the fits, by label; 0 for a cluster
+        without items.
+    """
+
+    value: float
+    n_sampled: int
+    clusters: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the clusters agree with labels that a person gave.
+
+    Attributes
+    ----------
+    n_compared : int
+        Items that are in a cluster and have a label.
+    n_labels : int
+        Different labels.
+    v_measure, adjusted_rand : float
+        See :func:`gpu_kmeans.clustering.indices.v_measure` and ``adjusted_rand``.
+    purity : float
+        Share of the items that have the most frequent label of their cluster.
+    """
+
+    n_compared: int
+    n_labels: int
+    v_measure: float
+    adjusted_rand: float
+    purity: float
 
 
 @dataclass(frozen=True)
@@ -90,6 +155,15 @@ class Evaluation:
         Part of the clustered items that the largest cluster holds.
     silhouette : Silhouette or None
         None with fewer than two clusters that have items.
+    stability : Stability or None
+        Likewise.
+    names : tuple of str
+        Of the clusters, by label.
+    junk_clusters : tuple of int
+        Labels of clusters that hold together badly: see
+        :func:`gpu_kmeans.model.outliers.junk_clusters`.
+    agreement : Agreement or None
+        None where no labels were given.
     clusters : tuple of ClusterView
         By label.
     reach : Reach or None
@@ -109,6 +183,10 @@ class Evaluation:
     silhouette: Silhouette | None
     clusters: tuple[ClusterView, ...]
     reach: Reach | None
+    stability: Stability | None = None
+    names: tuple[str, ...] = ()
+    junk_clusters: tuple[int, ...] = ()
+    agreement: Agreement | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, text and numbers."""
@@ -116,11 +194,20 @@ class Evaluation:
         view["clusters"] = [
             {**cluster, "top_terms": list(cluster["top_terms"])} for cluster in view["clusters"]
         ]
+        for name in ("names", "junk_clusters"):
+            view[name] = list(view[name])
+        if view["stability"] is not None:
+            view["stability"]["clusters"] = list(view["stability"]["clusters"])
         return view
 
 
 def evaluate(
-    model: Model, *, seed: int = 0, n_queries: int = 10_000, silhouette_sample: int = 2_000
+    model: Model,
+    *,
+    seed: int = 0,
+    n_queries: int = 10_000,
+    silhouette_sample: int = 2_000,
+    labels: str | Sequence[Any] | None = None,
 ) -> Evaluation:
     """Judge a model.
 
@@ -133,13 +220,16 @@ def evaluate(
         Queries that measure the reach.
     silhouette_sample : int
         Rows whose silhouette is averaged; all of them, where there are fewer.
+    labels : str, or sequence of n values
+        What the items are known to be, to compare the clusters with: the name of a column of the
+        model's items, or a label for each of them. Empty ones (None, ``""``, NaN) are left out.
 
     Raises
     ------
     InputError
         ``model`` is no fitted model.
     InvalidParam
-        A number is outside its domain.
+        A number is outside its domain; there is no such column, or not a label for each item.
     """
     if not isinstance(model, Model):
         raise InputError(
@@ -149,10 +239,11 @@ def evaluate(
     check_integer("seed", seed, 0)
     check_integer("n_queries", n_queries, 1)
     check_integer("silhouette_sample", silhouette_sample, 1)
+    agreement = None if labels is None else agreement_with(model, labels)
     rows = as_matrix(model.space)
-    members, labels = rows[model.clustered], model.labels[model.clustered]
+    members, own = rows[model.clustered], model.labels[model.clustered]
     sizes = model.sizes
-    inertia, inertia_one_cluster = _inertia(members, labels, sizes), _inertia_of_one(members)
+    inertia, inertia_one_cluster = _inertia(members, own, sizes), _inertia_of_one(members)
     return Evaluation(
         n_items=len(model.labels),
         n_clustered=model.n_clustered,
@@ -166,7 +257,7 @@ def evaluate(
         largest_share=float(sizes.max() / model.n_clustered),
         silhouette=_silhouette(
             members,
-            labels,
+            own,
             sizes,
             np.random.default_rng([seed, 0]),
             silhouette_sample,
@@ -174,6 +265,45 @@ def evaluate(
         ),
         clusters=tuple(cluster_views(model)),
         reach=_reach(model, np.random.default_rng([seed, 1]), n_queries),
+        stability=_stability(members, own, sizes, np.random.default_rng([seed, 2]), seed),
+        names=tuple(cluster_names(model)),
+        junk_clusters=tuple(junk_clusters(model)),
+        agreement=agreement,
+    )
+
+
+def agreement_with(model: Model, labels: str | Sequence[Any]) -> Agreement:
+    """Compare the clusters of a model with labels that are known: see :func:`evaluate`."""
+    values = _column(model, labels) if isinstance(labels, str) else list(labels)
+    if len(values) != len(model.labels):
+        raise InvalidParam(
+            f"labels must be one for each of the {len(model.labels):,} items, got {len(values):,}"
+        )
+    texts = ["" if value is None or value != value else str(value) for value in values]
+    kinds = {text: number for number, text in enumerate(sorted(set(texts) - {""}))}
+    known = np.array([kinds.get(text, UNCLUSTERED) for text in texts], dtype=np.int64)
+    table = contingency(model.labels, known)
+    if not table.sum():
+        raise InvalidParam("no item that is in a cluster has a label to compare it with")
+    return Agreement(
+        n_compared=int(table.sum()),
+        n_labels=int((table.sum(axis=0) > 0).sum()),
+        v_measure=v_measure(model.labels, known),
+        adjusted_rand=adjusted_rand(model.labels, known),
+        purity=float(table.max(axis=1).sum() / table.sum()),
+    )
+
+
+def _column(model: Model, name: str) -> list[Any]:
+    """Return a column of the items by its role or by its own name."""
+    tables = [model.items] if model.others is None else [model.others, model.items]
+    for table in tables:
+        if name in table.column_names:
+            return list(table[name].to_pylist())
+    names = sorted({column for table in tables for column in table.column_names})
+    raise InvalidParam(
+        f"the model's items have no column {shown(name)} to compare with; they have "
+        f"{', '.join(map(shown, names))}"
     )
 
 
@@ -228,6 +358,28 @@ def _silhouette(
     return Silhouette(float(values.mean()), len(sample), metric)
 
 
+def _stability(
+    rows: Any,
+    labels: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    random: np.random.Generator,
+    seed: int,
+) -> Stability | None:
+    """Compare fits of drawn rows with each other, and with the clusters that have items."""
+    occupied = np.flatnonzero(sizes)
+    if len(occupied) < 2:
+        return None
+    position = np.zeros(len(sizes), dtype=np.int32)
+    position[occupied] = np.arange(len(occupied))
+    n_sampled = min(len(labels), RESAMPLED_ROWS)
+    sample = np.sort(random.choice(len(labels), n_sampled, replace=False))
+    parts = Parts(rows[sample].astype(np.float32), resolve("cpu"), random)
+    value, overlaps = parts.stability(position[labels[sample]], len(occupied), seed)
+    clusters = np.zeros(len(sizes))
+    clusters[occupied] = overlaps
+    return Stability(value, n_sampled, tuple(clusters.tolist()))
+
+
 # -- recommendations --------------------------------------------------------------------
 
 
@@ -241,8 +393,8 @@ def _reach(model: Model, random: np.random.Generator, n_queries: int) -> Reach |
     by_popularity, by_cosine = set[int](), set[int]()
     nearest = {rank: set[int]() for rank in RANKS}
 
-    def show(shown: set[int], relevance: NDArray[Any], places: NDArray[Any], rank: Rank) -> None:
-        shown.update(recommender.rank(relevance, places, rank, REACH_LIMIT).places.tolist())
+    def show(seen: set[int], relevance: NDArray[Any], places: NDArray[Any], rank: Rank) -> None:
+        seen.update(recommender.rank(relevance, places, rank, REACH_LIMIT).places.tolist())
 
     # Popularity alone shows everyone the same.
     show(by_popularity, np.zeros(len(everything)), everything, "popularity")

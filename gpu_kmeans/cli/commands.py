@@ -214,7 +214,9 @@ def evaluate(options: argparse.Namespace) -> Answer:
 
     model = Model.load(options.model)
     with progress.shown("judging the clusters and the recommendations"):
-        judged = evaluate(model, seed=options.seed, n_queries=options.queries)
+        judged = evaluate(
+            model, seed=options.seed, n_queries=options.queries, labels=options.labels
+        )
     return Answer(judged.to_dict(), lambda: show.evaluation(judged))
 
 
@@ -222,16 +224,16 @@ def plot(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.model import Model
     from gpu_kmeans.recommend import Recommender, cluster_views
 
-    names = figures.names(options.query is not None)
+    model = Model.load(options.model)
+    names = figures.names(model, options.query is not None)
     with staging.files_into(options.out, names, overwrite=options.overwrite) as aside:
-        model = Model.load(options.model)
         answer = None
         if options.query is not None:
             answer = Recommender(model).recommend(options.query, limit=options.limit)
             if not answer.items:
                 raise InvalidQuery(f"nothing to draw for {options.query!r}: {answer.message}")
         with progress.shown("drawing"):
-            figures.draw(model, cluster_views(model), answer, aside)
+            figures.draw(model, cluster_views(model), answer, aside, dark=options.dark)
     paths = [options.out / name for name in names]
     return Answer({"files": paths}, lambda: show.files("Figures", paths))
 

@@ -34,7 +34,6 @@ def run(folder: Path, backend: BackendSpec) -> Answer:
     from gpu_kmeans.recommend import Recommender
 
     _check_ours(folder)
-    names = figures.names(query=True)
     with staging.folder_at(folder) as aside, progress.shown("starting") as shown:
         model = pipeline.fit(
             *sample.paths(), backend=backend, callback=shown.callback, on_stage=shown.on_stage
@@ -54,7 +53,7 @@ def run(folder: Path, backend: BackendSpec) -> Answer:
         "fit": fitted,
         "recommendations": [answer.to_dict() for answer in answers],
         "evaluation": judged.to_dict(),
-        "figures": [folder / _FIGURES / name for name in names],
+        "figures": [folder / _FIGURES / name for name in figures.names(model, query=True)],
     }
 
     def text() -> str:

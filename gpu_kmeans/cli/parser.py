@@ -206,6 +206,8 @@ def _choose_k(parser: Any) -> None:
     cluster.add_argument(
         "--to", dest="high", type=_whole(2), default=50, metavar="K", help="largest number (50)"
     )
+    _plot_option(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a figure that exists")
     _row_options(parser, cluster)
 
 
@@ -216,22 +218,28 @@ def _levels(parser: Any) -> None:
     )
     _seed_option(parser)
     _csv_output(parser)
+    _plot_option(parser)
 
 
 def _outliers(parser: Any) -> None:
     _model_argument(parser)
     parser.add_argument("--limit", type=_whole(1), default=20, metavar="N", help="items shown (20)")
     _csv_output(parser)
+    _plot_option(parser)
 
 
 def _compare(parser: Any) -> None:
     _model_argument(parser)
     parser.add_argument("other", type=_folder, metavar="OTHER", help="another model folder")
+    _plot_option(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a figure that exists")
 
 
 def _drift(parser: Any) -> None:
     _model_argument(parser)
     parser.add_argument("file", type=_file, metavar="FILE", help="new rows; - for standard input")
+    _plot_option(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a figure that exists")
     _format_options(parser)
     _backend_option(parser)
 
@@ -260,6 +268,17 @@ def _update(parser: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the model if it exists")
     _format_options(parser)
     _backend_option(parser)
+
+
+def _plot_option(parser: Any) -> None:
+    parser.add_argument(
+        "--plot", type=_file, metavar="FILE", help="also draw it, as FILE.png or FILE.svg"
+    )
+    _dark_option(parser)
+
+
+def _dark_option(parser: Any) -> None:
+    parser.add_argument("--dark", action="store_true", help="figures for a dark page")
 
 
 def _seed_option(parser: Any) -> None:
@@ -458,7 +477,7 @@ def _csv_output(parser: Any) -> None:
     parser.add_argument(
         "--out", type=_file, metavar="FILE", help="write a CSV file there (standard output)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace what exists")
 
 
 def _recommend(parser: Any) -> None:
@@ -526,6 +545,12 @@ def _evaluate(parser: Any) -> None:
         metavar="N",
         help="random queries to recommend for (10000)",
     )
+    parser.add_argument(
+        "--labels",
+        type=_column("what the items are known to be"),
+        metavar="NAME",
+        help="column of the items that the clusters are compared with",
+    )
 
 
 def _plot(parser: Any) -> None:
@@ -536,6 +561,7 @@ def _plot(parser: Any) -> None:
         "--out", type=_folder, required=True, metavar="FOLDER", help="PNG and SVG files go here"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace figures that exist")
+    _dark_option(parser)
 
 
 def _image(parser: Any) -> None:

@@ -7,7 +7,7 @@ from itertools import chain
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from gpu_kmeans.cli import progress, show, signals, staging, standard_input, tables
+from gpu_kmeans.cli import figures, progress, show, signals, staging, standard_input, tables
 from gpu_kmeans.cli.fit_options import fit_options
 from gpu_kmeans.cli.layout import commands, count, facts, heading, printable, table
 from gpu_kmeans.cli.output import Answer
@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["choose_k", "compare", "drift", "edit", "levels", "outliers", "update"]
 
 
+def drawings() -> Any:
+    """Return the module of figures, imported on first use."""
+    from gpu_kmeans import plots
+
+    return plots
+
+
 def choose_k(options: argparse.Namespace) -> Answer:
     """Show what speaks for each number of clusters."""
     from gpu_kmeans.questions.choose_k import choose_k
 
+    figures.check_plot(options)
     encoding = fit_options(options)
 
     def tell(k: int) -> None:
@@ -41,7 +49,8 @@ def choose_k(options: argparse.Namespace) -> Answer:
             on_candidate=tell,
             **encoding,
         )
-    return Answer(choice.to_dict(), lambda: _choice(choice))
+    answer = Answer(choice.to_dict(), lambda: _choice(choice))
+    return figures.with_plot(answer, options, lambda: drawings().choice_curves(choice))
 
 
 def _choice(choice: Choice) -> str:
@@ -73,12 +82,17 @@ def levels(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.model import Model
     from gpu_kmeans.model.hierarchy import level_rows, levels
 
+    figures.check_plot(options)
     if options.out is not None:
         tables.check_free(options.out, options.overwrite)
     model = Model.load(options.model)
     made = levels(model, options.levels, seed=options.seed)
+
+    def drawn(answer: Answer) -> Answer:
+        return figures.with_plot(answer, options, lambda: drawings().level_tree(made))
+
     if options.out is not None:
-        return tables.answer(level_rows(model, made), options.out, options.overwrite)
+        return drawn(tables.answer(level_rows(model, made), options.out, options.overwrite))
     data = {
         "levels": [
             {
@@ -96,7 +110,7 @@ def levels(options: argparse.Namespace) -> Answer:
             for level in made
         ]
     }
-    return Answer(data, lambda: "\n".join(_tree(made, 0, None)))
+    return drawn(Answer(data, lambda: "\n".join(_tree(made, 0, None))))
 
 
 def _tree(made: list[Level], depth: int, parent: int | None) -> list[str]:
@@ -118,18 +132,26 @@ def outliers(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.model.naming import cluster_names
     from gpu_kmeans.model.outliers import junk_clusters, outliers
 
+    figures.check_plot(options)
     if options.out is not None:
         tables.check_free(options.out, options.overwrite)
     model = Model.load(options.model)
     scored = outliers(model)
+    junk = junk_clusters(model)
+
+    def drawn(answer: Answer) -> Answer:
+        return figures.with_plot(
+            answer, options, lambda: drawings().outlier_scores(model, scored, junk)
+        )
+
     ids = model.items["id"].to_pylist()
     titles = model.items["title"].to_pylist() if "title" in model.items.column_names else None
     if options.out is not None:
         header = ["id", "cluster", "outlier_score"]
         cells = zip(ids, model.labels.tolist(), map(_number, scored.scores.tolist()), strict=True)
-        return tables.answer(chain([header], map(list, cells)), options.out, options.overwrite)
+        rows_of = chain([header], map(list, cells))
+        return drawn(tables.answer(rows_of, options.out, options.overwrite))
     names = cluster_names(model)
-    junk = junk_clusters(model)
     items = [
         {
             "id": ids[row],
@@ -150,13 +172,17 @@ def outliers(options: argparse.Namespace) -> Answer:
         (f"{item['score']:.2f}", str(item["cluster"]), str(item["id"]), item["title"] or "")
         for item in items
     ]
-    return Answer(
-        data,
-        lambda: show.paragraphs(
-            heading("Items that fit worst (distance, in median distances of the nearest cluster)"),
-            table(("score", "cluster", "id", "title"), rows, left=(2, 3)),
-            facts(lines) if lines else "",
-        ),
+    return drawn(
+        Answer(
+            data,
+            lambda: show.paragraphs(
+                heading(
+                    "Items that fit worst (distance, in median distances of the nearest cluster)"
+                ),
+                table(("score", "cluster", "id", "title"), rows, left=(2, 3)),
+                facts(lines) if lines else "",
+            ),
+        )
     )
 
 
@@ -169,8 +195,10 @@ def compare(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.model import Model
     from gpu_kmeans.questions.compare import compare
 
+    figures.check_plot(options)
     comparison = compare(Model.load(options.model), Model.load(options.other))
-    return Answer(comparison.to_dict(), lambda: _comparison(comparison))
+    answer = Answer(comparison.to_dict(), lambda: _comparison(comparison))
+    return figures.with_plot(answer, options, lambda: drawings().cluster_flows(comparison))
 
 
 def _comparison(comparison: Comparison) -> str:
@@ -211,8 +239,10 @@ MOST_FLOWS = 40
 def drift(options: argparse.Namespace) -> Answer:
     """Show whether new rows still are what a model was fitted on."""
     from gpu_kmeans.model import Model
+    from gpu_kmeans.model.naming import cluster_names
     from gpu_kmeans.questions.compare import drift
 
+    figures.check_plot(options)
     model = Model.load(options.model)
     with standard_input.as_file(options.file) as path, progress.shown("assigning"):
         change = drift(
@@ -222,7 +252,10 @@ def drift(options: argparse.Namespace) -> Answer:
             delimiter=options.delimiter,
             backend=options.backend,
         )
-    return Answer(change.to_dict(), lambda: _drift(change, model))
+    answer = Answer(change.to_dict(), lambda: _drift(change, model))
+    return figures.with_plot(
+        answer, options, lambda: drawings().drift_shares(change, cluster_names(model))
+    )
 
 
 def _drift(change: Drift, model: Model) -> str:

@@ -326,12 +326,45 @@ def evaluation(judged: Evaluation) -> str:
                 f"{count(silhouette.n_sampled, 'item')} sampled)",
             )
         )
+    lines += _steadiness(judged)
     return paragraphs(
         heading("Clusters"),
         facts(lines),
         clusters(data["clusters"], judged.n_clustered, texts=judged.reach is not None),
         reach(judged),
     )
+
+
+def _steadiness(judged: Evaluation) -> list[tuple[str, str]]:
+    """Say whether the clusters come back, which hold together badly, and what labels say."""
+    lines = []
+    if (stability := judged.stability) is not None:
+        occupied = [c.label for c in judged.clusters if c.size]
+        worst = min(occupied, key=lambda label: stability.clusters[label])
+        lines.append(
+            (
+                "Stability",
+                f"{stability.value:.2f}: agreement of fits of other draws of the items (1: always "
+                f"the same clusters); the least steady is {_named(judged, worst)}, "
+                f"{stability.clusters[worst]:.0%} of which come back",
+            )
+        )
+    junk = ", ".join(_named(judged, label) for label in judged.junk_clusters)
+    lines.append(("Junk", junk or "none: every cluster holds together"))
+    if (agreement := judged.agreement) is not None:
+        compared = f"{count(agreement.n_compared, 'item')}, {count(agreement.n_labels, 'label')}"
+        lines.append(
+            (
+                "Labels",
+                f"V-measure {agreement.v_measure:.3f}, adjusted Rand index "
+                f"{agreement.adjusted_rand:.3f}, purity {agreement.purity:.1%} ({compared})",
+            )
+        )
+    return lines
+
+
+def _named(judged: Evaluation, label: int) -> str:
+    return f"{label} ({judged.names[label]})"
 
 
 def reach(judged: Evaluation) -> str:

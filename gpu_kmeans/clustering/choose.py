@@ -22,27 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_kmeans.backends.protocol import Backend
-from gpu_kmeans.clustering.base import Clustering, clusterer
-from gpu_kmeans.clustering.distances import nearest
-from gpu_kmeans.clustering.indices import (
-    adjusted_rand,
-    contingency,
-    silhouettes,
-    squared_norms,
-    sums_of,
-)
+from gpu_kmeans.clustering.base import Clustering
+from gpu_kmeans.clustering.indices import silhouettes, squared_norms, sums_of
+from gpu_kmeans.clustering.resampling import RESAMPLED_ROWS, Parts, fit_rows
 from gpu_kmeans.errors import InvalidParam
 
 __all__ = ["Candidate", "Choice", "candidate_counts", "choose_clusters"]
 
 MOST_ROWS = 10_000
 """Maximum number of rows that are fitted: more are drawn from, without replacement."""
-RESAMPLED_ROWS = 2_000
-"""Maximum number of rows of which parts are fitted for the stability."""
-RESAMPLED_SHARE = 0.8
-"""Share of them in each part: any two share at least three fifths."""
-PARTS = 3
-"""Number of parts, and of pairs of their fits, that the stability is the mean of."""
 SILHOUETTES = 2_000
 """Maximum number of rows whose silhouette is averaged."""
 CANDIDATES = 12
@@ -165,7 +153,7 @@ def choose_clusters(
         rows, terms = rows[drawn], None if terms is None else terms[drawn]
     host = rows.astype(np.float64)
     total = _inertia(host, np.zeros(host.shape[0], dtype=np.int32), 1)
-    parts = _Parts(rows, backend, draw)
+    parts = Parts(rows, backend, draw)
     by_k: dict[int, Candidate] = {}
 
     def judge(k: int) -> None:
@@ -175,7 +163,7 @@ def choose_clusters(
             )
         if on_candidate is not None:
             on_candidate(k)
-        clustering = _fit(rows, backend, k, seed)
+        clustering = fit_rows(rows, backend, k, seed)
         by_k[k] = _judge(host, clustering, total, metric, terms, parts, draw, seed)
 
     for k in counts:
@@ -195,17 +183,13 @@ def choose_clusters(
     )
 
 
-def _fit(rows: Any, backend: Backend, k: int, seed: int) -> Clustering:
-    return clusterer("hartigan", n_clusters=k, max_iter=100, seed=seed).fit(rows, backend)
-
-
 def _judge(
     rows: Any,
     clustering: Clustering,
     total: float,
     metric: str,
     terms: Any,
-    parts: _Parts,
+    parts: Parts,
     draw: np.random.Generator,
     seed: int,
 ) -> Candidate:
@@ -214,7 +198,7 @@ def _judge(
     sample = draw.choice(len(labels), min(SILHOUETTES, len(labels)), replace=False)
     spread = (sizes > 0).sum() > 1
     values = silhouettes(rows, labels, sizes, sample, metric) if spread else np.zeros(1)
-    stability, by_cluster = parts.stability(clustering, seed)
+    stability, by_cluster = parts.stability(labels, k, seed)
     return Candidate(
         k=k,
         explained=1 - _inertia(rows, labels, k) / total if total else 0.0,
@@ -225,44 +209,6 @@ def _judge(
         coherence=None if terms is None else _coherence(terms, labels, k),
         cluster_stability=by_cluster,
     )
-
-
-class _Parts:
-    """Parts of some rows, each fitted for itself: what they agree on is not of the draw."""
-
-    def __init__(self, rows: Any, backend: Backend, draw: np.random.Generator) -> None:
-        n = rows.shape[0]
-        self._chosen = np.sort(draw.choice(n, min(n, RESAMPLED_ROWS), replace=False))
-        self._rows = rows[self._chosen]
-        self._backend = backend
-        m = len(self._chosen)
-        size = max(2, round(RESAMPLED_SHARE * m))
-        self._parts = [np.sort(draw.choice(m, size, replace=False)) for _ in range(PARTS)]
-
-    def stability(self, clustering: Clustering, seed: int) -> tuple[float, tuple[float, ...]]:
-        """Return the agreement of the parts' fits, and of each cluster with its like in them."""
-        k = len(clustering.means)
-        labels = []
-        for number, part in enumerate(self._parts):
-            if k > len(part):
-                return 0.0, tuple([0.0] * k)
-            fit = _fit(self._rows[part], self._backend, k, seed + 1 + number)
-            labels.append(nearest(self._backend, self._rows, fit.means))
-        pairs = [(one, other) for one in range(PARTS) for other in range(one)]
-        agreement = float(np.mean([adjusted_rand(labels[a], labels[b]) for a, b in pairs]))
-        whole = clustering.labels[self._chosen]
-        overlaps = np.mean([_overlap(whole, part, k) for part in labels], axis=0)
-        return agreement, tuple(overlaps.tolist())
-
-
-def _overlap(one: NDArray[np.int32], other: NDArray[np.int32], k: int) -> NDArray[np.float64]:
-    """Return the largest Jaccard index of each of ``k`` clusters with any of the other labels'."""
-    table = np.zeros((k, k))
-    counts = contingency(one, other)
-    table[: counts.shape[0], : counts.shape[1]] = counts
-    union = table.sum(axis=1)[:, None] + table.sum(axis=0) - table
-    shares: NDArray[np.float64] = (table / np.maximum(union, 1)).max(axis=1)
-    return shares
 
 
 def _inertia(rows: Any, labels: NDArray[np.int32], k: int) -> float:
@@ -365,7 +311,7 @@ class _Reference:
         for rows in self._rows:
             if k > len(rows):
                 continue
-            labels = _fit(rows, self._backend, k, seed).labels
+            labels = fit_rows(rows, self._backend, k, seed).labels
             sizes = np.bincount(labels, minlength=k)
             sample = np.arange(min(len(rows), SILHOUETTES))
             values = silhouettes(rows.astype(np.float64), labels, sizes, sample, self._metric)

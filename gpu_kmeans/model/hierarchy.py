@@ -22,7 +22,7 @@ from gpu_kmeans.model.model import Model
 from gpu_kmeans.model.naming import cluster_names
 from gpu_kmeans.validation import check_integer
 
-__all__ = ["Level", "hierarchy", "levels"]
+__all__ = ["Level", "hierarchy", "levels", "natural_levels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,12 @@ def levels(
         parents = None if not made else _parents(labels, made[-1].labels, count)
         made.append(Level(labels, cluster_names(cut), cut.sizes, parents))
     return made
+
+
+def natural_levels(model: Model) -> list[int]:
+    """Return numbers of clusters for three levels or fewer that end at the model's own."""
+    k = int((model.sizes > 0).sum())
+    return sorted({k, *(n for n in (round(k**0.4), round(k**0.7)) if n >= 2 and 3 * n <= 2 * k)})
 
 
 def _refined(model: Model, count: int, seed: int, backend: BackendSpec) -> Model:

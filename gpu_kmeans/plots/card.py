@@ -17,11 +17,16 @@ from gpu_kmeans.plots.words import drawable, fit, measure_of, number, plain
 __all__ = [
     "BLUE",
     "GREEN",
+    "HEADER",
     "INK",
     "MARGIN",
+    "ORANGE",
     "PALE",
     "PURPLE",
     "QUIET",
+    "RED",
+    "SAND",
+    "TINTS",
     "WIDTH",
     "Steps",
     "add_axes",
@@ -34,8 +39,10 @@ __all__ = [
 
 INK, QUIET, GRID = "#1f2328", "#5b626b", "#e3e6e9"
 # Okabe and Ito's colours, which colour-blind readers can tell apart (Color Universal Design).
-BLUE, GREEN, PURPLE = "#0072b2", "#009e73", "#cc79a7"
-PALE = "#a8cbe2"
+BLUE, GREEN, PURPLE, ORANGE = "#0072b2", "#009e73", "#cc79a7", "#e69f00"
+RED = "#b23a00"
+PALE, SAND = "#a8cbe2", "#e0bf77"
+TINTS = ("#cfe2ef", "#f0e6c8", "#d8ead9", "#ead9e4")
 
 WIDTH = 8.0  # of every card, and below: all lengths in inches
 MARGIN = 0.3

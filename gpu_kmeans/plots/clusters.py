@@ -1,4 +1,4 @@
-"""Sizes of clusters as horizontal bars, their top terms beside them."""
+"""Sizes of clusters as horizontal bars, what sets each apart beside them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cluster_sizes(clusters: Sequence[ClusterView]) -> Figure:
     """
     _check(clusters)
     if not clusters:
-        return empty_card("Sizes and top terms of the clusters", "", "There are no clusters.")
+        return empty_card("Clusters by size", "", "There are no clusters.")
     ordered = sorted(clusters, key=lambda cluster: (-cluster.size, cluster.label))
     shown = ordered if len(ordered) <= MOST else ordered[:LARGEST]
     rest = ordered[len(shown) :]
@@ -54,7 +54,7 @@ def cluster_sizes(clusters: Sequence[ClusterView]) -> Figure:
     foot = 0.55 if rest else 0.25
     figure = card(
         1.0 + foot + 0.25 * len(shown),
-        f"Sizes and top terms of {count(len(clusters), 'cluster')}",
+        f"{count(len(clusters), 'cluster')} by size, and what sets each apart",
         f"{count(sum(cluster.size for cluster in clusters), 'item')}, the largest cluster first",
     )
     axes = add_axes(figure, left=left, right=WIDTH - left - span, bottom=foot)

@@ -17,6 +17,7 @@ __all__ = [
     "drawable",
     "fit",
     "fit_list",
+    "fit_name",
     "measure_of",
     "number",
     "plain",
@@ -131,6 +132,13 @@ def fit_list(words: Sequence[str], width: float, measure: Measure) -> str:
             break
         line = longer
     return line
+
+
+def fit_name(name: str, width: float, measure: Measure) -> str:
+    """Return the name of a cluster, or as many of its words between commas as fit."""
+    if ", " not in name or measure(drawable(name)) <= width:
+        return fit(name, width, measure)
+    return fit_list(name.split(", "), width, measure)
 
 
 def number(value: float) -> str:
