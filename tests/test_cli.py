@@ -307,7 +307,21 @@ def test_evaluate_prints_the_same_as_object_and_as_text(capsys: Capture, model: 
     code, out, _ = said(capsys, "evaluate", model, "--queries", 300)
     assert code == 0
     assert f"{found['inertia']:,.2f}" in out
+    assert f"{found['stability']['value']:.2f}: agreement of fits" in out
+    assert all(f"({found['names'][label]})" in out for label in found["junk_clusters"])
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_evaluate_compares_with_a_column_of_labels(capsys: Capture, model: Path) -> None:
+    few = ("--queries", 1)
+    assert result(capsys, "evaluate", model, *few)["agreement"] is None
+    found = result(capsys, "evaluate", model, *few, "--labels", "id")["agreement"]
+    assert found["n_labels"] == found["n_compared"]
+    assert 0 < found["v_measure"] < 1
+    code, out, _ = said(capsys, "evaluate", model, *few, "--labels", "id")
+    assert code == 0
+    assert f"purity {found['purity']:.1%}" in out
+    assert "no column 'kind'" in refused(capsys, "evaluate", model, "--labels", "kind")
 
 
 def test_plot_draws_png_and_svg_and_keeps_what_else_is_in_the_folder(
@@ -318,7 +332,8 @@ def test_plot_draws_png_and_svg_and_keeps_what_else_is_in_the_folder(
     names = [Path(file).name for file in found["files"]]
     assert remains(tmp_path) == sorted([*names, "mine.txt"])
     assert {Path(name).suffix for name in names} == {".png", ".svg"}
-    assert len(names) == 8
+    stems = ["clusters", "inertia", "levels", "outliers", "popularity", "ratings"]
+    assert sorted({Path(name).stem for name in names}) == stems and len(names) == 12
     assert (tmp_path / "clusters.png").read_bytes().startswith(b"\x89PNG")
     assert "clusters.png exists" in refused(capsys, "plot", model, "--out", tmp_path)
     assert main(["plot", str(model), "--out", str(tmp_path), "--overwrite"]) == 0

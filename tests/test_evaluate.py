@@ -18,7 +18,7 @@ from toy import ITEMS, TERMS, toy_info, toy_model, toy_rows
 
 from gpu_kmeans.clustering.kmeans import KMeans
 from gpu_kmeans.errors import InputError, InvalidParam
-from gpu_kmeans.evaluate import _queries, _silhouette, evaluate
+from gpu_kmeans.evaluate import _queries, _silhouette, agreement_with, evaluate
 from gpu_kmeans.model import Model, Postings
 from gpu_kmeans.recommend import RANKS, Recommender
 
@@ -169,6 +169,84 @@ def test_one_cluster_has_no_silhouette() -> None:
     found = judged(toy_model(labels=np.zeros(len(ITEMS), dtype=np.int32)))
     assert found.silhouette is None
     assert found.explained == 0
+
+
+# -- stability, junk and labels -----------------------------------------------------------
+
+
+def dense_model(labels: NDArray[Any], rows: NDArray[Any]) -> Model:
+    """The toy's story around other rows; its clusters are those of the labels."""
+    import pyarrow as pa
+
+    k, n = int(labels.max()) + 1, len(labels)
+    return toy_model(
+        items=pa.table({"id": pa.array(range(n), pa.int64()), "text": ["alien"] * n}),
+        rows=Postings.from_csr(csr_matrix(rows.astype(np.float32))),
+        labels=labels.astype(np.int32),
+        centroids=np.zeros((k, len(TERMS)), dtype=np.float32),
+    )
+
+
+def test_planted_clusters_are_stable_and_those_of_noise_are_not() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(400) % 4
+    corners = 20 * np.eye(len(TERMS))[:4]
+    planted = corners[labels] + random.random((400, len(TERMS)))
+    stable = judged(dense_model(labels, planted)).stability
+    assert stable.value == pytest.approx(1)
+    assert stable.clusters == pytest.approx([1, 1, 1, 1])
+    noise = judged(dense_model(labels, random.random((400, len(TERMS))))).stability
+    assert noise.value < 0.75
+    assert max(noise.clusters) < 0.5
+
+
+def test_a_cluster_without_items_has_no_stability() -> None:
+    found = judged(toy_model(labels=np.array([0] * 6 + [2] * 7, dtype=np.int32))).stability
+    assert found.clusters[1] == 0
+    assert min(found.clusters[0], found.clusters[2]) > 0
+    assert judged(toy_model(labels=np.zeros(len(ITEMS), dtype=np.int32))).stability is None
+
+
+def test_junk_clusters_and_names_are_those_of_the_model() -> None:
+    found = judged(toy_model(labels=np.array([0] * 6 + [1] * 6 + [2], dtype=np.int32)))
+    assert found.junk_clusters == (2,)  # a single item
+    assert len(found.names) == 3
+    assert judged().junk_clusters == ()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.sampled_from(["a", "b", "c", "", None]), min_size=13, max_size=13))
+def test_agreement_with_labels_is_scikit_learns(labels: list[str | None]) -> None:
+    from sklearn.metrics import adjusted_rand_score, v_measure_score
+
+    pairs = zip(TOY.labels.tolist(), labels, strict=True)
+    both = [(own, label) for own, label in pairs if own >= 0 and label]
+    if not both:
+        with pytest.raises(InvalidParam, match="no item that is in a cluster has a label"):
+            agreement_with(TOY, labels)
+        return
+    found = agreement_with(TOY, labels)
+    own, known = zip(*both, strict=True)
+    assert found.n_compared == len(both)
+    assert found.n_labels == len(set(known))
+    assert found.v_measure == pytest.approx(v_measure_score(known, own))
+    assert found.adjusted_rand == pytest.approx(adjusted_rand_score(known, own))
+    largest = sum(
+        max(sum(1 for o, k in both if o == cluster and k == label) for label in set(known))
+        for cluster in set(own)
+    )
+    assert found.purity == pytest.approx(largest / len(both))
+
+
+def test_labels_may_be_a_column_numbers_or_missing() -> None:
+    assert judged(labels="id").agreement.n_labels == 12
+    numbers = [1.0, 2.0, float("nan"), *[3.0] * 10]
+    assert judged(labels=numbers).agreement.n_compared == 11
+    assert judged().agreement is None
+    with pytest.raises(InvalidParam, match="no column 'kind' to compare with; they have 'genres'"):
+        judged(labels="kind")
+    with pytest.raises(InvalidParam, match="one for each of the 13 items, got 2"):
+        judged(labels=["a", "b"])
 
 
 # -- reach ------------------------------------------------------------------------------

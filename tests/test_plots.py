@@ -24,10 +24,21 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from results_to_draw import (
+    TOY,
+    choice,
+    comparison,
+    drift_of,
+    levels_of,
+    named,
+    planted,
+    profiles_of,
+)
 
 from gpu_kmeans import plots
 from gpu_kmeans.backends.protocol import Progress
 from gpu_kmeans.errors import FileProblem, InvalidParam
+from gpu_kmeans.model.outliers import junk_clusters, outliers
 from gpu_kmeans.plots import card, words
 from gpu_kmeans.plots.labels import Box, place
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommendation
@@ -119,6 +130,35 @@ FIGURES = {
     ),
     "inertia of one iteration": lambda: plots.inertia_history([("lloyd", 1, 0.0)]),
     "no inertia": lambda: plots.inertia_history([]),
+    "choice": lambda: plots.choice_curves(choice([2, 3, 4, 5, 6, 7, 11, 18, 30, 50], [7, 18, 3])),
+    "choice of two": lambda: plots.choice_curves(choice([2, 3], [], coherent=False)),
+    "choice of ninety": lambda: plots.choice_curves(choice(range(2, 92), [40, 41, 42])),
+    "one number of clusters": lambda: plots.choice_curves(choice([2], [2])),
+    "no number of clusters": lambda: plots.choice_curves(choice([], [])),
+    "levels": lambda: plots.level_tree(levels_of([[70, 30], [40, 5, 25, 30]], [[0, 0, 0, 1]])),
+    "one level of eighty": lambda: plots.level_tree(levels_of([range(1, 81)], [])),
+    "six levels": lambda: plots.level_tree(levels_of([[9, 1]] * 6, [[0, 1]] * 5)),
+    "no levels": lambda: plots.level_tree([]),
+    "outliers": lambda: plots.outlier_scores(TOY, outliers(TOY), [1]),
+    "outliers of long names": lambda: plots.outlier_scores(
+        named(planted(6)), outliers(planted(6)), junk_clusters(planted(6))
+    ),
+    "outliers of sixty": lambda: plots.outlier_scores(planted(60), outliers(planted(60))),
+    "flows": lambda: plots.cluster_flows(
+        comparison([(0, 1, 60, True), (1, 0, 30, True), (0, 0, 10, False), (2, 2, 1, True)])
+    ),
+    "flows of sixty": lambda: plots.cluster_flows(
+        comparison([(n, (n + m) % 60, 50 - m, m == 0) for n in range(60) for m in (0, 7, 40)])
+    ),
+    "flow of one": lambda: plots.cluster_flows(comparison([(0, 0, 5, True)], agreement=1.0)),
+    "no flows": lambda: plots.cluster_flows(comparison([])),
+    "drift": lambda: plots.drift_shares(drift_of({0: (90, 9), 1: (10, 0), -1: (2, 2)}), NASTY),
+    "drift of sixty": lambda: plots.drift_shares(drift_of({n: (n + 1, n // 9) for n in range(60)})),
+    "no drift": lambda: plots.drift_shares(drift_of({})),
+    "profiles": lambda: plots.profile_grid(profiles_of(5)),
+    "profiles of sixty": lambda: plots.profile_grid(profiles_of(60, columns=20)),
+    "no profiles": lambda: plots.profile_grid([]),
+    "dark": lambda: plots.dark(plots.cluster_sizes(clusters([30, 200, 0]))),
 }
 
 
@@ -187,7 +227,8 @@ def test_nothing_that_is_written_leaves_the_card(figure: Figure) -> None:
 
 
 def test_no_text_covers_another(figure: Figure) -> None:
-    shown = [(text.get_text(), shrunk(text.get_window_extent())) for text in texts(figure)]
+    level = [text for text in texts(figure) if not text.get_rotation() % 90]
+    shown = [(text.get_text(), shrunk(text.get_window_extent())) for text in level]
     for (first, box), (second, other) in combinations(shown, 2):
         assert not box.overlaps(other), (first, second)
 
@@ -201,11 +242,12 @@ def test_text_from_the_data_is_never_mathematics(figure: Figure) -> None:
     assert not [text for text in texts(figure) if "$" in text.get_text() and text.get_parse_math()]
 
 
-def test_as_png_each_figure_is_an_opaque_white_card(figure: Figure, tmp_path: Path) -> None:
+def test_as_png_each_figure_is_an_opaque_card_of_one_colour(figure: Figure, tmp_path: Path) -> None:
     plots.save(figure, tmp_path / "figure.png")
     pixels = imread(tmp_path / "figure.png")
     assert (pixels[..., 3] == 1).all()
-    assert (pixels[[0, 0, -1, -1], [0, -1, 0, -1], :3] == 1).all()
+    corners = pixels[[0, 0, -1, -1], [0, -1, 0, -1], :3]
+    assert np.allclose(corners, to_rgb(figure.get_facecolor()), atol=1 / 255)
 
 
 def test_as_svg_each_figure_is_well_formed_undated_and_needs_no_font(
@@ -256,6 +298,7 @@ def luminance(color: str) -> float:
         (card.BLUE, 3),
         (card.GREEN, 3),
         (card.PURPLE, 3),
+        (card.RED, 3),
     ],
 )
 def test_colours_stand_out_from_the_card(color: str, least: float) -> None:

@@ -435,6 +435,47 @@ def test_weights_of_rows_that_follow_count() -> None:
     np.testing.assert_allclose(np.sort(kmeans.cluster_centers_.ravel()), [0.75, 9.5])
 
 
+def test_each_answer_can_be_drawn_beside_it(capsys: Any, tmp_path: Path) -> None:
+    rows, _ = blobs(3, 4, 120)
+    model = fitted(tmp_path, rows, n_clusters=3)
+    model.save(tmp_path / "m")
+    fitted(tmp_path, rows, n_clusters=5).save(tmp_path / "n")
+    m, n, new = tmp_path / "m", tmp_path / "n", tmp_path / "rows.npy"
+    drawn: dict[str, list[object]] = {
+        "k.svg": ["choose-k", new, "--to", 4],
+        "levels.svg": ["levels", m, 2, 3],
+        "outliers.svg": ["outliers", m],
+        "flows.svg": ["compare", m, n],
+        "drift.svg": ["drift", m, new],
+    }
+    for name, command in drawn.items():
+        found = run(capsys, *command, "--plot", tmp_path / name)
+        assert found.pop("figure") == str(tmp_path / name)
+        assert found == run(capsys, *command)
+        light = (tmp_path / name).read_bytes()
+        assert b"<svg" in light
+        dark = ["--plot", tmp_path / name, "--overwrite", "--dark"]
+        assert main([str(part) for part in [*command, *dark]]) == 0
+        assert f"Figure\n  {tmp_path / name}" in capsys.readouterr().out
+        assert (tmp_path / name).read_bytes() != light
+
+
+def test_a_figure_that_cannot_be_written_is_refused_before_the_work(
+    capsys: Any, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken.png"
+    taken.write_text("mine")
+    for options, message in (
+        (["--plot", taken], "exists: give --overwrite"),
+        (["--plot", tmp_path / "k.jpg"], "as .png or .svg, not '.jpg'"),
+        (["--plot", tmp_path / "none" / "k.png"], "does not exist"),
+        (["--dark"], "--dark goes with --plot"),
+    ):
+        assert main(["choose-k", str(tmp_path / "no.csv"), *map(str, options)]) == 2
+        assert message in capsys.readouterr().err
+    assert taken.read_text() == "mine"
+
+
 def test_new_items_join_their_clusters_without_a_refit(capsys: Any, tmp_path: Path) -> None:
     header = ["id", "plot", "year"]
     old = [[i, f"{'ghost castle' if i % 2 else 'ship storm'} {i % 7}", 1990 + i] for i in range(40)]

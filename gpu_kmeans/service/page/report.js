@@ -30,7 +30,8 @@ const figureOf = (name, value, help) =>
   h('div', { class: 'figure' }, h('dt', {}, name), h('dd', {}, value), h('dd', { class: 'hint' }, help));
 
 function content(model, found, clusters, signal) {
-  const { silhouette, seconds, warnings } = found;
+  const { silhouette, seconds, warnings, stability } = found;
+  const texts = found.reach != null;
   const curve = inertiaCurve(signal);
   curve.update(found.history);
   return [
@@ -42,9 +43,12 @@ function content(model, found, clusters, signal) {
         ? `${number(found.n_unclustered)} of them in no cluster: no text, or no known word.` : 'All of them in a cluster.'),
       figureOf('Clusters', number(found.n_clusters), `The largest holds ${percent(found.largest_share)} of the items.${found.n_empty ? ` ${number(found.n_empty)} are empty.` : ''}`),
       figureOf('Inertia', inertia(found.inertia), `With a single cluster it would be ${inertia(found.inertia_one_cluster)}. Lower is better.`),
-      figureOf('Explained', percent(found.explained), 'How much lower that is. A few percent are normal for short texts: each uses words of its own.'),
+      figureOf('Explained', percent(found.explained), `How much lower that is.${texts ? ' A few percent are normal for short texts: each uses words of its own.' : ' It only ever rises with the number of clusters.'}`),
       figureOf('Silhouette', silhouette ? number(silhouette.value) : '–', silhouette
-        ? `From −1 to 1; over ${count(silhouette.n_sampled, 'item')}. Near 0 is normal for short texts.` : 'It takes two clusters to have one.')),
+        ? `From −1 to 1; over ${count(silhouette.n_sampled, 'item')}. ${texts ? 'Near 0 is normal for short texts.' : 'Near 1, clusters lie far apart; near 0, they touch.'}` : 'It takes two clusters to have one.'),
+      stability && figureOf('Stability', number(stability.value), 'Do the same clusters come back from other draws of the items? 1: always; 0: they are those of the draw.'),
+      found.junk_clusters && figureOf('Junk clusters', number(found.junk_clusters.length), found.junk_clusters.length
+        ? `They hold together badly: ${found.junk_clusters.map((label) => found.names?.[label] ?? label).join('; ')}.` : 'Every cluster holds together.')),
     h('div', { class: 'pair' }, curve.figure, found.reach && reachTable(found.reach)),
     h('h2', {}, 'Sizes'), sizesTable(clusters),
     h('p', { class: 'hint' }, `Time: ${Object.entries(seconds).filter(([stage]) => stage !== 'total').map(([stage, time]) => `${stage} ${number(time)} s`).join(', ')}.`),
