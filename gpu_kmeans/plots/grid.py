@@ -150,13 +150,7 @@ def _draw_cell(axes: Axes, position: int, column: int, reason: Reason, width: fl
             linewidth=1.0,
         )
     )
-    mark = (
-        ""
-        if abs(reason.deviation) < MARKED
-        else "▲ "
-        if reason.deviation > 0
-        else "▼ "
-    )
+    mark = "" if abs(reason.deviation) < MARKED else "▲ " if reason.deviation > 0 else "▼ "
     text = fit(mark + _value(reason.kind, reason.mean), width - 0.06, measure_of(TEXT - 0.5))
     write(axes, text, (column + 0.5, position + 0.5), (0, 0), TEXT - 0.5, align="center")
 
