@@ -11,6 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from workbooks import Day, Formula, workbook
 
 from gpu_kmeans import errors
 from gpu_kmeans.data.catalogue import load_catalogue
+from gpu_kmeans.tables.json_array import lines_of_array
 
 TEXTS = {"id": [1, 2], "text": ["two toys, one room", "a driver; tired"]}
 DELIMITERS = [",", ";", "\t", "|"]
@@ -89,9 +91,12 @@ def test_rows_at_fault_are_told_of_whatever_the_delimiter(load, films):
         load(films("id;overview\n1;a toy\n2;a car;x\n"))
 
 
-def test_decimal_commas_are_cells_of_text(load, films):
+def test_decimal_commas_are_a_custom_of_a_column_and_not_of_a_cell(load, films):
     path = films("id;overview;popularity\n1;a toy;7,5\n")
     assert "popularity" in load(path).report.left_out
+    path = films("id;overview;popularity\n1;a toy;7,5\n2;a ship;8,25\n")
+    assert columns(load(path, popularity="popularity"))["popularity"] == [7.5, 8.25]
+    path = films("id;overview;popularity\n1;a toy;7,5\n2;a ship;8\n")
     with pytest.raises(errors.NotNumeric, match="'7,5'"):
         load(path, popularity="popularity")
 
@@ -252,6 +257,71 @@ def test_a_line_that_is_no_object_is_refused_with_its_number(load, films, line, 
         load(path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+JSON_ROWS = [
+    {"id": 1, "overview": 'a ] "ship", \\', "genres": [{"name": "A, [B]"}], "popularity": 1.5},
+    {"id": 2, "overview": "a\nhouse {", "genres": [], "more": {"a": [1, {"b": "]"}]}},
+]
+
+
+@pytest.mark.parametrize("indent", [None, 0, 3])
+@pytest.mark.parametrize("name", ["films.json", "films.jsonl", "films"])
+def test_an_array_of_objects_is_the_table_of_its_lines(load, films, indent, name):
+    lines = columns(load(films("\n".join(map(json.dumps, JSON_ROWS)), "lines.jsonl")))
+    content = f"\n {json.dumps(JSON_ROWS, indent=indent, ensure_ascii=False)}\n\n"
+    assert columns(load(films(content, name))) == lines
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(max_size=4),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+                lambda values: (
+                    st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=3), values)
+                ),
+                max_leaves=6,
+            ),
+            max_size=3,
+        ),
+        max_size=5,
+    ),
+    st.sampled_from([None, 0, 2]),
+    st.integers(1, 9),
+)
+def test_any_array_comes_out_element_by_element(rows, indent, block):
+    content = json.dumps(rows, indent=indent, ensure_ascii=False).encode()
+    with mock.patch("gpu_kmeans.tables.json_array.BLOCK_BYTES", block):
+        lines = lines_of_array(io.BufferedReader(io.BytesIO(content)), "x").readlines()
+    assert [json.loads(line) for line in lines if line.strip()] == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('[{"id": 1, "overview": "x"}', "films.json ends within an array"),
+        ('[{"id": 1, "overview": "x', "films.json ends within an array"),
+        ('[\n{"id": 1, "overview": "x"},\n]', "films.json, line 3 is not a JSON object"),
+        ('[\n\n{"overview": "x"},\n\n{\n"overview": \n7 8}\n]', "films.json, line 5 is not"),
+        ('[{"overview": "x"},, {"overview": "x"}]', "films.json, line 2 is not a JSON object"),
+        ('[{"overview": "x"} {"overview": "x"}]', "films.json, line 1 is not a JSON object"),
+        ('[{"overview": "x"}] []', "films.json, line 1 is not a JSON object"),
+        ('[{"overview": "x"}, 7]', "films.json, line 2 is not a JSON object"),
+        ('[{"overview": 1\n2}]', "films.json, line 1 is not a JSON object"),
+    ],
+)
+def test_an_array_that_is_not_whole_is_refused_with_its_place(load, films, content, said):
+    with pytest.raises(errors.MalformedJson) as caught:
+        load(films(content, "films.json"))
+    assert str(caught.value).startswith(said)
+
+
+def test_an_array_of_nothing_is_empty(load, films):
+    for content in ("[]", " [\n] ", "["):
+        with pytest.raises((errors.EmptyDataset, errors.MalformedJson)):
+            load(films(content, "films.json"))
 
 
 def test_json_lines_without_an_object_or_the_column_are_refused(load, films):

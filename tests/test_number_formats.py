@@ -134,3 +134,21 @@ def test_a_wanted_column_that_may_be_read_in_two_ways_is_refused_with_its_place(
     path.write_text('id,price\n1,"1,234"\n2,"2,345"\n')
     with pytest.raises(NotNumeric, match=r"^sales\.csv, row 2, column 'price': '1,234'"):
         load_catalogue(path, numbers=["price"], text=None, backend="cpu")
+
+
+@pytest.mark.parametrize("sign", ["NA", "-", "?", "n.a.", "unknown", "#DIV/0!", "\u2013", "..."])
+def test_signs_for_a_missing_number_are_missing_numbers(tmp_path, sign):
+    path = tmp_path / "income.csv"
+    path.write_text("id,age,income\n" + "".join(f"k{i},{i * i},{i}.5\n" for i in range(9)))
+    path.write_text(path.read_text() + f"k9,7,{sign}\n", encoding="utf-8")
+    roles = {each.column: (each.role, each.missing) for each in look(path).columns}
+    assert roles["income"] == ("number", 1)
+    catalogue = load_catalogue(path, backend="cpu")
+    assert catalogue.roles.numbers == ("age", "income")
+    assert np.flatnonzero(np.isnan(catalogue.features["income"])).tolist() == [9]
+
+
+def test_a_column_of_signs_alone_is_no_column_of_numbers(tmp_path):
+    path = tmp_path / "income.csv"
+    path.write_text("id,age,income\n" + "".join(f"k{i},{i * i},-\n" for i in range(9)))
+    assert load_catalogue(path, backend="cpu").roles.numbers == ("age",)

@@ -64,7 +64,7 @@ def fit(data: dict[str, Any]) -> str:
 
 def table_look(seen: TableLook) -> str:
     """Show what a file of a table holds."""
-    kind = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet", "xlsx": "Excel"}[seen.format]
+    kind = {"csv": "CSV", "jsonl": "JSON", "parquet": "Parquet", "xlsx": "Excel"}[seen.format]
     parts = [kind + (", packed with gzip" if seen.packed else "")]
     if seen.delimiter:
         sign = "tab" if seen.delimiter == "\t" else repr(seen.delimiter)

@@ -198,9 +198,9 @@ def load_catalogue(
     Parameters
     ----------
     movies, credits : path
-        CSV with a header, JSON lines (both also packed with gzip), Parquet or Excel, told by
-        their content; see :mod:`gpu_kmeans.tables.table_file`. Rows of the
-        first are the items; a row of the second adds its cast and crew to the item of the same
+        CSV with a header, JSON lines or a JSON array of objects (these also packed with gzip),
+        Parquet or Excel, told by their content; see :mod:`gpu_kmeans.tables.table_file`. Rows of
+        the first are the items; a row of the second adds its cast and crew to the item of the same
         id, one to one. A catalogue whose texts are all empty still loads.
     id, title, text, popularity, rating, votes, keywords, genres, date : str or None
         Names of the columns in ``movies``. A column that is named here is wanted: it must be
@@ -585,7 +585,7 @@ def _sentences_on_roles(report: CatalogueReport, items: Sheet) -> list[str]:
         notes.append(
             f"{items.path.name} has no column of texts: {' and '.join(parts)} are clustered"
         )
-    if "id" in proposed:
+    if proposed.get("id", DEFAULTS["id"]) != DEFAULTS["id"]:
         notes.append(f"{nameless} {DEFAULTS['id']!r}: {proposed['id']!r} is taken for the ids")
     if report.numbered:
         notes.append(f"{nameless} {DEFAULTS['id']!r}: rows are numbered from 1")

@@ -37,7 +37,7 @@ from gpu_kmeans.tables.headers import column_names, named_once, nameless
 from gpu_kmeans.tables.host import read_host
 from gpu_kmeans.tables.table_file import is_parquet, open_table
 
-__all__ = ["MISSING", "NAMES", "Sheet", "Words", "as_integers"]
+__all__ = ["MISSING_NUMBER", "NAMES", "Sheet", "Words", "as_integers"]
 
 NAMES = pa.list_(pa.string())
 """Type of a column of lists of names."""
@@ -45,6 +45,11 @@ NAMES = pa.list_(pa.string())
 _WORDLESS = r"^[^\p{L}]*\d([eE][+-]?\d|[^\p{L}])*$"
 MISSING = r"(?i)^\s*(nan|<na>|#?n/?a|null|nil|none|nat)\s*$"
 """Pattern of cells that a program wrote for what is missing."""
+MISSING_NUMBER = (
+    r"(?i)^\s*(nan|<na>|#?n/?a|n\.a\.?|null|nil|none|nat|[-\x{2013}\x{2014}?.]+|unknown|missing"
+    r"|#(value|ref|num|div/0)[!?]?)\s*$"
+)
+"""Pattern of cells that stand for a missing number in a column of numbers."""
 MAX_MISSING_SHARE = 0.01
 """Fraction of rows that may hold ``nan``, ``None`` or the like as their whole text and still be
 texts; beyond it such cells count as missing, since a program wrote them for cells that were."""
@@ -284,7 +289,8 @@ class Sheet:
     def measurements(self, role: str) -> NDArray[np.float64]:
         """A column of numbers to cluster as float64, NaN where one is missing; shape (n,).
 
-        Empty cells are missing, and those that hold nothing but ``NA``, ``null`` or the like.
+        Empty cells are missing, and those that hold nothing but ``NA``, ``null``, ``-``, ``?`` or
+        the like.
         """
         cells = self.cells(role)
         if not is_text(cells.type):
@@ -298,7 +304,7 @@ class Sheet:
                 _refuse_infinite(self.place(role, int(infinite[0])), values[infinite[0]])
             return np.array(values, dtype=np.float64)
         texts = pc.ascii_trim_whitespace(pc.fill_null(cells, ""))
-        missing = pc.or_(pc.equal(texts, ""), pc.match_substring_regex(texts, MISSING))
+        missing = pc.or_(pc.equal(texts, ""), pc.match_substring_regex(texts, MISSING_NUMBER))
         texts = self._plain_numbers(role, texts, missing)
         written = pc.if_else(missing, "nan", texts).to_pylist()
         values = np.array([float(text) for text in written], dtype=np.float64)

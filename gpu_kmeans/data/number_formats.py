@@ -138,8 +138,9 @@ def number_format(cells: pa.ChunkedArray) -> NumberFormat | None:
     if len(fitting) != 1:
         return None
     # A comma in a few cells, and no sign between thousands, is rather a slip than a custom.
-    is_slip = fitting[0] == NumberFormat(",", "", prefix, suffix)
-    return None if is_slip and 2 * _count(cells, ",") <= len(cells) else fitting[0]
+    n_commas = _count(cells, ",")
+    may_be_slip = fitting[0] == NumberFormat(",", "", prefix, suffix)
+    return None if may_be_slip and n_commas <= max(1, len(cells) / 2) else fitting[0]
 
 
 def _candidates(prefix: str, suffix: str) -> Iterable[NumberFormat]:

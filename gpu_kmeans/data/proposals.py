@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpu_kmeans.backends.protocol import Backend
-from gpu_kmeans.data.columns import MISSING, Sheet
+from gpu_kmeans.data.columns import MISSING_NUMBER, Sheet
 from gpu_kmeans.data.number_formats import number_format
 from gpu_kmeans.data.roles import DEFAULTS, ROLES, FeatureRoles
 from gpu_kmeans.errors import InputError
@@ -96,7 +96,7 @@ def proposals(sheet: Sheet) -> list[Proposal]:
             made.append(Proposal(column, _named(column, look), cells.null_count, len(cells)))
             continue
         present = texts.filter(pc.not_equal(pc.utf8_trim_whitespace(texts), ""))
-        named = present.filter(pc.invert(pc.match_substring_regex(present, MISSING)))
+        named = present.filter(pc.invert(pc.match_substring_regex(present, MISSING_NUMBER)))
         if len(named) < len(present) and len(named) and _are_numbers(named):
             present = named  # what a program wrote for numbers that were missing
         distinct = pc.count_distinct(present).as_py()

@@ -40,7 +40,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x7fELF|MZ\x90\0", "a program", "give a table of texts"),
     (rb"(?i:\s*<(!doctype|html))", "a web page (HTML)", "save the table itself, not its page"),
     (rb"\s*<\?xml", "an XML file", _EXPORT),
-    (rb"\s*\[\s*[\[{]", "JSON", "write its rows as JSON lines, one object a line, or as CSV"),
+    (rb"\s*\[\s*\[", "JSON lists", "write each row as an object with names, or the table as CSV"),
 )
 """Patterns of the first 16 bytes, the kind of file that has them, and the way out."""
 

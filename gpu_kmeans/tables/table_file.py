@@ -19,6 +19,7 @@ from gpu_kmeans.errors import InvalidEncoding, UnsupportedFileType
 from gpu_kmeans.tables.delimiters import COMMA, find_delimiter
 from gpu_kmeans.tables.encodings import in_utf8, marked_encoding
 from gpu_kmeans.tables.files import opened
+from gpu_kmeans.tables.json_array import JSON_ARRAY, lines_of_array
 from gpu_kmeans.tables.kinds import UTF8_BOM, foreign_kind, is_excel
 from gpu_kmeans.tables.unpacking import GZIP, unpacked
 
@@ -35,7 +36,7 @@ _NAMES: dict[str, Format] = {
     ".xlsx": "xlsx",
 }
 """Formats by the suffixes of their files."""
-_CALLED = {"jsonl": "JSON lines", "parquet": "Parquet", "xlsx": "an Excel workbook"}
+_CALLED = {"jsonl": "JSON", "parquet": "Parquet", "xlsx": "an Excel workbook"}
 _READ = "give a .csv, .tsv, .jsonl, .parquet or .xlsx file"
 
 
@@ -46,7 +47,8 @@ class TableFile:
     Attributes
     ----------
     file : BufferedReader
-        At its beginning, unpacked; CSV and JSON lines are UTF-8, whatever their encoding was.
+        At its beginning, unpacked; CSV and JSON are UTF-8, whatever their encoding was, and the
+        elements of a JSON array are lines.
     name : str
         Name of the file in messages.
     format : {"csv", "jsonl", "parquet", "xlsx"}
@@ -129,7 +131,7 @@ def _text(
     encoding: str | None,
     delimiter: str | None,
 ) -> TableFile:
-    """Tell CSV and JSON lines apart, and refuse everything else."""
+    """Tell CSV and JSON apart, and refuse everything else."""
     foreign = foreign_kind(file)
     if foreign is not None:
         kind, way_out = foreign
@@ -140,6 +142,8 @@ def _text(
     encoding = encoding or _encoding(file, name)
     text = in_utf8(file, name, encoding)
     head = text.peek(1 << 12).removeprefix(UTF8_BOM)
+    if JSON_ARRAY.match(head):
+        return TableFile(lines_of_array(text, name), name, "jsonl", packed, encoding)
     if _JSON_OBJECT.match(head) or (stated == "jsonl" and not head.strip()):
         return TableFile(text, name, "jsonl", packed, encoding)
     if stated != "csv":

@@ -16,7 +16,7 @@ const ROLES = {
 };
 const TYPES = {
   csv: 'text/csv', txt: 'text/csv', tsv: 'text/tab-separated-values', tab: 'text/tab-separated-values',
-  jsonl: 'application/x-ndjson', ndjson: 'application/x-ndjson', parquet: 'application/vnd.apache.parquet',
+  jsonl: 'application/x-ndjson', ndjson: 'application/x-ndjson', json: 'application/x-ndjson', parquet: 'application/vnd.apache.parquet',
   xlsx: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet', gz: 'application/gzip',
 };
 const MATRICES = ['npy', 'npz', 'mtx', 'h5ad'];
@@ -88,7 +88,7 @@ export function dataForm(limits, changed) {
   });
 
   const form = h('form', { class: 'stack' },
-    field('File of items, one a row', items, `CSV in UTF-8, Excel, JSON lines, Parquet, or a matrix (.npy, .npz, .mtx, .h5ad); up to ${size(limits.max_upload_bytes)} and ${number(limits.max_rows)} rows.`),
+    field('File of items, one a row', items, `CSV in UTF-8, Excel, JSON, Parquet, or a matrix (.npy, .npz, .mtx, .h5ad); up to ${size(limits.max_upload_bytes)} and ${number(limits.max_rows)} rows.`),
     said, columns,
     field('Name', name, 'Small letters, digits, - and _.'), taken,
     field('File of credits (may be left out)', credits, 'Cast and crew of films, matched by their column movie_id.'),
