@@ -260,3 +260,29 @@ def test_standard_input_is_a_file_too(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert main(["look", "-"]) == 2
     assert "standard input is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("id,overview", []),
+        ("0,1,2", []),
+        ("name,2019,2020,2021", []),
+        ("7,4.5", ["7", "4.5"]),
+        ("a ship sails,2020-01-31", ["2020-01-31"]),
+        ("12,a ship", ["12"]),
+        ("17,3", ["17", "3"]),
+        (f"{'9' * 5000},b", []),
+        ("ann@example.org,b", ["ann@example.org"]),
+    ],
+)
+def test_a_first_row_that_looks_like_cells_is_doubted(tmp_path, header, names):
+    path = tmp_path / "rows.csv"
+    width = header.count(",") + 1
+    path.write_text(
+        header + "\n" + "".join(f"{','.join(f'{i}.{i}' for _ in range(width))}\n" for i in range(9))
+    )
+    notes = [problem for problem in look(path).problems if "look like cells" in problem]
+    assert len(notes) == bool(names)
+    for name in names:
+        assert repr(name) in notes[0]

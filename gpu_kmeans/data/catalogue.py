@@ -568,6 +568,12 @@ def _sentences_on_roles(report: CatalogueReport, items: Sheet) -> list[str]:
     """Say which columns are clustered where nobody named them, and what stands for the ids."""
     notes = []
     proposed = report.proposed
+    if items.names_like_data:
+        shown = ", ".join(f"{name!r:.40}" for name in items.names_like_data[:3])
+        notes.append(
+            f"{items.path.name}: the first row is the header, and {shown} look like cells; if the "
+            "file has no header, write the columns' names above its first row"
+        )
     nameless = f"{items.path.name} has no column"
     if "text" in proposed:
         notes.append(

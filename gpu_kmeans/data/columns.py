@@ -33,7 +33,7 @@ from gpu_kmeans.errors import (
 )
 from gpu_kmeans.tables.cell_texts import as_texts, is_list, is_text, plain
 from gpu_kmeans.tables.files import repeated_name
-from gpu_kmeans.tables.headers import column_names, named_once, nameless
+from gpu_kmeans.tables.headers import column_names, looks_like_data, named_once, nameless
 from gpu_kmeans.tables.host import read_host
 from gpu_kmeans.tables.table_file import is_parquet, open_table
 
@@ -94,6 +94,8 @@ class Sheet:
         Roles whose column's name stands twice, and the words for it.
     ignored : int
         Columns of the file that have no name, or the same name as another.
+    names_like_data : list of str
+        Names of columns that look like cells, as where the file has no header.
     number_formats : dict of str to NumberFormat
         How columns write numbers that are not written as programs do, by their names: those that
         are expected, and with each column that is read as numbers the one that was seen.
@@ -148,6 +150,7 @@ class Sheet:
         }
         self.absent = tuple(role for role in names if role not in {*self.names, *self.repeated})
         self.ignored = nameless(header)
+        self.names_like_data = looks_like_data(header)
         self.number_formats: dict[str, NumberFormat] = {}
 
     def others(self) -> tuple[pa.Table, list[str]]:
