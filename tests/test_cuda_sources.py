@@ -24,6 +24,7 @@ CPU, CUDA = ROOT / "cpu_fallback", ROOT / "gpu_kmeans" / "cuda"
 SOURCES = sorted((CUDA / "kernels").glob("*.cu"))
 INDICES = ("int", "long long")
 MACROS = {
+    "neighbors.cu": [{"INDEX": i} for i in INDICES],
     "rows.cu": [{"REAL": real, "INDEX": i} for real in ("float", "double") for i in INDICES],
     "weigh.cu": [
         {"INDEX": i, "REAL": real, "SATURATED": saturated}
@@ -62,7 +63,12 @@ def test_the_sources_are_what_the_runtime_compiler_takes(source: Path) -> None:
 
 
 def test_every_kernel_source_is_tested_here() -> None:
-    assert [source.name for source in SOURCES] == ["lists.cu", "rows.cu", "weigh.cu"]
+    assert [source.name for source in SOURCES] == [
+        "lists.cu",
+        "neighbors.cu",
+        "rows.cu",
+        "weigh.cu",
+    ]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -132,7 +138,7 @@ def test_each_verb_is_a_function_with_the_arguments_of_the_protocol(
     assert arguments_of(function, own) == arguments_of(declared, own)
 
 
-@pytest.mark.parametrize("module", ["frames.py", "text.py", "rows.py", "dense.py"])
+@pytest.mark.parametrize("module", ["frames.py", "text.py", "rows.py", "neighbors.py", "dense.py"])
 def test_the_modules_mirror_each_other(module: str) -> None:
     cpu, gpu = functions_of(CPU / module), functions_of(CUDA / module)
     for name, function in cpu.items():

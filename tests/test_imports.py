@@ -23,7 +23,13 @@ HEAVY = {
 }
 SEAM = (
     *("errors", "forking", "tables", "backends.protocol", "backends.delegation"),
-    *("clustering.bounds", "inputs.sparse_rows", "features.texts", "features.weighting"),
+    *(
+        "clustering.bounds",
+        "clustering.nearness",
+        "inputs.sparse_rows",
+        "features.texts",
+        "features.weighting",
+    ),
 )
 """Modules of gpu_kmeans that a backend may import: what both reckon with."""
 MOST_AT_THE_ROOT = 12

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cpu_fallback import word_chars
-from cpu_fallback.compiled import csr, dense, library, sums, words
+from cpu_fallback.compiled import csr, dense, library, neighbors, sums, words
 from gpu_kmeans.clustering import bounds
 from gpu_kmeans.features.weighting import NORMS
 
@@ -66,6 +66,7 @@ def constant(path: Path, name: str) -> Any:
         ("rows.c", "SINGLES", bounds.SINGLES),
         ("rows.c", "DENSE_ROWS", dense.ROWS_AT_ONCE),
         ("rows.c", "MOST_DENSE_ROWS", dense.MOST_ROWS),
+        ("rows.c", "AT_A_LOOK", neighbors.AT_A_LOOK),
         ("words.c", "END", ord(words.END)),
         ("words.c", "POINTS", word_chars.POINTS),
         ("words.c", "BLOCK_BITS", word_chars.BLOCK_BITS),
@@ -86,7 +87,12 @@ def test_vectors_are_as_wide_as_the_library_takes_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernels", "module", "name"), [("rows.cu", "rows.py", "WARP"), ("rows.cu", "rows.py", "TILE")]
+    ("kernels", "module", "name"),
+    [
+        ("rows.cu", "rows.py", "WARP"),
+        ("rows.cu", "rows.py", "TILE"),
+        ("neighbors.cu", "rows.py", "WARP"),
+    ],
 )
 def test_a_number_of_the_gpu_is_the_same_in_cuda(kernels: str, module: str, name: str) -> None:
     assert macros(CUDA / "kernels" / kernels, name) == [constant(CUDA / module, name)]

@@ -11,6 +11,7 @@ from shapes import KINDS, as_kind, values
 
 from gpu_kmeans.backends.protocol import Assignment
 from gpu_kmeans.clustering.bounds import drifted
+from gpu_kmeans.errors import InvalidParam
 
 CASES = st.tuples(st.integers(2, 40), st.integers(1, 12), st.integers(2, 6), st.integers(0, 10_000))
 
@@ -322,3 +323,128 @@ def test_bounds_of_costs_hold_after_moves(backend, case, dtype, weighted, signed
     # What a row without anything of what moved costs is known, but for rounding.
     apart = (rows[:, (rows[moved] != 0).any(axis=0)] == 0).all(axis=1)
     np.testing.assert_allclose(most[apart], own[apart], atol=200 * eps)
+
+
+# -- neighbours -------------------------------------------------------------------------------
+
+
+def nearness(rows: np.ndarray, metric: str) -> np.ndarray:
+    """Similarities, or minus distances, of all pairs, in float64 by the definition."""
+    rows = rows.astype(np.float64)
+    if metric == "euclidean":
+        return -np.sqrt(np.square(rows[:, None] - rows[None]).sum(axis=2))
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    rows = rows / np.where(largest > 0, largest, 1)
+    lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    rows = rows / np.where(lengths > 0, lengths, 1)
+    return np.stack([(rows * row).sum(axis=1) for row in rows]).clip(-1, 1)
+
+
+def assert_nearest(found, rows: np.ndarray, count: int, metric: str) -> None:
+    """Hold numbers and values to brute force; equally near rows come in the order of numbers."""
+    numbers, values = found
+    assert numbers.shape == values.shape == (len(rows), count)
+    assert (numbers.dtype, values.dtype) == (np.int32, np.float64)
+    near = nearness(rows, metric)
+    np.fill_diagonal(near, -np.inf)
+    best = -np.sort(-near, axis=1)[:, :count]
+    sign = 1 if metric == "cosine" else -1
+    scale = max(1.0, float(np.abs(best).max()))
+    np.testing.assert_allclose(sign * values, best, atol=1e-12 * scale)
+    for row, (of_row, its_values) in enumerate(zip(numbers, values, strict=True)):
+        assert len({row, *of_row.tolist()}) == count + 1
+        np.testing.assert_allclose(near[row, of_row], best[row], atol=1e-12 * scale)
+        if metric == "cosine":  # roots of different squares may be equal
+            ties = its_values[1:] == its_values[:-1]
+            assert (np.diff(of_row)[ties] > 0).all()
+
+
+WAYS = [("sparse", "cosine"), ("dense", "cosine"), ("dense", "euclidean")]
+
+
+@pytest.mark.parametrize(("kind", "metric"), WAYS)
+@settings(max_examples=20, deadline=None)
+@given(
+    n=st.integers(2, 36),
+    n_features=st.integers(1, 12),
+    seed=st.integers(0, 10_000),
+    density=st.sampled_from([0.1, 0.4, 1.0]),
+    signed=st.booleans(),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    data=st.data(),
+)
+def test_neighbors_are_those_of_brute_force(
+    backend, kind, metric, n, n_features, seed, density, signed, dtype, data
+):
+    rows = values(n, n_features, seed, density, dtype)
+    rng = np.random.default_rng(seed)
+    if signed:
+        rows *= rng.choice([-1, 1], rows.shape).astype(dtype)
+    rows[rng.random(n) < 0.2] = 0
+    copies = rng.random(n) < 0.3
+    rows[copies] = rows[rng.integers(0, n, copies.sum())]
+    count = data.draw(st.integers(1, n - 1))
+    found = backend.neighbors(backend.matrix(as_kind(rows, kind)), count, metric)
+    assert_nearest(found, rows, count, metric)
+
+
+@pytest.mark.parametrize(("kind", "metric"), WAYS)
+def test_identical_rows_are_neighbors_in_the_order_of_their_numbers(backend, kind, metric):
+    rows = values(3, 9, 1, dtype=np.float32)[np.arange(21) * 8 % 21 // 7]
+    groups = np.arange(21) * 8 % 21 // 7
+    numbers, _ = backend.neighbors(backend.matrix(as_kind(rows, kind)), 6, metric)
+    for row in range(21):
+        same = np.flatnonzero(groups == groups[row])
+        assert numbers[row].tolist() == [other for other in same if other != row]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_of_zeros_is_equally_far_from_all(backend, kind):
+    rows = np.array([[1.0, 0], [0, 0], [0, 2], [1, 1], [0, 0]])
+    numbers, similarities = backend.neighbors(backend.matrix(as_kind(rows, kind)), 3)
+    assert numbers[[1, 4]].tolist() == [[0, 2, 3], [0, 1, 2]]
+    assert not similarities[[1, 4]].any()
+    assert numbers[0].tolist() == [3, 1, 2]
+    np.testing.assert_allclose(similarities[0], [0.5**0.5, 0, 0])
+
+
+@pytest.mark.parametrize(("kind", "metric"), WAYS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", ["large", "small", "mixed"])
+def test_neighbors_of_values_of_any_size(backend, kind, metric, dtype, scale):
+    rows = values(40, 6, 3, dtype=dtype)
+    large = float(np.finfo(dtype).max) ** 0.5 / 100
+    factors = {"large": large, "small": 1 / large, "mixed": None}[scale]
+    if factors is None:
+        rows *= np.geomspace(1 / large, large, 40)[:, None].astype(dtype)
+    else:
+        rows *= dtype(factors)
+    found = backend.neighbors(backend.matrix(as_kind(rows, kind)), 5, metric)
+    if factors is not None and metric == "euclidean":
+        found, rows = (found[0], found[1] / factors), rows / factors
+    assert_nearest(found, rows, 5, metric)
+
+
+def test_neighbors_of_far_rows_lose_no_digit_to_where_they_are(backend):
+    """Products of rows near (1e6, ...) have no digit left of what tells them apart."""
+    rows = (values(50, 4, 7, density=1.0) + 1e6).astype(np.float64)
+    numbers, distances = backend.neighbors(backend.matrix(rows), 4, "euclidean")
+    near = nearness(rows, "euclidean")
+    np.fill_diagonal(near, -np.inf)
+    np.testing.assert_array_equal(numbers, np.argsort(-near, axis=1, kind="stable")[:, :4])
+    np.testing.assert_allclose(distances, -np.take_along_axis(near, numbers, axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_neighbors_than_other_rows_are_refused(backend, kind):
+    matrix = backend.matrix(as_kind(values(4, 3, 1), kind))
+    with pytest.raises(InvalidParam, match=r"4 neighbours.*at least 5 rows.*there are 4"):
+        backend.neighbors(matrix, 4)
+    for count in (0, -1, 1.5, True):
+        with pytest.raises(InvalidParam, match="integer >= 1"):
+            backend.neighbors(matrix, count)
+    with pytest.raises(InvalidParam, match="metric must be one of cosine, euclidean"):
+        backend.neighbors(matrix, 2, "manhattan")
+    if kind == "sparse":
+        with pytest.raises(InvalidParam, match="metric='cosine' alone"):
+            backend.neighbors(matrix, 2, "euclidean")

@@ -30,6 +30,8 @@ PARAMETERS = {
     "multiply": (3, 6),
     "nearest": (4, 18),
     "nearest_dense": (6, 11),
+    "nearest_rows": (8, 12),
+    "nearest_scored": (8, 6),
     "part": (2, 11),
     "product_rows": (4, 5),
     "shift": (3, 6),

@@ -31,3 +31,5 @@
 #define CHANGES NAMED(changes)
 #define PRODUCTS NAMED(products)
 #define INNER NAMED(inner)
+#define NEIGHBORS NAMED(neighbors)
+#define SCORED NAMED(scored)

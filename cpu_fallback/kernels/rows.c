@@ -60,6 +60,9 @@
 /* Features whose sums are spread at a time. */
 #define SPREAD_BAND 512
 
+/* Vectors of scores that are looked at together; also in neighbors.py. */
+#define AT_A_LOOK 4
+
 /* Sums of a feature's values that are formed in turns, also in csr.py. */
 #define WAYS 4
 

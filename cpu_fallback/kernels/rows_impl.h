@@ -11,4 +11,5 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #include "dense_impl.h"
 #include "bounds_impl.h"
 #include "products_impl.h"
+#include "neighbors_impl.h"
 #undef PRODUCT_TILE

@@ -59,6 +59,7 @@ class DelegatingBackend:
     halve = delegated(Backend.halve, "halves")
     distances = delegated(Backend.distances, "rows")
     centroids = delegated(Backend.centroids, "rows")
+    neighbors = delegated(Backend.neighbors, "neighbors")
     centroid_shift = delegated(Backend.centroid_shift, "rows")
 
     def to_host(self, value: Any) -> Any:

@@ -561,6 +561,24 @@ class Backend(Protocol):
         """Squared distance of each row to the centroid of its label, computed in float64."""
         ...
 
+    def neighbors(
+        self, rows: Matrix, count: int, metric: Literal["cosine", "euclidean"] = "cosine"
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Find the ``count`` nearest other rows of each row, exactly: the nearest first.
+
+        Returned are their numbers and, shape (n, count) both, their cosine similarities or
+        Euclidean distances, in float64. Equally near rows, as identical ones are, come in the order
+        of their numbers. A row without any value but 0 is as similar to all others as rows are
+        that have no feature in common: 0. No array of n times n numbers is made.
+
+        Raises
+        ------
+        InvalidParam
+            There are no more than ``count`` rows, or sparse ones are to be compared by their
+            Euclidean distances.
+        """
+        ...
+
     def centroids(self, clusters: Clusters) -> NDArray[Any]:
         """Means on the host, shape (k, n_features), in the dtype of the sums.
 
