@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_matrix
-from sklearn.cluster import HDBSCAN, BisectingKMeans
+from sklearn.cluster import HDBSCAN, BisectingKMeans, MiniBatchKMeans
 from sklearn.metrics import adjusted_rand_score
 
 import gpu_kmeans
@@ -221,3 +221,86 @@ def test_a_callback_sees_the_iterations(algorithm: str) -> None:
     found(algorithm, rows, callback=lambda step: seen.append(step))
     assert seen
     assert all(step.inertia >= 0 for step in seen)
+
+
+# -- batches that grow ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first batch that is a fraction of a test's rows."""
+    from gpu_kmeans.clustering import minibatch
+
+    monkeypatch.setattr(minibatch, "FIRST_BATCH", 64)
+    monkeypatch.setattr(minibatch, "ROWS_A_CLUSTER", 4)
+
+
+def texts_like(n: int, seed: int) -> Any:
+    rows = np.random.default_rng(seed).poisson(0.15, (n, 40)).astype(np.float32)
+    rows[:, 0] += 1
+    return csr_matrix(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_batches_that_grow_end_lower_than_scikit_learns(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_kmeans.clustering.minibatch.FIRST_BATCH", 256)
+    whole = texts_like(1200, 9).toarray()
+    rows = whole if kind == "dense" else csr_matrix(whole)
+    own = [found("minibatch", rows, k=8, seed=seed).labels for seed in range(2)]
+    peer = [MiniBatchKMeans(8, random_state=seed).fit_predict(rows) for seed in range(2)]
+    own_inertia, peer_inertia = ([inertia(whole, one) for one in labels] for labels in (own, peer))
+    assert max(own_inertia) < min(peer_inertia)
+
+
+def test_batches_report_the_inertia_that_all_rows_would_have(small_batches: None) -> None:
+    rows, _ = blobs(2000, 5, 8)
+    steps: list[Any] = []
+    end = found("minibatch", rows, k=5, callback=lambda step: steps.append(step))
+    batches = [step for step in steps if step.stage == "minibatch"]
+    assert [step.iteration for step in batches] == list(range(1, len(batches) + 1))
+    # As of all rows, though a sample of a few of them knows it but roughly.
+    assert all(0.6 < step.inertia / end.inertia < 6 for step in batches)
+    assert batches[-1].inertia == pytest.approx(end.inertia, rel=0.01)
+
+
+@pytest.mark.parametrize("last", [1, 2, 9, 14])
+def test_a_fit_by_batches_that_ends_early_labels_all_rows(last: int, small_batches: None) -> None:
+    rows, _ = blobs(2000, 5, 8)
+    steps: list[Any] = []
+
+    def stop(step: Any) -> bool:
+        steps.append(step)
+        return len(steps) == last
+
+    stopped = found("minibatch", rows, k=5, callback=stop)
+    assert len(steps) == last
+    assert stopped.labels.shape == (2000,)
+    assert stopped.inertia == pytest.approx(inertia(rows, stopped.labels), rel=0.05)
+    few = clusterer("minibatch", n_clusters=5, max_iter=last, seed=0).fit(rows, CPU)
+    assert few.n_iter <= last
+    assert few.labels.shape == (2000,)
+
+
+def test_rows_of_no_weight_do_not_make_the_first_batch(small_batches: None) -> None:
+    rows, _ = blobs(2000, 4, 6)
+    weight = np.zeros(2000)
+    weight[-90:] = np.linspace(1, 2, 90)
+    kmeans = gpu_kmeans.KMeans(4, algorithm="minibatch", random_state=0, backend="cpu")
+    kmeans.fit(rows, sample_weight=weight)
+    alone = gpu_kmeans.KMeans(4, random_state=0, backend="cpu")
+    alone.fit(rows[-90:], sample_weight=weight[-90:])
+    assert kmeans.inertia_ == pytest.approx(alone.inertia_, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_matrix])
+def test_a_stream_by_batches_ends_lower_than_scikit_learns(kind: Any) -> None:
+    dense = texts_like(2000, 3).toarray()
+    for seed in range(2):
+        own = gpu_kmeans.KMeans(8, algorithm="minibatch", random_state=seed, backend="cpu")
+        peer = MiniBatchKMeans(8, random_state=seed)
+        for start in range(0, 2000, 500):
+            own.partial_fit(kind(dense[start : start + 500]))
+            peer.partial_fit(kind(dense[start : start + 500]))
+        assert inertia(dense, own.predict(kind(dense))) < inertia(dense, peer.predict(kind(dense)))

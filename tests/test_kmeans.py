@@ -632,7 +632,10 @@ def test_max_iter_bounds_the_iterations(backend, kind, limit):
         ({"n_init": "many"}, "n_init"),
         ({"init": "best"}, "init must be one of auto, sketch"),
         ({"init": np.zeros((2, 2))}, r"centers \(2, 2\) .* init must have shape \(3, 4\)"),
-        ({"algorithm": "auto"}, "algorithm must be one of hartigan, lloyd, elkan, got 'auto'"),
+        (
+            {"algorithm": "auto"},
+            "algorithm must be one of hartigan, lloyd, elkan, minibatch, got 'auto'",
+        ),
         ({"algorithm": ["lloyd"]}, "algorithm must be one of hartigan"),
         ({"verbose": -1}, "verbose must be a boolean or an integer >= 0, got -1"),
         ({"verbose": "loud"}, "verbose must be a boolean or an integer >= 0, got 'loud'"),

@@ -96,17 +96,17 @@ class Progress:
 
     Attributes
     ----------
-    stage : {"sketch", "lloyd", "breathe", "hartigan", "spherical"}
+    stage : {"sketch", "lloyd", "breathe", "hartigan", "minibatch", "spherical"}
     iteration : int
         Counted from 1 within the fit, over all stages on the full rows.
     inertia : float
         Sum of squared distances of the rows to their centroids (weighted); while it breathes,
-        the lowest so far.
+        the lowest so far; of a batch, as if all rows were like its rows.
     moved : int
         Rows that changed their cluster in this iteration.
     """
 
-    stage: Literal["sketch", "lloyd", "breathe", "hartigan", "spherical"]
+    stage: Literal["sketch", "lloyd", "breathe", "hartigan", "minibatch", "spherical"]
     iteration: int
     inertia: float
     moved: int

@@ -126,6 +126,10 @@ ALGORITHMS: dict[str, Algorithm] = {
         "k-means with Lloyd's iterations alone: stops earlier, at a higher inertia",
         "partition:Lloyd",
     ),
+    "minibatch": Algorithm(
+        "k-means of a sample that grows to all rows: for many rows, at a higher inertia",
+        "partition:MiniBatch",
+    ),
     "spherical": Algorithm(
         "k-means by angles, the best of several starts: for texts and embeddings",
         "spherical:Spherical",

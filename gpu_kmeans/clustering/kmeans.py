@@ -19,6 +19,7 @@ from gpu_kmeans.clustering.distances import all_distances, nearest, squared_dist
 from gpu_kmeans.clustering.hartigan import hartigan
 from gpu_kmeans.clustering.init_param import call_init, check_init, count_starts
 from gpu_kmeans.clustering.lloyd import StageResult, library_kmeans, lloyd
+from gpu_kmeans.clustering.minibatch import minibatch
 from gpu_kmeans.clustering.narration import Narrator
 from gpu_kmeans.clustering.scaling import ScaledRows, is_drowned, is_sparse, scale_rows
 from gpu_kmeans.errors import InvalidParam, shown
@@ -38,7 +39,7 @@ from gpu_kmeans.validation import (
 
 __all__ = ["FewerClustersWarning", "KMeans"]
 
-ALGORITHMS = ("hartigan", "lloyd", "elkan")
+ALGORITHMS = ("hartigan", "lloyd", "elkan", "minibatch")
 SETTLING = 3
 """Number of Lloyd iterations before Hartigan's moves: enough to leave a far start; a pass of
 moves costs the same and gains more (64,000 texts, k = 100 and 1000)."""
@@ -88,13 +89,14 @@ class KMeans(Estimator):
     copy_x : bool, default True
         As in scikit-learn, where False lets the rows be written to while the fit runs. Here they
         never are, and nothing depends on it.
-    algorithm : {"hartigan", "lloyd", "elkan"}, default "hartigan"
+    algorithm : {"hartigan", "lloyd", "elkan", "minibatch"}, default "hartigan"
         "hartigan" lets Lloyd (sparse rows) or the library's k-means (dense rows) settle for a few
         iterations, exchanges clusters (only from a drawn start, see
         :mod:`gpu_kmeans.clustering.breathing`) and then moves single rows until no move lowers the
         inertia: lower inertia than Lloyd from any start, see :mod:`gpu_kmeans.clustering.hartigan`.
         "lloyd" is scikit-learn's algorithm, for comparisons; "elkan", which computes the same in
-        another way, is another name for it.
+        another way, is another name for it. "minibatch" settles a sample, which grows to all rows:
+        sooner done, at a higher inertia, see :mod:`gpu_kmeans.clustering.minibatch`.
     backend : {"auto", "cpu", "gpu"} or a Backend, default "auto"
     callback : callable, optional
         Called with a :class:`~gpu_kmeans.backends.protocol.Progress` after each iteration; a true
@@ -157,7 +159,7 @@ class KMeans(Estimator):
         verbose: int = 0,
         random_state: Any = None,
         copy_x: bool = True,
-        algorithm: Literal["hartigan", "lloyd", "elkan"] = "hartigan",
+        algorithm: Literal["hartigan", "lloyd", "elkan", "minibatch"] = "hartigan",
         backend: BackendSpec = "auto",
         callback: Callback | None = None,
     ) -> None:
@@ -301,7 +303,8 @@ class KMeans(Estimator):
             max_iter=check_integer("max_iter", self.max_iter, 1),
             tol=check_number("tol", self.tol, 0.0),
             rng=generator(self.random_state),
-            moves=self.algorithm == "hartigan",
+            moves=self.algorithm in ("hartigan", "minibatch"),
+            grows=self.algorithm == "minibatch",
             callback=self.callback,
         )
 
@@ -397,6 +400,7 @@ class _Plan:
     tol: float
     rng: np.random.Generator
     moves: bool
+    grows: bool
     callback: Callback | None
 
     def start(self) -> str | NDArray[Any]:
@@ -432,11 +436,21 @@ class _Run:
             init: Any = seeding.chosen(start, rows, plan.moves)
         else:
             init = self.scaled.to_scaled(start)
-        clusters = seeding.start(backend, rows, plan.k, init, plan.rng, self.report)
-        if self.stopped:
+        settled: StageResult | None = None
+        if plan.grows:
+            settled = minibatch(
+                *(backend, rows, plan.k, init),
+                max_iter=plan.max_iter,
+                rng=plan.rng,
+                report=self.report,
+            )
+        else:
+            clusters = seeding.start(backend, rows, plan.k, init, plan.rng, self.report)
+            if not self.stopped:
+                settled = self._settle_from(backend, plan, clusters)
+        if settled is None:
             self.inertia = rows.total - clusters.explained()
         else:
-            settled = self._settle_from(backend, plan, clusters)
             clusters = settled.clusters
             self.inertia = rows.inertia(clusters, settled.labels)
             self.is_drowned = is_drowned(self.scaled, self.inertia)

@@ -11,13 +11,13 @@ from gpu_kmeans.backends.protocol import Backend, Matrix
 from gpu_kmeans.clustering.base import Clusterer, Clustering
 from gpu_kmeans.clustering.kmeans import FewerClustersWarning, KMeans
 
-__all__ = ["Hartigan", "Lloyd"]
+__all__ = ["Hartigan", "Lloyd", "MiniBatch"]
 
 
 class Hartigan(Clusterer):
     """K-means to the end, with moves of single rows."""
 
-    algorithm: ClassVar[Literal["hartigan", "lloyd"]] = "hartigan"
+    algorithm: ClassVar[Literal["hartigan", "lloyd", "minibatch"]] = "hartigan"
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         kmeans = KMeans(
@@ -44,4 +44,10 @@ class Hartigan(Clusterer):
 class Lloyd(Hartigan):
     """K-means with Lloyd's iterations alone."""
 
-    algorithm: ClassVar[Literal["hartigan", "lloyd"]] = "lloyd"
+    algorithm: ClassVar[Literal["hartigan", "lloyd", "minibatch"]] = "lloyd"
+
+
+class MiniBatch(Hartigan):
+    """K-means of a sample that grows to all rows."""
+
+    algorithm: ClassVar[Literal["hartigan", "lloyd", "minibatch"]] = "minibatch"

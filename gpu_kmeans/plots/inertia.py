@@ -42,6 +42,7 @@ STAGES = {
     "lloyd": _Look("Lloyd", BLUE, "o"),
     "hartigan": _Look("Hartigan", GREEN, "^"),
     "breathe": _Look("breathing", PURPLE, "D"),
+    "minibatch": _Look("batches that grow", BLUE, "v"),
     "spherical": _Look("spherical", BLUE, "s"),
 }
 

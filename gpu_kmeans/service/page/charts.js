@@ -107,6 +107,7 @@ const STAGES = {
   lloyd: ['all items at once', 0, 'circle'],
   breathe: ['weak clusters replaced', 3, 'diamond'],
   hartigan: ['single items moved', 2, 'triangle'],
+  minibatch: ['more and more items', 0, 'inverted_triangle'],
   spherical: ['all items, by angles', 1, 'square'],
 };
 
