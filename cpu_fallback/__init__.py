@@ -22,6 +22,13 @@ class CpuBackend(DelegatingBackend):
     name = "cpu"
     updates_bounds = True
 
+    @staticmethod
+    def instructions() -> str:
+        """Name of the instructions that the compiled kernels use; ``"none"`` without kernels."""
+        from cpu_fallback.compiled.library import instructions_in_use
+
+        return instructions_in_use()
+
     def names_in_lists(self, frame: Frame, column: str, job: str | None) -> NamesRead | None:
         """None: the cells are on the host already."""
         return None

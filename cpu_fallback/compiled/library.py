@@ -15,8 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cpu_fallback.kernels
+from cpu_fallback.compiled import instructions
 
-__all__ = ["addresses", "aligned", "function", "kernels", "plain_function", "vector_bytes"]
+__all__ = [
+    "addresses",
+    "aligned",
+    "function",
+    "instructions_in_use",
+    "kernels",
+    "plain_function",
+    "vector_bytes",
+]
 
 LIBRARY = "librows.so"
 BY_HAND = 0
@@ -67,7 +76,14 @@ def kernels() -> ctypes.CDLL | None:
 
     A library of other sources than those beside it is not taken: its functions may want other
     arguments.
+
+    Raises
+    ------
+    InvalidParam
+        ``GPU_KMEANS_INSTRUCTIONS`` asks for what there is not.
     """
+    if instructions.requested() == instructions.NONE:
+        return None
     folder = Path(cpu_fallback.kernels.__file__).parent
     try:
         library = ctypes.CDLL(str(folder / LIBRARY))
@@ -87,13 +103,19 @@ def kernels() -> ctypes.CDLL | None:
             stacklevel=2,
         )
         return None
+    instructions.vector_bytes(library.widest_vectors())
     return library
+
+
+def instructions_in_use() -> str:
+    """Name of the instructions that the kernels use; ``"none"`` where there are no kernels."""
+    return instructions.NONE if kernels() is None else instructions.widest_name(_widest())
 
 
 @cache
 def _widest() -> int:
     made = kernels()
-    return LINE_BYTES if made is None else int(made.widest_vectors())
+    return LINE_BYTES if made is None else instructions.vector_bytes(int(made.widest_vectors()))
 
 
 def vector_bytes(k: int, dtype: Any) -> int:

@@ -20,6 +20,8 @@ from gpu_kmeans.backends.device import (
     driver_version,
     find_device,
 )
+from gpu_kmeans.backends.select import cpu_instructions
+from gpu_kmeans.errors import InvalidParam
 
 __all__ = ["BackendReport", "Diagnosis", "diagnose", "versions"]
 
@@ -71,6 +73,9 @@ class Diagnosis:
     accelerators : list of str
         Accelerators that this process has switched on, which move the work of CPU libraries to a
         GPU behind the scenes: a comparison with these libraries is then none with a CPU.
+    instructions : str
+        Instructions that the compiled kernels use (``"baseline"``, ``"avx2"``, ``"avx512"``);
+        ``"none"`` where SciPy and NumPy work without them, empty where the backend cannot run.
     auto : str
         The backend that ``backend="auto"`` takes; empty when none can run.
     """
@@ -86,6 +91,7 @@ class Diagnosis:
     cuda: str
     accelerators: list[str]
     backends: tuple[BackendReport, ...]
+    instructions: str
     auto: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +102,8 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Look at the installation by really importing what the backends need."""
     device, gpu = _gpu()
-    backends = (gpu, _cpu())
+    cpu, instructions = _cpu()
+    backends = (gpu, cpu)
     supported = driver_version()
     return Diagnosis(
         versions=versions() | _gpu_versions(),
@@ -110,6 +117,7 @@ def diagnose() -> Diagnosis:
         cuda="" if supported is None else "{}.{}".format(*supported),
         accelerators=accelerators(),
         backends=backends,
+        instructions=instructions,
         auto=next((backend.name for backend in backends if backend.can_run), ""),
     )
 
@@ -148,14 +156,25 @@ def _gpu() -> tuple[Device | None, BackendReport]:
     return device, BackendReport("gpu", True, f"RAPIDS and a device are present: {device}")
 
 
-def _cpu() -> BackendReport:
+def _cpu() -> tuple[BackendReport, str]:
+    """The CPU backend, and the instructions of its kernels."""
     for name in _CPU_MODULES:
         try:
             import_module(name)
         # A broken binary wheel may raise anything; the doctor's job is to say it, not to fail.
         except Exception as problem:
-            return BackendReport("cpu", False, f"cannot import {name}: {problem}")
-    return BackendReport("cpu", True, "all its libraries can be imported")
+            return BackendReport("cpu", False, f"cannot import {name}: {problem}"), ""
+    try:
+        instructions = cpu_instructions()
+    except InvalidParam as problem:
+        return BackendReport("cpu", False, str(problem)), ""
+    kernels = (
+        "without compiled kernels, which is slower"
+        if instructions == "none"
+        else f"compiled kernels use {instructions}"
+    )
+    reason = f"all its libraries can be imported; {kernels}"
+    return BackendReport("cpu", True, reason), instructions
 
 
 def _usable_cores() -> int:

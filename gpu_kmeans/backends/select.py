@@ -15,7 +15,7 @@ from gpu_kmeans.backends.device import Device, Obstacle, find_device
 from gpu_kmeans.backends.protocol import Backend
 from gpu_kmeans.errors import BackendUnavailable, InvalidParam, shown
 
-__all__ = ["BACKENDS", "BackendSpec", "choose", "resolve", "why_not_gpu"]
+__all__ = ["BACKENDS", "BackendSpec", "choose", "cpu_instructions", "resolve", "why_not_gpu"]
 
 BACKENDS = ("auto", "cpu", "gpu")
 BackendSpec: TypeAlias = Literal["auto", "cpu", "gpu"] | Backend
@@ -69,6 +69,19 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
 def resolve(spec: BackendSpec) -> Backend:
     """Return the backend for ``spec``; see :func:`choose`."""
     return choose(spec)[0]
+
+
+def cpu_instructions() -> str:
+    """Name the instructions of the CPU backend's kernels; ``"none"`` where none were compiled.
+
+    Raises
+    ------
+    InvalidParam
+        ``GPU_KMEANS_INSTRUCTIONS`` asks for what this machine does not have.
+    """
+    from cpu_fallback import CpuBackend
+
+    return CpuBackend.instructions()
 
 
 def _cpu() -> Backend:

@@ -28,7 +28,7 @@ PREFIX = "GPU_KMEANS_"
 DEFAULT_FILE = Path("gpu-kmeans.toml")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 OWN_PATHS = ("/v1", "/assets", "/livez", "/readyz", "/metrics")
-OTHER_VARIABLES = {"CONFIG", "TRACEBACK", "TMDB"}
+OTHER_VARIABLES = {"CONFIG", "INSTRUCTIONS", "TRACEBACK", "TMDB"}
 """Names after the prefix that others read."""
 
 Bytes = Annotated[int, Field(ge=1)]
