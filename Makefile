@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # a demo must not start while `test` installs into the same environment
-.PHONY: help demo serve quick test lint bench gpu-check clean
+.PHONY: help demo serve quick test lint bench gpu-check wheels clean
 
 BIN := .venv/bin
 # What was installed, as stamps: written last, so an interrupted installation is done again.
@@ -14,6 +14,7 @@ DEV := .venv/installed-dev
 BENCH := .venv/installed-bench
 SERVE := .venv/installed-serve
 GPU := .venv/installed-gpu
+WHEELS := .venv/installed-wheels
 # What `make bench` measures, and the folder that it writes to.
 TIER := standard
 RESULTS := bench-results
@@ -54,6 +55,9 @@ gpu-check: $(GPU) ## On a machine with an NVIDIA GPU: tests, parity with the CPU
 	$(BIN)/python -m bench.gpu_check --out bench/results/gpu-check.json \
 		$(if $(TMDB),--movies "$(TMDB)/tmdb_5000_movies.csv" --credits "$(TMDB)/tmdb_5000_credits.csv")
 
+wheels: $(WHEELS) ## Make what is published into dist/: sdist, wheels for Linux (x86-64, ARM) and for all
+	.ci/wheels dist
+
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv gpu-kmeans-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -81,6 +85,9 @@ $(SERVE): $(BASE)
 
 $(BENCH): $(BASE)
 	$(call install,.[bench])
+
+$(WHEELS): $(BASE)
+	$(call install,.[wheels])
 
 # All at once: what was installed before it would be newer than cuDF allows (pandas, numba, NumPy).
 $(GPU): pyproject.toml hatch_build.py $(wildcard cpu_fallback/kernels/*.[ch]) .venv/created

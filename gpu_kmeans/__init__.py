@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gpu_kmeans.recommend import Recommendation, Recommender
     from gpu_kmeans.search import Searcher, SearchResult
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Catalogue",

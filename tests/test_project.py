@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zipfile import ZipFile
 
@@ -18,7 +19,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import gpu_kmeans
+
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from hatch_build import CompileKernels  # noqa: E402
+
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 CONDA: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
@@ -177,3 +183,128 @@ def test_without_a_compiler_the_package_is_built_all_the_same(tmp_path: Path) ->
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     assert wheel.name.endswith("-none-any.whl"), "without the library it runs anywhere"
     assert not any(name.endswith(".so") for name in ZipFile(wheel).namelist())
+
+
+# -- releases ---------------------------------------------------------------------------------
+
+
+def test_one_version_stands_everywhere() -> None:
+    version = PROJECT["project"]["version"]
+    assert gpu_kmeans.__version__ == version
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["version"] == version
+    first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert first is not None
+    assert first[1] == version
+
+
+def test_the_citation_has_what_its_format_asks_for() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["license"] == PROJECT["project"]["license"]
+
+
+def test_the_classifiers_name_the_pythons_that_the_workflow_installs_on() -> None:
+    line = "Programming Language :: Python :: 3."
+    named = [name for name in PROJECT["project"]["classifiers"] if name.startswith(line)]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/wheels.yml").read_text("utf-8"))
+    pythons = workflow["jobs"]["install"]["strategy"]["matrix"]["python"]
+    assert [name.rsplit(" ", 1)[1] for name in named] == pythons
+    lowest, allowed = pythons[0], conda_bounds()["python"]
+    assert PROJECT["project"]["requires-python"] == f">={lowest}"
+    assert all(Version(python) in allowed for python in pythons)
+
+
+def test_every_workflow_runs_what_is_there() -> None:
+    for file in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for job in yaml.safe_load(file.read_text("utf-8"))["jobs"].values():
+            for step in job["steps"]:
+                command = step.get("run", "").split() or ["sudo"]
+                if command[0] == "make":
+                    assert f"\n{command[1]}:" in (ROOT / "Makefile").read_text("utf-8")
+                elif command[0] != "sudo":
+                    script = command[1] if command[0] == "bash" else command[0]
+                    assert os.access(ROOT / script, os.X_OK), step
+
+
+# -- the build ----------------------------------------------------------------------------------
+
+
+class Build(CompileKernels):
+    """The build hook by itself, in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root_folder = str(root)
+        self.warnings: list[str] = []
+
+    root = property(lambda self: self.root_folder)  # type: ignore[assignment]
+    app = property(lambda self: SimpleNamespace(display_warning=self.warnings.append))
+    target_name = "wheel"  # type: ignore[assignment]
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """A checkout with the smallest kernels."""
+    kernels = tmp_path / "cpu_fallback" / "kernels"
+    kernels.mkdir(parents=True)
+    (kernels / "one.c").write_text("int one(void) { return 1; }\n")
+    (tmp_path / "hatch_build.py").write_text("")
+    return tmp_path
+
+
+def recorder(folder: Path, name: str) -> Path:
+    """A compiler or linker that writes down its arguments, and makes the file asked for."""
+    script = folder / name
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom pathlib import Path\n"
+        f"Path({str(folder / name)!r} + '.log').open('a').write(' '.join(sys.argv[1:]) + '\\n')\n"
+        "arguments = sys.argv[1:]\n"
+        "out = arguments[arguments.index('-o') + 1] if '-o' in arguments else 'one.o'\n"
+        "Path(out).write_text('made')\n"
+    )
+    script.chmod(0o755)
+    return script
+
+
+def test_the_build_takes_the_compiler_the_linker_and_the_platform_that_it_is_given(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler, linker = recorder(sources, "compiler"), recorder(sources, "linker")
+    monkeypatch.setenv("CC", f"'{compiler}' --cross")
+    monkeypatch.setenv("LDSHARED", f"'{linker}' -shared")
+    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", "manylinux_2_28-aarch64")
+    data: dict[str, Any] = {"artifacts": []}
+    build = Build(sources)
+    build.initialize("standard", data)
+    assert build.warnings == []
+    assert data["tag"] == "py3-none-manylinux_2_28_aarch64"
+    assert (sources / "cpu_fallback/kernels/librows.so").read_text() == "made"
+    compiled = Path(f"{compiler}.log").read_text()
+    assert compiled.startswith("--cross ")
+    assert "-march" not in compiled, "the library runs on machines other than this one"
+    assert Path(f"{linker}.log").read_text().startswith("-shared ")
+
+
+def test_an_empty_compiler_makes_the_wheel_without_a_library_and_without_a_warning(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "")
+    data: dict[str, Any] = {"artifacts": []}
+    build = Build(sources)
+    build.initialize("standard", data)
+    assert data == {"artifacts": []}
+    assert build.warnings == []
+
+
+def test_a_compiler_that_fails_leaves_no_older_library(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = sources / "cpu_fallback" / "kernels" / "librows.so"
+    older.write_text("of older sources")
+    os.utime(older, (0, 0))
+    monkeypatch.setenv("CC", str(sources / "no-such-compiler"))
+    data: dict[str, Any] = {"artifacts": []}
+    build = Build(sources)
+    build.initialize("standard", data)
+    assert data == {"artifacts": []}
+    assert "the C kernels are left out" in build.warnings[0]
+    assert not older.exists()
