@@ -17,9 +17,19 @@ from gpu_kmeans.service import schemas
 from gpu_kmeans.service.dependencies import Service, answer
 from gpu_kmeans.service.middleware import Gate
 from gpu_kmeans.service.problems import Problem
+from gpu_kmeans.service.question_schemas import Edits
 from gpu_kmeans.service.request_body import validation_problem
 from gpu_kmeans.service.request_checks import check_query
-from gpu_kmeans.service.routes import datasets, health, jobs, models, page, tables
+from gpu_kmeans.service.routes import (
+    changes,
+    datasets,
+    health,
+    jobs,
+    models,
+    page,
+    questions,
+    tables,
+)
 from gpu_kmeans.service.routes import inference as use
 
 __all__ = ["create_app"]
@@ -66,6 +76,8 @@ def create_app(service: Service) -> Any:
     for router in (
         use,
         models,
+        questions,
+        changes,
         health,
         datasets,
         tables,
@@ -128,7 +140,7 @@ def _openapi(app: FastAPI, root_path: str) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         known = document["components"]["schemas"]
-        for model in (schemas.Problem, schemas.JobRequest, schemas.ChoiceRequest):
+        for model in (Edits, schemas.Problem, schemas.JobRequest, schemas.ChoiceRequest):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             known |= schema.pop("$defs", {})
             known[model.__name__] = schema

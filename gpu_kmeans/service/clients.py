@@ -38,6 +38,7 @@ class Clients:
             "requests": (settings.max_concurrent, min(settings.max_client_requests, most)),
             "streams": (settings.max_streams, settings.max_client_streams),
             "uploads": (settings.max_uploads, settings.max_client_uploads),
+            "questions": (settings.max_questions, settings.max_client_questions),
         }
         self._counts: Counter[tuple[str, str]] = Counter()
         self._totals: Counter[str] = Counter()
@@ -88,7 +89,7 @@ class Clients:
                     f"too_many_{kind}",
                     f"there are {count} {kind} {whose} at a time, as many as may be: try again "
                     "later",
-                    {"Retry-After": "5" if kind in ("streams", "uploads") else "1"},
+                    {"Retry-After": "1" if kind in ("connections", "requests") else "5"},
                 )
         self._counts[key] += 1
         self._totals[kind] += 1

@@ -19,6 +19,7 @@ from gpu_kmeans.service.keys import Scope, check_scope, find_key
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.models import Loaded, Models
 from gpu_kmeans.service.problems import Problem, answer_too_large
+from gpu_kmeans.service.questions import Questions
 from gpu_kmeans.service.registry import Registry
 from gpu_kmeans.service.request_checks import check_query
 from gpu_kmeans.service.schemas import Name
@@ -49,6 +50,7 @@ CODES = {
     413: "too large",
     415: "another media type or encoding",
     422: "a value outside its domain; `code` says which kind",
+    428: "the version to change is not named",
     429: "too many at once; see Retry-After",
     507: "the disk is full",
 }
@@ -65,6 +67,7 @@ class Service:
     jobs: Jobs
     metrics: Metrics
     clients: Clients
+    questions: Questions
     backend: str
     backend_reason: str
     stopping: bool = False

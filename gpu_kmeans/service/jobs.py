@@ -20,11 +20,13 @@ import orjson
 
 from gpu_kmeans.files import remove
 from gpu_kmeans.service.audit import write_audit
+from gpu_kmeans.service.model_files import link_version
 from gpu_kmeans.service.problems import Problem, of_exception
 from gpu_kmeans.service.registry import Row, revision
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store, uninterrupted
 from gpu_kmeans.service.work import WorkLimits, run_worker
+from gpu_kmeans.service.worker_files import BEFORE
 
 __all__ = ["CHOICE", "Event", "Jobs", "check_revision", "job_view", "link_parts", "reading_of"]
 
@@ -299,6 +301,8 @@ class Jobs:
             raise Problem(404, "unknown_dataset", f"the dataset {about['dataset']} is gone")
         if "revision" in about:
             check_revision(dataset, about["revision"])
+        if about["model"] is not None:
+            self._link_before(about["model"], scratch / BEFORE)
         return {
             "task": _kind(about),
             "folder": str(scratch),
@@ -308,6 +312,15 @@ class Jobs:
             "parameters": about["parameters"],
             "max_model_bytes": self.settings.max_model_bytes,
         }
+
+    def _link_before(self, name: str, folder: Path) -> None:
+        """Lend a fit the version that is active: people's names of its clusters live on."""
+        model = self.store.registry.model(name)
+        if model is not None and model["active"] is not None:
+            row = self.store.registry.place(name, model["active"])
+            with suppress(Problem):  # its files are missing, and so are the names
+                if row is not None:
+                    link_version(self.store, row, folder)
 
     async def _commit(self, live: _Live, model: Path, about: Row, done: Row) -> None:
         metadata = {

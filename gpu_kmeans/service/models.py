@@ -7,9 +7,10 @@ import gzip
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import orjson
@@ -17,6 +18,7 @@ import orjson
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
 from gpu_kmeans.model import Model
 from gpu_kmeans.model.cluster_map import ClusterMap, cluster_map, typical_first
+from gpu_kmeans.model.naming import cluster_names
 from gpu_kmeans.model.profiles import profiles
 from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
 from gpu_kmeans.service.model_size import check_memory, memory_of
@@ -38,7 +40,7 @@ from gpu_kmeans.service.store import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Loaded", "Models", "cluster_row", "missing"]
+__all__ = ["ClusterShown", "Loaded", "Models", "cluster_row", "missing"]
 
 log = logging.getLogger("gpu_kmeans.service")
 
@@ -60,6 +62,32 @@ MAP_NOTE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterShown:
+    """A cluster with its name and its words, all short enough to be shown.
+
+    Attributes
+    ----------
+    label, size : int
+    name : str
+    named : bool
+        Whether a person has given the name.
+    top_terms : list of str
+    """
+
+    label: int
+    size: int
+    name: str
+    named: bool
+    top_terms: list[str]
+
+    @classmethod
+    def of(cls, view: ClusterView, name: str, named: bool) -> Self:
+        """Cut what is long."""
+        terms = [cut(term, MAX_TERM_CHARACTERS) for term in view.top_terms]
+        return cls(view.label, int(view.size), cut(name, MAX_NAME_CHARACTERS), named, terms)
+
+
 class Loaded:
     """A version that answers.
 
@@ -79,7 +107,11 @@ class Loaded:
         self.settings = settings
         self.memory = memory_of(model)
         self.recommender = Recommender(model)
-        self.clusters = [_shortened(view) for view in self._cluster_views()]
+        names = self._names()
+        self.clusters = [
+            ClusterShown.of(view, names[view.label], view.label in model.names)
+            for view in self._cluster_views()
+        ]
         items = model.items
         self.is_small = items.num_rows <= SMALL_ITEMS and items.nbytes <= SMALL_BYTES
         """Whether a usual question is answered sooner than another thread would begin."""
@@ -103,6 +135,13 @@ class Loaded:
         if self.model.features.text is not None or self._may_profile:
             return cluster_views(self.model)
         return [ClusterView(label, size, ()) for label, size in enumerate(self.model.sizes)]
+
+    def _names(self) -> list[str]:
+        """Names of all clusters; where their means would take too much memory, people's alone."""
+        if self._may_profile:
+            return cluster_names(self.model)
+        own = self.model.names
+        return [own.get(label, f"cluster {label}") for label in range(self.model.n_clusters)]
 
     @property
     def _may_profile(self) -> bool:
@@ -157,6 +196,10 @@ class Loaded:
             self._views[row] = view
             self._views_characters += size
         return view
+
+    def named_item(self, row: int) -> Row:
+        """The id and the title of an item."""
+        return {"id": self.model.items["id"][row].as_py(), "title": self._title(row)}
 
     def text(self, row: int, start: int, limit: int) -> Row:
         """A part of an item's whole text, and where the next one begins."""
@@ -238,12 +281,10 @@ class Loaded:
             "title": list(self._titles(items)),
             "discs": [
                 {
-                    "label": label,
                     "x": round(x, 3),
                     "y": round(y, 3),
                     "radius": round(radius, 3),
-                    "size": self.clusters[label].size,
-                    "top_terms": list(self.clusters[label].top_terms),
+                    **cluster_row(self.clusters[label]),
                 }
                 for label, x, y, radius in shapes
             ],
@@ -331,14 +372,9 @@ def _values(column: Any) -> Iterator[Any]:
         yield from column.slice(start, 4_096).to_pylist()
 
 
-def _shortened(view: ClusterView) -> ClusterView:
-    """A cluster whose terms are short enough to be shown."""
-    terms = (cut(term, MAX_TERM_CHARACTERS) for term in view.top_terms)
-    return ClusterView(view.label, view.size, tuple(terms))
-
-
 def _cut_profile(profile: Row) -> Row:
     """A profile whose names are short enough to be shown."""
+    profile["name"] = cut(profile["name"], MAX_NAME_CHARACTERS)
     for reason in profile["reasons"]:
         for key in ("column", "name"):
             reason[key] = cut(reason[key], MAX_NAME_CHARACTERS)
@@ -347,9 +383,15 @@ def _cut_profile(profile: Row) -> Row:
     return profile
 
 
-def cluster_row(view: ClusterView) -> Row:
+def cluster_row(view: ClusterShown) -> Row:
     """A cluster as the API shows it."""
-    return {"label": view.label, "size": view.size, "top_terms": list(view.top_terms)}
+    return {
+        "label": view.label,
+        "size": view.size,
+        "name": view.name,
+        "named": view.named,
+        "top_terms": view.top_terms,
+    }
 
 
 class Models:

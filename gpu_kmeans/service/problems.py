@@ -15,6 +15,7 @@ from gpu_kmeans.errors import FileProblem, GpuKMeansError
 __all__ = [
     "JOBS",
     "MEDIA_TYPE",
+    "QUESTIONS",
     "Problem",
     "answer_too_large",
     "body",
@@ -25,6 +26,10 @@ __all__ = [
 
 JOBS = ("fit", "choose-k")
 """Tasks that wait for their turn as jobs; all others answer a request."""
+QUESTIONS = ("compare", "edit", "levels", "outliers")
+"""Tasks that read nothing but models that are here."""
+UPLOADS = ("assign", "check", "drift", "look", "update")
+"""Tasks that read a table or a matrix that was sent."""
 MEDIA_TYPE = "application/problem+json"
 MAX_DETAIL = 1_400
 """Characters of a message; what is beyond is left out."""
@@ -88,6 +93,12 @@ def out_of_memory(task: str, most: int | None = None, setting: str = "") -> Prob
             "out_of_memory",
             f"the job wants more memory {bound}: use fewer rows, terms or clusters",
         )
+    if task in QUESTIONS:
+        return Problem(
+            507,
+            "out_of_memory",
+            f"the answer wants more memory {bound}: ask it of a smaller model",
+        )
     return Problem(
         413, "too_large", f"what was sent wants more memory {bound} to be read: send less of it"
     )
@@ -95,7 +106,7 @@ def out_of_memory(task: str, most: int | None = None, setting: str = "") -> Prob
 
 def unreadable(task: str, reason: str) -> Problem:
     """The problem of work that ended for a reason that nobody foresaw."""
-    if task in ("check", "look", "assign"):
+    if task in UPLOADS:
         return Problem(
             422,
             "unreadable",

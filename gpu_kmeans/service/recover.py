@@ -173,16 +173,15 @@ def _labels(folder: Path, names: set[str]) -> dict[str, Row]:
 
 def _version(folder: Path, name: str, label: Row | None, done: Recovered) -> Row | None:
     """The row of a model's folder; None for one that cannot be read."""
-    from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.model import Model
-    from gpu_kmeans.service.worker import QUERIES, describe
+    from gpu_kmeans.service.version_report import describe, judge
 
     path = folder / "models" / name
     try:
         model = Model.load(path)
         if label is not None:
             return {**label["row"], "state": "ready"}
-        report = evaluate(model, n_queries=QUERIES).to_dict()
+        report = judge(model)
     except GpuKMeansError as error:
         done.left.append((f"models/{name}", str(error)))
         return None

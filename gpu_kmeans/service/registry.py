@@ -24,7 +24,16 @@ import orjson
 
 from gpu_kmeans.errors import FileProblem
 
-__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "TABLES", "Registry", "now", "revision"]
+__all__ = [
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "ActiveChanged",
+    "Registry",
+    "VersionGone",
+    "now",
+    "revision",
+]
 
 SCHEMA_VERSION = 3
 PENDING = "CREATE TABLE pending (file TEXT PRIMARY KEY);"
@@ -62,6 +71,14 @@ CREATE TABLE keys (
 
 Row = dict[str, Any]
 _JSON = ("about", "items", "credits", "history", "error", "report", "result")
+
+
+class VersionGone(Exception):
+    """The version that another one was made of is not there any more."""
+
+
+class ActiveChanged(Exception):
+    """The version that was to be replaced is not the active one any more."""
 
 
 class Registry:
@@ -282,12 +299,14 @@ class Registry:
             name,
         )
 
-    def versions(self, model: str) -> list[Row]:
-        """Versions of a model, the newest first, without their reports."""
+    def versions(self, model: str, limit: int = -1, before: int = 2**62) -> list[Row]:
+        """Versions of a model before a number, the newest first, without their reports."""
         return self.rows(
             "SELECT model, version, folder, created, state, about FROM versions "
-            "WHERE model = ? ORDER BY version DESC",
+            "WHERE model = ? AND version < ? ORDER BY version DESC LIMIT ?",
             model,
+            before,
+            limit,
         )
 
     def version(self, model: str, version: int) -> Row | None:
@@ -324,12 +343,20 @@ class Registry:
         activate: bool,
         job: str | None = None,
         history: list[Any] | None = None,
+        base: int | None = None,
     ) -> int:
         """Give a folder the next number of a model; with a job, let that have succeeded by it.
 
-        The first version of a model is active in any case.
+        The first version of a model is active in any case. One that was made of another needs
+        that ``base``, which must be active if it is to take its place.
+
+        Raises
+        ------
+        VersionGone, ActiveChanged
         """
         with self.writing() as to:
+            if base is not None:
+                _check_base(to, model, base, activate)
             to.execute("INSERT OR IGNORE INTO models (name, updated) VALUES (?, ?)", (model, now()))
             version, active = to.execute(
                 "SELECT next, active FROM models WHERE name = ?", (model,)
@@ -396,6 +423,17 @@ class Registry:
             _leave(to, folders)
             to.execute("UPDATE models SET active = NULL, previous = NULL WHERE name = ?", (model,))
             return folders
+
+
+def _check_base(to: sqlite3.Connection, model: str, base: int, must_be_active: bool) -> None:
+    row = to.execute(
+        "SELECT active FROM models JOIN versions ON model = name WHERE name = ? AND version = ?",
+        (model, base),
+    ).fetchone()
+    if row is None:
+        raise VersionGone(model, base)
+    if must_be_active and row["active"] != base:
+        raise ActiveChanged(model, base)
 
 
 def _files_of(to: sqlite3.Connection, dataset: str) -> list[str]:

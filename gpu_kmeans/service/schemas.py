@@ -452,7 +452,8 @@ class Version(_Shown):
     state: Literal["ready", "corrupt"]
     dataset: Name | None
     job: str | None
-    source: Literal["fit", "upload"]
+    source: Literal["fit", "upload", "edit", "update"]
+    based_on: int | None = Field(description="the version that an edit or update was made of")
     bytes: int
     backend: str
     parameters: dict[str, Any]
@@ -489,10 +490,12 @@ class _OfVersion(_Shown):
 
 
 class Cluster(_Shown):
-    """A cluster and the words that name it."""
+    """A cluster, its name and its words."""
 
     label: int
     size: int
+    name: str = Field(description="no two clusters have the same")
+    named: bool = Field(description="whether a person has given the name")
     top_terms: list[str] = Field(
         description="the heaviest terms of its centroid; without texts, what sets it apart"
     )
@@ -624,6 +627,7 @@ class Profile(_Shown):
     """What a cluster holds."""
 
     label: int
+    name: str
     size: int
     share: float = Field(description="of all items in clusters")
     reasons: list[Reason] = Field(description="of each kind, the strongest first")
@@ -713,7 +717,7 @@ LIMITS = (
     *("max_body_bytes", "max_answer_bytes"),
     *("max_text_characters", "max_batch", "max_queue", "max_concurrent", "max_uploads"),
     *("max_connections", "max_streams", "max_client_connections", "max_client_requests"),
-    *("max_client_streams", "max_client_uploads"),
+    *("max_client_streams", "max_client_uploads", "max_questions", "max_client_questions"),
     *("max_model_bytes", "max_loaded_models", "max_loaded_bytes"),
     *("fit_seconds", "fit_memory_bytes", "check_seconds", "max_check_memory_bytes"),
 )

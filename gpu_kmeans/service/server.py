@@ -24,6 +24,7 @@ from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.middleware import JsonLines
 from gpu_kmeans.service.models import Models
 from gpu_kmeans.service.problems import of_exception
+from gpu_kmeans.service.questions import Questions
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
 from gpu_kmeans.service.work import run_worker
@@ -114,7 +115,8 @@ def open_service(settings: Settings) -> Service:
     metrics.watch("jobs_running", "Jobs that run.", lambda: jobs.running)
     metrics.watch("models_loaded", "Versions in memory.", lambda: len(models))
     _allow_connections(settings.max_connections)
-    return Service(settings, store, models, jobs, metrics, Clients(settings), backend, reason)
+    clients, questions = Clients(settings), Questions(store, settings)
+    return Service(settings, store, models, jobs, metrics, clients, questions, backend, reason)
 
 
 def _allow_connections(most: int) -> None:

@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     )
     max_client_streams: Count = Field(16, description="event streams of one client")
     max_client_uploads: Count = Field(3, description="uploads of one client")
+    max_questions: Count = Field(
+        16, description="questions and edits at a time that need a process of their own"
+    )
+    max_client_questions: Count = Field(8, description="such questions of one client")
     max_loaded_models: Count = Field(4, description="versions kept in memory")
     max_loaded_bytes: Bytes = Field(2 << 30, description="of all versions kept in memory")
     max_model_bytes: Bytes = Field(1 << 30, description="of one version in memory")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import orjson
 
-from gpu_kmeans.service.problems import JOBS, Problem, out_of_memory, unreadable
+from gpu_kmeans.service.problems import JOBS, QUESTIONS, Problem, out_of_memory, unreadable
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.settings import Settings
 
@@ -143,11 +143,11 @@ def resident_bytes(pid: int) -> int:
 
 
 def _too_slow(task: str, limits: WorkLimits) -> Problem:
-    work, way_out = (
-        ("the job", "use fewer rows, terms or clusters")
-        if task in JOBS
-        else ("reading what was sent", "send less of it")
-    )
+    work, way_out = "reading what was sent", "send less of it"
+    if task in JOBS:
+        work, way_out = "the job", "use fewer rows, terms or clusters"
+    elif task in QUESTIONS:
+        work, way_out = "the answer", "ask for less, or of a smaller model"
     return Problem(
         422,
         "too_slow",

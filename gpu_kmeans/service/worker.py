@@ -17,14 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ANSWER", "main"]
+from gpu_kmeans.service import question_tasks
+from gpu_kmeans.service.worker_files import BEFORE, write_answer
 
-ANSWER = "answer.json"
-"""Name of the file that an answer of any length is in."""
+__all__ = ["main"]
+
 READING = ("encoding", "delimiter")
 """What is said of how files of texts are to be read."""
-QUERIES = 2_000
-"""Random queries that measure what recommendations reach: enough to compare versions."""
 
 
 def main() -> None:
@@ -132,8 +131,8 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Fit, judge and save a model; it is in ``model`` of the folder then."""
     from gpu_kmeans import pipeline
     from gpu_kmeans.backends.select import choose
-    from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.service.model_size import check_model
+    from gpu_kmeans.service.version_report import describe, judge
 
     backend, _ = choose(spec["parameters"]["backend"])
     if backend.name == "cpu":
@@ -153,12 +152,32 @@ def fit(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
         callback=progress,
         on_stage=lambda stage: say("stage", stage=stage),
     )
+    model = _named_as_before(model, Path(spec["folder"]) / BEFORE)
     check_model(model, spec["max_model_bytes"])
     say("stage", stage="judge")
-    report = evaluate(model, n_queries=QUERIES).to_dict()
+    report = judge(model)
     say("stage", stage="save")
     model.save(Path(spec["folder"]) / "model")
-    return {"report": _without_clusters(report), "about": describe(model)}
+    return {"report": report, "about": describe(model)}
+
+
+def _named_as_before(model: Any, folder: Path) -> Any:
+    """Give clusters the names that people gave to their like in the version before.
+
+    Of one that cannot be read, or that has no item in common, there are none to be had.
+    """
+    from dataclasses import replace
+
+    from gpu_kmeans.errors import GpuKMeansError
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.model.storage import MANIFEST
+    from gpu_kmeans.questions.compare import carry_names
+
+    with suppress(GpuKMeansError, OSError, ValueError, AttributeError, MemoryError):
+        # Most have none, and need not be read whole.
+        if json.loads((folder / MANIFEST).read_bytes()).get("names"):
+            return replace(model, names=carry_names(Model.load(folder), model))
+    return model
 
 
 def _fit_arguments(spec: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
@@ -214,10 +233,10 @@ def choose_k(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
 
 def verify(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Unpack, read and judge a model that was uploaded; it is in ``model`` of the folder then."""
-    from gpu_kmeans.evaluate import evaluate
     from gpu_kmeans.model import Model
     from gpu_kmeans.service import archive
     from gpu_kmeans.service.model_size import check_folder, check_model
+    from gpu_kmeans.service.version_report import describe, judge
 
     _hold_to(spec["memory"])
     folder = Path(spec["folder"])
@@ -226,26 +245,7 @@ def verify(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     check_folder(folder / "model", spec["max_model_bytes"], spec["max_expansion"])
     model = Model.load(folder / "model")
     check_model(model, spec["max_model_bytes"])
-    report = evaluate(model, n_queries=QUERIES).to_dict()
-    return {"report": _without_clusters(report), "about": describe(model)}
-
-
-def _without_clusters(report: dict[str, Any]) -> dict[str, Any]:
-    """The report; the model says of its clusters what it would say, which may be megabytes."""
-    return {name: value for name, value in report.items() if name != "clusters"}
-
-
-def describe(model: Any) -> dict[str, Any]:
-    """What the registry says of a model."""
-    from gpu_kmeans.service.model_size import memory_of
-
-    info = model.info
-    return {
-        "backend": info.backend,
-        "memory": memory_of(model),
-        "parameters": {**info.parameters, "seed": info.seed},
-        "metrics": model.metrics(),
-    }
+    return {"report": judge(model), "about": describe(model)}
 
 
 def look(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
@@ -259,39 +259,13 @@ def look(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     reading = {name: spec[name] for name in READING}
     check_upload(path, TableLimits(**spec["limits"]), **reading)
     seen = look(path, **reading).to_dict()
-    return _answer(spec, {key: value for key, value in seen.items() if key != "file"})
+    return write_answer(spec, {key: value for key, value in seen.items() if key != "file"})
 
 
-def assign(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
-    """Put the rows of a table into a model's clusters; they are in ``answer.json`` then."""
-    from gpu_kmeans.model import Model
-    from gpu_kmeans.questions.assign import assign
-    from gpu_kmeans.service.limits import TableLimits
-    from gpu_kmeans.service.unpacked import check_upload
-
+def question(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
+    """Answer what is asked of models, or change one."""
     _hold_to(spec["memory"])
-    folder = Path(spec["folder"])
-    path = folder / spec["file"]
-    reading = {name: spec[name] for name in READING}
-    check_upload(path, TableLimits(**spec["limits"]), **reading)
-    model = Model.load(folder / "model")
-    made = assign(model, path, **reading, backend="cpu")
-    cells = zip(made.ids, made.labels.tolist(), made.distances.tolist(), strict=True)
-    rows = [{"id": id, "cluster": label, "distance": far} for id, label, far in cells]
-    return _answer(spec, {**spec["head"], "rows": rows, "problems": made.warnings})
-
-
-def _answer(spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """Write what is to be answered to a file: it may be longer than a line of standard output."""
-    import orjson
-
-    from gpu_kmeans.service.problems import answer_too_large
-
-    content = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
-    if len(content) > spec["max_answer_bytes"]:
-        raise answer_too_large(len(content), spec["max_answer_bytes"])
-    (Path(spec["folder"]) / ANSWER).write_bytes(content)
-    return {}
+    return question_tasks.TASKS[spec["task"]](spec)
 
 
 def choose(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
@@ -307,7 +281,7 @@ def choose(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
 
 
 TASKS = {
-    "assign": assign,
+    **dict.fromkeys(question_tasks.TASKS, question),
     "check": check,
     "choose": choose,
     "choose-k": choose_k,

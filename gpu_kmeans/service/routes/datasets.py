@@ -31,7 +31,7 @@ from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row, now, revision
 from gpu_kmeans.service.request_body import media_type, read_parts, reading_from
 from gpu_kmeans.service.work import WorkLimits, run_worker
-from gpu_kmeans.service.worker import ANSWER
+from gpu_kmeans.service.worker_files import ANSWER
 
 __all__ = ["UPLOAD", "Delimiter", "adopt", "answer_of_worker", "receive", "router"]
 

@@ -30,7 +30,7 @@ from gpu_kmeans.service.request_body import media_type
 from gpu_kmeans.service.routes.datasets import receive
 from gpu_kmeans.service.work import WorkLimits, run_worker
 
-__all__ = ["router"]
+__all__ = ["router", "version_view"]
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -184,7 +184,7 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
             remove(scratch)  # at once: the service may be ending
     await service.changed(request, "version uploaded", model=name, version=version)
     row, active = _version(service, name, version), _model(service, name)["active"]
-    return answer(_version_view(row, active), 201)
+    return answer(version_view(row, active), 201)
 
 
 # -- what a version holds ---------------------------------------------------------------------
@@ -378,13 +378,12 @@ async def _detailed(service: Service, name: str) -> Response:
 
 def _detail(service: Service, name: str) -> Row:
     row = _model(service, name)
-    versions = [
-        _version_view(version, row["active"]) for version in service.registry.versions(name)
-    ]
+    versions = [version_view(version, row["active"]) for version in service.registry.versions(name)]
     return {key: row[key] for key in ("name", "active", "previous")} | {"versions": versions}
 
 
-def _version_view(row: Row, active: int | None) -> Row:
+def version_view(row: Row, active: int | None) -> Row:
+    """A version's row as the API shows it."""
     shown = ("dataset", "job", "source", "bytes", "backend", "parameters", "metrics")
     return {
         "version": row["version"],
@@ -392,6 +391,7 @@ def _version_view(row: Row, active: int | None) -> Row:
         "active": row["version"] == active,
         "state": row["state"],
         **{key: row["about"][key] for key in shown},
+        "based_on": row["about"].get("based_on"),
     }
 
 
