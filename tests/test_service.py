@@ -20,7 +20,7 @@ from gpu_kmeans import Model, Recommender
 from gpu_kmeans.data import sample
 from gpu_kmeans.evaluate import evaluate
 from gpu_kmeans.recommend import RANKS, cluster_views
-from gpu_kmeans.service.worker import QUERIES as REPORT_QUERIES
+from gpu_kmeans.service.version_report import REPORT_QUERIES
 
 MOVIES, CREDITS = sample.paths()
 QUERIES = [

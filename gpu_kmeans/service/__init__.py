@@ -24,9 +24,15 @@
     recover.py     makes them anew of what lies in the folder
     audit.py       who changed what, beside the data
     models.py      models in memory, ready to answer
+    questions.py   questions to models that take a process, and the last answers; question_tasks.py
+                   in that process, question_views.py and question_schemas.py as they are shown
+    model_files.py lends the files of versions to processes, and keeps what these make
+    worker_files.py  names of the files by which a process and the service hand each other things
+    version_report.py  what the registry says of a version
     shown.py       the beginnings of texts that are shown
     settings.py    flags, environment, TOML, defaults
     keys.py        who may do what
 
-The API process never imports a GPU library: fits and checks of uploads run in worker.py.
+The API process never imports a GPU library: fits, checks of uploads and questions that take long
+run in worker.py.
 """

@@ -65,7 +65,8 @@ class Questions:
         self.settings = settings
         self._answers: OrderedDict[bytes, Answer] = OrderedDict()
         self._asked: dict[bytes, asyncio.Task[Answer]] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self.turns = asyncio.Semaphore(AT_ONCE)
+        """Held by each process while it answers, and by those that change versions."""
 
     async def ask(self, task: str, versions: Mapping[str, Row], **asked: Any) -> Answer:
         """Return what a process answers.
@@ -100,7 +101,7 @@ class Questions:
     async def _answered(
         self, key: bytes, task: str, versions: Mapping[str, Row], asked: Row
     ) -> Answer:
-        async with self._turns:
+        async with self.turns:
             scratch = await asyncio.to_thread(self.store.scratch)
             try:
                 for name, row in versions.items():

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpu_kmeans.model import Model
 
-__all__ = ["describe", "judge"]
+__all__ = ["REPORT_QUERIES", "describe", "judge"]
 
-QUERIES = 2_000
+REPORT_QUERIES = 2_000
 """Number of random queries that measure what recommendations reach: enough to compare versions."""
 
 
@@ -30,5 +30,5 @@ def judge(model: Model) -> dict[str, Any]:
     """Return the report; of its clusters the model says it all, which may be megabytes."""
     from gpu_kmeans.evaluate import evaluate
 
-    report = evaluate(model, n_queries=QUERIES).to_dict()
+    report = evaluate(model, n_queries=REPORT_QUERIES).to_dict()
     return {name: value for name, value in report.items() if name != "clusters"}

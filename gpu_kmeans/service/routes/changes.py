@@ -107,7 +107,8 @@ async def edit_version(
                 "task": "edit",
                 "operations": [operation.model_dump() for operation in asked.operations],
             }
-            made, _ = await _made(service, scratch, base, spec, "edit", asked.activate)
+            async with service.questions.turns:
+                made, _ = await _made(service, scratch, base, spec, "edit", asked.activate)
         finally:
             remove(scratch)  # at once: the service may be ending
     kinds = [operation.op for operation in asked.operations]
