@@ -19,6 +19,7 @@ import gpu_kmeans
 from gpu_kmeans import Model, Recommender
 from gpu_kmeans.data import sample
 from gpu_kmeans.evaluate import evaluate
+from gpu_kmeans.model.naming import cluster_names
 from gpu_kmeans.recommend import RANKS, cluster_views
 from gpu_kmeans.service.version_report import REPORT_QUERIES
 
@@ -60,6 +61,11 @@ def versions(service: Server, model: str) -> dict[int, bool]:
     }
 
 
+def as_cluster(shown: dict[str, Any]) -> dict[str, Any]:
+    """What the library says of a cluster beside its name."""
+    return {key: shown[key] for key in ("label", "size", "top_terms")}
+
+
 # -- it answers as the library does ------------------------------------------------------------
 
 
@@ -74,6 +80,7 @@ def test_recommendations_are_those_of_the_library(
         expected = recommender.recommend(query, limit, rank, clusters).to_dict()
         items = [as_ranked(item) for item in found["items"]]
         kept = ("query", "terms", "cluster", "message")
+        found["cluster"] = found["cluster"] and as_cluster(found["cluster"])
         assert {**{name: found[name] for name in kept}, "items": items} == expected
         assert (found["model"], found["version"], found["rank"]) == ("films", 1, rank)
 
@@ -133,8 +140,14 @@ def test_clusters_are_those_of_the_library(service: Server, local: Model) -> Non
     assert service.get("/v1/models/films/clusters") == {
         **{"model": "films", "version": 1, "unclustered": 3},
         "clusters": [
-            {"label": view.label, "size": view.size, "top_terms": list(view.top_terms)}
-            for view in cluster_views(local)
+            {
+                "label": view.label,
+                "size": view.size,
+                "name": name,
+                "named": False,
+                "top_terms": list(view.top_terms),
+            }
+            for view, name in zip(cluster_views(local), cluster_names(local), strict=True)
         ],
     }
 
