@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpu_kmeans.backends.protocol import Backend
-from gpu_kmeans.data.catalogue import Catalogue, CatalogueReport
+from gpu_kmeans.data.catalogue import Catalogue
+from gpu_kmeans.data.report import CatalogueReport
 from gpu_kmeans.data.roles import FeatureRoles
 from gpu_kmeans.tables.cell_texts import as_texts, plain
 from gpu_kmeans.tables.matrices import read_matrix

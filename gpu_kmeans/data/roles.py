@@ -60,6 +60,21 @@ ROLES: dict[str, Role] = {
 DEFAULTS: dict[str, str] = {name: role.column for name, role in ROLES.items()}
 """Names of the columns in TMDB's files, by role."""
 
+TEXTS = tuple(name for name, role in ROLES.items() if role.kind == "text")
+NUMBERS = tuple(name for name, role in ROLES.items() if role.kind == "number")
+REQUIRED = tuple(name for name, role in ROLES.items() if role.required)
+CREDITS = tuple(name for name, role in ROLES.items() if role.in_credits)
+
+
+class Usual(str):
+    """The name that a column has unless the caller says otherwise: nobody asked for it."""
+
+    __slots__ = ()
+
+
+USUAL = {name: Usual(column) for name, column in DEFAULTS.items()}
+"""Names of columns as defaults of arguments, known from names that a caller gave."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureRole:

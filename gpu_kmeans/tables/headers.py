@@ -14,7 +14,9 @@ from gpu_kmeans.tables.table_file import open_table
 
 __all__ = ["column_names", "looks_like_data", "named_once", "nameless"]
 
-_CELL = re.compile(r"[+-]?\d{1,18}(\.\d+)?|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}|\S+@\S+\.\w+")
+_CELL = re.compile(
+    r"[+-]?\d{1,18}(\.\d+)?|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}|\S+@\S+\.\w+"
+)
 """Pattern of names that are rather cells: numbers, dates, addresses of mail."""
 
 
