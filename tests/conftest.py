@@ -16,7 +16,14 @@ pytest.register_assert_rewrite("serving")
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = (
     *("test_any_input", "test_bench", "test_cli", "test_compiled", "test_containers"),
-    *("test_cuda_lists", "test_cuda_rows", "test_cuda_strict", "test_cuda_text", "test_discs"),
+    *(
+        "test_cuda_lists",
+        "test_cuda_rows",
+        "test_cuda_strict",
+        "test_cuda_text",
+        "test_deploy",
+        "test_discs",
+    ),
     *("test_drop_in", "test_forking", "test_gpu_check", "test_kmeans"),
     *("test_plots", "test_project", "test_ranges", "test_readme", "test_service", "test_sklearn"),
 )
