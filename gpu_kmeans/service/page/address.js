@@ -3,7 +3,9 @@
  * linked, the back button works, and what is searched for never reaches a log.
  *
  * Keys: `tab`, `model`, `v` (version), `q` (query), `rank`, `wide` (clusters looked in),
- * `n` (results), `cluster`, `item`, `job`.
+ * `n` (results), `cluster`, `item`, `job`, `down` (group of clusters), `choice` (comparison of
+ * numbers of clusters) and `k` (the one taken), `with`, `other` and `flow` (version, model
+ * and band of a comparison).
  *
  * @typedef {Object<string, string>} State
  */
@@ -32,7 +34,7 @@ export function replace(changes) {
 }
 
 /** What another version or model has under other numbers, or not at all. */
-export const ELSEWHERE = { cluster: null, item: null, n: null, wide: null };
+export const ELSEWHERE = { cluster: null, down: null, with: null, other: null, flow: null, item: null, n: null, wide: null };
 
 /** A link that changes the state; it keeps up when other parts of the state change. */
 export function link(changes, properties, ...children) {

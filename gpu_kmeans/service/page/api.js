@@ -116,7 +116,7 @@ async function* messages(body) {
   }
 }
 
-async function send(where, options) {
+export async function send(where, options) {
   for (;;) {
     const key = sessionStorage.getItem(KEY);
     const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };

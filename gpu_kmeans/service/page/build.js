@@ -1,5 +1,6 @@
 /** Build: from a file of texts to a model. Three steps: the data, the fit, and watching it. */
 import { link } from './address.js';
+import { watchChoice } from './choose.js';
 import { get, path } from './api.js';
 import { fill, date, h } from './dom.js';
 import { fitForm, STATES, watch } from './fit.js';
@@ -21,7 +22,7 @@ let forms = null; // made once: what is filled in stays, whatever the lists turn
 export const build = {
   id: 'build',
   label: 'Build',
-  keys: ['job'],
+  keys: ['job', 'choice', 'k'],
   modelless: true,
 
   mount(panel) {
@@ -40,9 +41,16 @@ export const build = {
     ]));
     run.replaceChildren();
     forms ??= { data: dataForm(limits, changed), fit: fitForm(algorithms, changed) };
-    if (state.job) watch(run, state.job, signal, { refresh, renew: build.renew });
+    const listed = listData();
+    if (state.choice) {
+      watchChoice(run, state.choice, signal, {
+        renew: build.renew,
+        picked: Number(state.k) || null,
+        goOn: () => forms.fit.form.querySelector('button.main').focus(),
+        take: (job, k) => listed.then(() => forms.fit.take(job, k)),
+      });
+    } else if (state.job) watch(run, state.job, signal, { refresh, renew: build.renew });
     listRuns();
-    listData();
   },
 
   renew() {
@@ -63,7 +71,8 @@ function listRuns() {
     const { jobs } = await get(path(['jobs'], { limit: RUNS }), signal);
     if (!jobs.length) return [h('p', { class: 'quiet' }, 'None yet.')];
     return [h('ul', { class: 'rows' }, jobs.map((job) => h('li', {},
-      link({ tab: 'build', job: job.id }, {}, `${job.model}${job.version ? `, version ${job.version}` : ''}, ${job.parameters.n_clusters} clusters`),
+      job.kind === 'choose-k' ? link({ tab: 'build', job: null, choice: job.id, k: null }, {}, `${job.dataset}, how many clusters?`)
+        : link({ tab: 'build', job: job.id, choice: null, k: null }, {}, `${job.model}${job.version ? `, version ${job.version}` : ''}, ${job.parameters.n_clusters} clusters`),
       h('span', { class: `state ${job.state}` }, STATES[job.state]),
       h('span', { class: 'quiet' }, date(job.created)))))];
   });

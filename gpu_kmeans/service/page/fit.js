@@ -2,6 +2,7 @@
 import { ELSEWHERE, go, link } from './address.js';
 import { events, path, post } from './api.js';
 import { inertiaCurve } from './charts.js';
+import { chooser } from './choose.js';
 import { announce, button, count, date, failure, field, fill, h, inertia } from './dom.js';
 
 export const STATES = {
@@ -28,7 +29,7 @@ const tick = (label, name, checked) =>
  *
  * @param {{name: string, meaning: string}[]} algorithms of the service
  * @param {(message?: Node) => Promise<void>} changed to be called when the data are not as listed
- * @returns {{form: Element, show: (datasets: object[], models: object[], chosen?: string) => void}}
+ * @returns {{form: Element, show: (datasets: object[], models: object[], chosen?: string) => void, take: (job: object, k: number) => void}}
  */
 export function fitForm(algorithms, changed) {
   const outcome = h('div', { 'aria-live': 'polite' });
@@ -40,6 +41,10 @@ export function fitForm(algorithms, changed) {
   const form = h('form', { class: 'stack' },
     field('Data', data),
     field('Number of clusters', numeric('n_clusters', 10), 'Few give broad groups, many give narrow ones. Ten to a hundred suit most collections.'),
+    chooser(() => asked(), (id) => {
+      go({ tab: 'build', job: null, choice: id, k: null });
+      scrollTo(0, 0);
+    }),
     h('details', {}, h('summary', {}, 'More choices'), h('div', { class: 'grid' },
       field('Name of the model', h('input', { name: 'model', pattern: '[a-z0-9_\\-]{1,64}', placeholder: 'as the data', autocomplete: 'off' })),
       field('Seed', numeric('seed', 42, { min: 0 }), 'The same seed gives the same clusters.'),
@@ -55,6 +60,11 @@ export function fitForm(algorithms, changed) {
     tick('Let the result answer at once', 'activate', true),
     effect, h('p', { class: 'actions' }, submit), outcome);
 
+  const asked = () => {
+    const { revision } = datasets.find(({ name }) => name === data.value) ?? {};
+    if (!revision) form.reportValidity();
+    return { ...request(new FormData(form)), revision };
+  };
   const say = () => {
     const chosen = datasets.find(({ name }) => name === data.value);
     submit.textContent = chosen ? `Make clusters of “${chosen.name}”` : 'Make clusters';
@@ -76,9 +86,8 @@ export function fitForm(algorithms, changed) {
     submit.disabled = true;
     outcome.replaceChildren();
     try {
-      const { revision } = datasets.find(({ name }) => name === data.value);
-      const job = await post(path(['jobs']), { ...request(new FormData(form)), revision });
-      go({ tab: 'build', job: job.id }); // the first model would make search the view to begin with
+      const job = await post(path(['jobs']), asked());
+      go({ tab: 'build', job: job.id, choice: null, k: null }); // the first model would make search the view to begin with
       scrollTo(0, 0);
     } catch (error) {
       outcome.replaceChildren(failure(error));
@@ -87,7 +96,19 @@ export function fitForm(algorithms, changed) {
       submit.disabled = false;
     }
   });
-  return { form, show };
+  /** Fill in the number that was picked, and what it was compared with. */
+  const take = ({ dataset, parameters }, k) => {
+    if (![...data.options].some(({ value }) => value === dataset)) return;
+    const { ngram_range: [, longest], max_df: share, stop_words: words, ...same } = parameters;
+    const values = { ...same, dataset, n_clusters: k, longest, stop_words: words ?? '', max_share: share < 1 ? 100 * share : '' };
+    for (const [name, value] of Object.entries(values)) {
+      const input = form.elements[name];
+      if (input?.type === 'checkbox') input.checked = value;
+      else if (input && typeof value !== 'object') input.value = value;
+    }
+    say();
+  };
+  return { form, show, take };
 }
 
 const OUTDATED_DATA = ['dataset_changed', 'unknown_dataset'];

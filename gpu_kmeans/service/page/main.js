@@ -7,6 +7,8 @@
 import { address, ELSEWHERE, go, link, read, refreshLinks, replace } from './address.js';
 import { forget, get, OUTDATED, path } from './api.js';
 import { build } from './build.js';
+import { clusters } from './clusters.js';
+import { compare } from './compare.js';
 import { button, failure, h, note } from './dom.js';
 import { item } from './item.js';
 import { map } from './map.js';
@@ -44,7 +46,7 @@ import { versions } from './versions.js';
  */
 
 /** @type {View[]} */
-const VIEWS = [search, map, report, versions, build];
+const VIEWS = [search, map, clusters, compare, report, versions, build];
 const element = (id) => document.getElementById(id);
 
 const tabs = new Map();
