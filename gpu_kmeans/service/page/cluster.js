@@ -3,7 +3,6 @@ import { link } from './address.js';
 import { get, getOnce } from './api.js';
 import { facts, heading, nameOf } from './cards.js';
 import { button, count, fill, h, number, percent } from './dom.js';
-import { exports } from './export.js';
 import { badge, profile as tables } from './profile.js';
 
 const PAGE = 30;
@@ -44,8 +43,7 @@ export function cluster(context, profile, edit) {
       button('Rename', ({ target }) => edit.rename(profile, title, target)),
       size > 1 && split,
       link({ tab: 'map' }, { class: 'button' }, 'See it on the map'),
-      !model.wordless && words && link({ tab: 'search', q: words, cluster: null, n: null }, { class: 'button' }, 'Search for its words'),
-      exports(context, label)),
+      !model.wordless && words && link({ tab: 'search', q: words, cluster: null, n: null }, { class: 'button' }, 'Search for its words')),
     h('div', { class: 'pair' },
       h('section', {}, h('h2', {}, 'What sets it apart'), tables(reasons)),
       h('div', {},

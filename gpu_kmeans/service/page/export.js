@@ -2,7 +2,7 @@
 import { download } from './api.js';
 import { button, failure, h } from './dom.js';
 
-const FORMATS = { csv: 'CSV', parquet: 'Parquet', xlsx: 'Excel' };
+const FORMATS = { csv: 'CSV' };
 
 /**
  * Buttons that download the items with all their columns, their cluster and its name.
@@ -17,7 +17,7 @@ export function exports({ model, at }, cluster) {
     target.disabled = true;
     outcome.replaceChildren();
     try {
-      await download(at(['export'], { format, columns: 'true', cluster }), file(format));
+      await download(at(['export'], { columns: 'true' }), file(format));
     } catch (error) {
       outcome.replaceChildren(failure(error));
     } finally {
