@@ -28,6 +28,7 @@
                    in that process, question_views.py and question_schemas.py as they are shown
     model_files.py lends the files of versions to processes, and keeps what these make
     worker_files.py  names of the files by which a process and the service hand each other things
+    retention.py   which versions stay
     version_report.py  what the registry says of a version
     shown.py       the beginnings of texts that are shown
     settings.py    flags, environment, TOML, defaults

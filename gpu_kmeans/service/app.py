@@ -23,12 +23,14 @@ from gpu_kmeans.service.request_checks import check_query
 from gpu_kmeans.service.routes import (
     changes,
     datasets,
+    export,
     health,
     jobs,
     models,
     page,
     questions,
     tables,
+    upkeep,
 )
 from gpu_kmeans.service.routes import inference as use
 
@@ -78,10 +80,12 @@ def create_app(service: Service) -> Any:
         models,
         questions,
         changes,
+        export,
         health,
         datasets,
         tables,
         jobs,
+        upkeep,
         page,
     ):  # what is asked most comes first
         app.include_router(router.router)

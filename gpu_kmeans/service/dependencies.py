@@ -22,6 +22,7 @@ from gpu_kmeans.service.problems import Problem, answer_too_large
 from gpu_kmeans.service.questions import Questions
 from gpu_kmeans.service.registry import Registry
 from gpu_kmeans.service.request_checks import check_query
+from gpu_kmeans.service.retention import Retention
 from gpu_kmeans.service.schemas import Name
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
@@ -68,6 +69,7 @@ class Service:
     metrics: Metrics
     clients: Clients
     questions: Questions
+    retention: Retention
     backend: str
     backend_reason: str
     stopping: bool = False

@@ -17,19 +17,23 @@ __all__ = [
     "MTX",
     "NPY",
     "PARQUET",
+    "PARQUET_TYPE",
     "SUFFIXES",
+    "XLSX_TYPE",
     "ZIP",
     "beginning",
     "charset",
     "suffix_of",
 ]
 
+PARQUET_TYPE = "application/vnd.apache.parquet"
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MEDIA_TYPES = {
     "text/csv": ".csv",
     "text/tab-separated-values": ".tsv",
     "application/x-ndjson": ".jsonl",
-    "application/vnd.apache.parquet": ".parquet",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    PARQUET_TYPE: ".parquet",
+    XLSX_TYPE: ".xlsx",
     "application/gzip": ".gz",
     "application/octet-stream": ".csv",
 }

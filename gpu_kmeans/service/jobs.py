@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,9 +73,18 @@ class Jobs:
     settings : Settings
     on_end : callable
         Told the state of each job that ended, for the metrics.
+    on_version : callable, optional
+        Told the name of each model that has got a version.
     """
 
-    def __init__(self, store: Store, settings: Settings, on_end: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        on_end: Callable[[str], None],
+        on_version: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        self._on_version = on_version
         self.store = store
         self.settings = settings
         self._on_end = on_end
@@ -266,6 +275,7 @@ class Jobs:
     async def _work(self, live: _Live) -> None:
         registry = self.store.registry
         scratch = self.store.scratch()  # not on a thread: it is not to be made and then lost
+        made: str | None = None
         try:
             await asyncio.to_thread(registry.start_job, live.job)
             live.stage = "starting"
@@ -281,6 +291,7 @@ class Jobs:
                 else:
                     await self._commit(live, scratch / "model", about, done)
             await self._ended(live, "succeeded")
+            made = about["model"]
         except asyncio.CancelledError:
             state = "cancelled" if live.cancelled else "interrupted"
             detail = "cancelled on request" if live.cancelled else "the service ended"
@@ -293,6 +304,8 @@ class Jobs:
             await self._end(live, "failed", {"code": problem.code, "detail": problem.detail})
         finally:
             remove(scratch)  # at once: the service may be ending
+        if made is not None and self._on_version is not None:
+            await self._on_version(made)
 
     def _spec(self, job: str, scratch: Path) -> Row:
         about = self._row(job)["about"]

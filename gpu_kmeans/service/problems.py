@@ -26,7 +26,7 @@ __all__ = [
 
 JOBS = ("fit", "choose-k")
 """Tasks that wait for their turn as jobs; all others answer a request."""
-QUESTIONS = ("compare", "edit", "levels", "outliers")
+QUESTIONS = ("compare", "edit", "export", "levels", "outliers")
 """Tasks that read nothing but models that are here."""
 UPLOADS = ("assign", "check", "drift", "look", "update")
 """Tasks that read a table or a matrix that was sent."""

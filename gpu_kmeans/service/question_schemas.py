@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,7 @@ from gpu_kmeans.model.edit import MAX_NAME
 from gpu_kmeans.service.schemas import Cluster, ItemId, Name, Number, Version
 
 __all__ = [
+    "Audit",
     "Comparison",
     "Drift",
     "Edited",
@@ -252,3 +253,31 @@ class Drift(_OfVersion):
     expected: float
     verdict: str
     clusters: list[DriftCluster]
+
+
+# -- the service -------------------------------------------------------------------------------
+
+
+class AuditKey(BaseModel):
+    """The key that a request had."""
+
+    id: str
+    name: str
+
+
+class AuditEntry(BaseModel):
+    """A change that was made."""
+
+    time: str
+    action: str = Field(examples=["version activated"])
+    client: str | None = Field(description="its address; null for what the service did by itself")
+    key: AuditKey | None
+    request: str | None
+    about: dict[str, Any] = Field(examples=[{"model": "films", "version": 2}])
+
+
+class Audit(BaseModel):
+    """Changes, the newest first."""
+
+    entries: list[AuditEntry]
+    next_cursor: str | None

@@ -137,6 +137,20 @@ def compare(spec: Spec) -> Spec:
     return write_answer(spec, {**data, **about, "clusters": clusters})
 
 
+def export(spec: Spec) -> Spec:
+    """Write items with their clusters to a file."""
+    from gpu_kmeans.model.export_files import write_labels
+
+    write_labels(
+        _load(spec),
+        Path(spec["folder"]) / spec["file"],
+        spec["format"],
+        columns=spec["columns"],
+        cluster=spec["cluster"],
+    )
+    return {}
+
+
 # -- uploads -----------------------------------------------------------------------------------
 
 
@@ -234,6 +248,7 @@ TASKS: dict[str, Callable[[Spec], Spec]] = {
     "compare": compare,
     "drift": drift,
     "edit": edit,
+    "export": export,
     "levels": levels,
     "outliers": outliers,
     "update": update,

@@ -415,6 +415,29 @@ class Registry:
             )
             return bool(gone)
 
+    def prune_versions(self, model: str, count: int, used: set[str]) -> dict[int, str]:
+        """Forget versions but the newest so many, the active one, and those of some folders.
+
+        Returns their folders by their numbers, which stay taken.
+        """
+        with self.writing() as to:
+            old = to.execute(
+                "SELECT version, folder FROM versions WHERE model = :model "
+                "AND version IS NOT (SELECT active FROM models WHERE name = :model) "
+                "AND version NOT IN (SELECT version FROM versions WHERE model = :model "
+                "ORDER BY version DESC LIMIT :count)",
+                {"model": model, "count": count},
+            ).fetchall()
+            gone = {row["version"]: row["folder"] for row in old if row["folder"] not in used}
+            for version in gone:
+                to.execute("DELETE FROM versions WHERE model = ? AND version = ?", (model, version))
+                to.execute(
+                    "UPDATE models SET previous = NULL WHERE name = ? AND previous = ?",
+                    (model, version),
+                )
+            _leave(to, gone.values())
+            return gone
+
     def delete_model(self, model: str) -> list[str]:
         """Forget all versions of a model; return their folders."""
         with self.writing() as to:

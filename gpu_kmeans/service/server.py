@@ -25,6 +25,7 @@ from gpu_kmeans.service.middleware import JsonLines
 from gpu_kmeans.service.models import Models
 from gpu_kmeans.service.problems import of_exception
 from gpu_kmeans.service.questions import Questions
+from gpu_kmeans.service.retention import Retention
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.store import Store
 from gpu_kmeans.service.work import run_worker
@@ -108,15 +109,18 @@ def open_service(settings: Settings) -> Service:
         store.close()
         raise
     metrics = Metrics()
-    jobs = Jobs(store, settings, metrics.job)
     models = Models(store, settings)
+    retention = Retention(store, models, settings.keep_versions)
+    jobs = Jobs(store, settings, metrics.job, retention.prune)
     metrics.backend(backend)
     metrics.watch("jobs_waiting", "Jobs in the queue.", lambda: jobs.waiting)
     metrics.watch("jobs_running", "Jobs that run.", lambda: jobs.running)
     metrics.watch("models_loaded", "Versions in memory.", lambda: len(models))
     _allow_connections(settings.max_connections)
     clients, questions = Clients(settings), Questions(store, settings)
-    return Service(settings, store, models, jobs, metrics, clients, questions, backend, reason)
+    return Service(
+        settings, store, models, jobs, metrics, clients, questions, retention, backend, reason
+    )
 
 
 def _allow_connections(most: int) -> None:

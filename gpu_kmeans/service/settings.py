@@ -87,6 +87,9 @@ class Settings(BaseSettings):
         16, description="questions and edits at a time that need a process of their own"
     )
     max_client_questions: Count = Field(8, description="such questions of one client")
+    keep_versions: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="newest versions of a model that stay, beside the active one; 0: all"
+    )
     max_loaded_models: Count = Field(4, description="versions kept in memory")
     max_loaded_bytes: Bytes = Field(2 << 30, description="of all versions kept in memory")
     max_model_bytes: Bytes = Field(1 << 30, description="of one version in memory")

@@ -235,13 +235,15 @@ def verify(spec: dict[str, Any], say: _Voice) -> dict[str, Any]:
     """Unpack, read and judge a model that was uploaded; it is in ``model`` of the folder then."""
     from gpu_kmeans.model import Model
     from gpu_kmeans.service import archive
+    from gpu_kmeans.service.limits import allowance
     from gpu_kmeans.service.model_size import check_folder, check_model
     from gpu_kmeans.service.version_report import describe, judge
 
     _hold_to(spec["memory"])
     folder = Path(spec["folder"])
     packed = folder / spec["archive"]
-    archive.unpack(packed, folder / "model")
+    most = allowance(packed, spec["max_model_bytes"], spec["max_expansion"])
+    archive.unpack(packed, folder / "model", most)
     check_folder(folder / "model", spec["max_model_bytes"], spec["max_expansion"])
     model = Model.load(folder / "model")
     check_model(model, spec["max_model_bytes"])

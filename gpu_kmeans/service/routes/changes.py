@@ -107,8 +107,9 @@ async def edit_version(
                 "task": "edit",
                 "operations": [operation.model_dump() for operation in asked.operations],
             }
-            async with service.questions.turns:
-                made, _ = await _made(service, scratch, base, spec, "edit", asked.activate)
+            with service.retention.using(base["folder"]):
+                async with service.questions.turns:
+                    made, _ = await _made(service, scratch, base, spec, "edit", asked.activate)
         finally:
             remove(scratch)  # at once: the service may be ending
     kinds = [operation.op for operation in asked.operations]
@@ -154,7 +155,8 @@ async def update_version(
             _, file = await receive_table(service, request, scratch, "table", kind)
             limits = table_limits(service.settings)
             spec = {"task": "update", "file": file.name, "limits": limits, **reading}
-            made, done = await _made(service, scratch, base, spec, "update", activate)
+            with service.retention.using(base["folder"]):
+                made, done = await _made(service, scratch, base, spec, "update", activate)
         finally:
             remove(scratch)  # at once: the service may be ending
     about = done["update"]
@@ -216,6 +218,7 @@ async def _made(
 async def _shown(
     service: Service, name: str, version: int, base: Row, more: Row | None = None
 ) -> Response:
+    await service.retention.prune(name)
     loaded = await service.models.get(name, version)
     active = _model(service, name)["active"] == version
     clusters = await asyncio.to_thread(loaded.cluster_rows)

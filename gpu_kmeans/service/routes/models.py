@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gpu_kmeans.files import remove
-from gpu_kmeans.model.export import csv_lines, label_rows
 from gpu_kmeans.model.profiles import REASONS, TYPICAL
 from gpu_kmeans.service import archive, schemas
 from gpu_kmeans.service.dependencies import (
@@ -34,13 +34,15 @@ __all__ = ["router", "version_view"]
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-TAR = "application/x-tar"
+TAR, ZIP_TYPE = "application/x-tar", "application/zip"
 
 Number = Annotated[int, Path(ge=1, le=2**31)]
 _UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {TAR: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in (TAR, ZIP_TYPE)
+        },
     }
 }
 
@@ -149,12 +151,16 @@ async def roll_back(service: ServiceOf, name: NamePath, request: Request) -> Res
     openapi_extra=_UPLOAD,
 )
 async def upload(service: ServiceOf, name: NamePath, request: Request) -> Response:
-    """Upload an archive as a new version. It is verified before it counts."""
-    media_type(request, (TAR,))
+    """Upload a model directory, as a tar or a zip archive, as a new version.
+
+    It is verified before it counts: its files are read, and nothing in them is run. Which version
+    answers stays as it is; of a new model, it is this one.
+    """
+    media_type(request, (TAR, ZIP_TYPE))
     with service.uploading(f"model {name}", request):
         scratch = await asyncio.to_thread(service.store.scratch)
         try:
-            file = scratch / "model.tar"
+            file = scratch / "archive"
             await receive(service, request, file)
             settings = service.settings
             spec = {
@@ -183,6 +189,7 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
         finally:
             remove(scratch)  # at once: the service may be ending
     await service.changed(request, "version uploaded", model=name, version=version)
+    await service.retention.prune(name)
     row, active = _version(service, name, version), _model(service, name)["active"]
     return answer(version_view(row, active), 201)
 
@@ -318,38 +325,17 @@ async def download(service: ServiceOf, loaded: Chosen) -> Response:
     row = _version(service, loaded.name, loaded.version)
     folder = service.store.models / row["folder"]
     name = f"{loaded.name}-{loaded.version}.tar"
+
+    def parts() -> Iterator[bytes]:
+        with service.retention.using(row["folder"]):
+            yield from archive.pack(folder)
+
     return StreamingResponse(
-        archive.pack(folder),
+        parts(),
         media_type=TAR,
         headers={
             "content-length": str(archive.size(folder)),
             "content-disposition": f'attachment; filename="{name}"',
-        },
-    )
-
-
-@router.get(
-    "/{name}/export",
-    response_class=StreamingResponse,
-    responses={
-        200: {
-            "description": "id, title, cluster and distance of every item, its columns after them",
-            "content": {"text/csv": {"schema": {"type": "string"}}},
-        },
-        **errors(404, 409),
-    },
-    dependencies=[Depends(may_read)],
-)
-async def export(
-    loaded: Chosen,
-    columns: Annotated[bool, Query(description="all columns of the items as well")] = False,
-) -> Response:
-    """Clusters of all items as CSV; what a spreadsheet could take for a formula gets a quote."""
-    return StreamingResponse(
-        csv_lines(label_rows(loaded.model, columns=columns)),
-        media_type="text/csv; charset=utf-8",
-        headers={
-            "content-disposition": f'attachment; filename="{loaded.name}-{loaded.version}.csv"'
         },
     )
 
