@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gpu_kmeans.backends.doctor import versions
 from gpu_kmeans.backends.protocol import Backend, Callback
 from gpu_kmeans.backends.select import BackendSpec, choose
-from gpu_kmeans.clustering.base import ALGORITHMS, Clustering, clusterer
+from gpu_kmeans.clustering.base import ALGORITHMS, Clustering, check_rows_suit, clusterer
 from gpu_kmeans.data.catalogue import Catalogue
 from gpu_kmeans.features.build import FeatureOptions, build_features
 from gpu_kmeans.features.combine import Features
@@ -212,6 +212,10 @@ class _Flow:
         is_text = catalogue.roles.is_text
         decision = decide(is_text, encoded.host.shape, how.reduce, how.algorithm)
         notes = [*catalogue.report.warnings, *features.notes, *decision.notes]
+        is_sparse = hasattr(encoded.host, "indptr") and not decision.reduce
+        check_rows_suit(
+            decision.algorithm, int(encoded.known.sum()), is_sparse, encoded.host.shape[1]
+        )
         if decision.reduce:
             self.stages.begin("reduce")
             encoded = reduce_rows(encoded, decision.reduce, how.seed, backend)

@@ -12,17 +12,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import HDBSCAN, BisectingKMeans, MiniBatchKMeans
 from sklearn.metrics import adjusted_rand_score
 
 import gpu_kmeans
 from gpu_kmeans.backends.select import resolve
 from gpu_kmeans.clustering.base import ALGORITHMS, clusterer
+from gpu_kmeans.clustering.density_graph import distance_graph
 from gpu_kmeans.clustering.ward import ward
+from gpu_kmeans.data import sample
 from gpu_kmeans.errors import InvalidParam
 
 CPU = resolve("cpu")
-NEEDS_DENSE = {"hdbscan", "mixture", "mixture-full"}
+NEEDS_DENSE = {"mixture", "mixture-full"}
 
 
 def blobs(n: int = 300, k: int = 4, d: int = 6, seed: int = 1) -> tuple[Any, NDArray[np.intp]]:
@@ -66,8 +70,11 @@ def test_sparse_rows_are_clustered_alike_or_refused_with_the_way_out(algorithm: 
         with pytest.raises(InvalidParam, match="--reduce 50"):
             found(algorithm, csr_matrix(rows))
         return
+    if algorithm == "hdbscan":  # which compares sparse rows by their angles
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     dense, sparse = found(algorithm, rows), found(algorithm, csr_matrix(rows))
-    assert adjusted_rand_score(dense.labels, sparse.labels) > 0.99
+    least = 0.9 if algorithm == "hdbscan" else 0.99  # one by a graph, one by all pairs
+    assert adjusted_rand_score(dense.labels, sparse.labels) > least
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -159,6 +166,97 @@ def test_hdbscan_is_scikit_learns() -> None:
     np.testing.assert_array_equal(clustering.labels, peer.labels_)
     assert clustering.outlier_scores is not None
     assert (clustering.outlier_scores[clustering.labels < 0] == 1).all()
+
+
+def noisy(n: int = 900, d: int = 6) -> tuple[Any, NDArray[np.intp]]:
+    """Blobs, and every fifth row anywhere; labels of those are -1."""
+    rows, labels = blobs(n, 5, d, seed=3)
+    rows[::5] = np.random.default_rng(0).uniform(-20, 20, (len(rows[::5]), d))
+    labels[::5] = -1
+    return rows, labels
+
+
+def test_hdbscan_over_the_graph_of_nearest_rows_tells_the_same_regions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, labels = noisy()
+    of_all_pairs = found("hdbscan", rows)
+    monkeypatch.setattr("gpu_kmeans.clustering.density.FEW_ROWS", 0)
+    of_graph = found("hdbscan", rows)
+    assert adjusted_rand_score(of_all_pairs.labels, of_graph.labels) > 0.95
+    inside = (of_all_pairs.labels >= 0) & (of_graph.labels >= 0)
+    assert inside.sum() > 600
+    assert adjusted_rand_score(of_all_pairs.labels[inside], of_graph.labels[inside]) > 0.99
+    assert (of_graph.labels[labels < 0] < 0).mean() > 0.9
+
+
+def test_a_graph_of_all_rows_has_the_tree_of_all_pairs() -> None:
+    rows, _ = noisy(200)
+    graph = distance_graph(rows, 199, 10, CPU)
+    expected = squareform(pdist(rows.astype(np.float64)))
+    np.testing.assert_allclose(graph.toarray(), expected, atol=1e-4)
+    sparse_rows = csr_matrix(np.abs(rows))
+    unit = np.abs(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
+    graph = distance_graph(CPU.matrix(sparse_rows), 199, 10, CPU)
+    np.testing.assert_allclose(graph.toarray(), squareform(pdist(unit)), atol=1e-5)
+
+
+@pytest.mark.parametrize("most", [2000, 1])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_parts_of_a_graph_are_joined_at_distances_of_their_rows(
+    kind: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_kmeans.clustering.density_graph.MOST_REPRESENTATIVES", most)
+    draw = np.random.default_rng(0)
+    rows = np.kron(np.eye(4), np.ones((20, 3))) + draw.uniform(0, 0.01, (80, 12)) * np.kron(
+        np.eye(4), np.ones((20, 3))
+    )
+    given = csr_matrix(rows) if kind == "sparse" else rows
+    graph = distance_graph(CPU.matrix(given), 5, 5, CPU)
+    assert connected_components(graph, directed=False)[0] == 1
+    assert abs(graph - graph.T).max() == 0
+    pairs = graph.tocoo()
+    between = pairs.row // 20 != pairs.col // 20
+    assert between.sum() == 6  # three edges, both ways
+    if kind == "sparse":
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = np.linalg.norm(rows[pairs.row] - rows[pairs.col], axis=1)
+    np.testing.assert_allclose(pairs.data[between], expected[between], atol=1e-9)
+
+
+def test_hdbscan_takes_texts() -> None:
+    """Groups with words of their own, and rows of few words that others have."""
+    draw = np.random.default_rng(0)
+    chance = np.full((4, 400), 0.002)
+    chance[np.repeat(np.arange(3), 12), np.arange(36)] = 0.6
+    chance[3, 36:] = 0.02
+    labels = np.repeat([0, 1, 2, 3], 80)
+    rows = csr_matrix(draw.binomial(3, chance[labels]).astype(np.float32))
+    clustering = found("hdbscan", rows)
+    inside = (clustering.labels >= 0) & (labels < 3)
+    assert inside.sum() > 200
+    assert adjusted_rand_score(labels[inside], clustering.labels[inside]) > 0.99
+    of_groups = np.unique(clustering.labels[inside])
+    assert np.isin(clustering.labels[labels == 3], of_groups).mean() < 0.05
+    assert clustering.means.shape[1] == 400
+
+
+def test_identical_rows_are_a_dense_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_kmeans.clustering.density.FEW_ROWS", 0)
+    rows = np.repeat(np.eye(3, dtype=np.float32), 50, axis=0)
+    for given_ in (rows, csr_matrix(rows)):
+        clustering = found("hdbscan", given_)
+        assert adjusted_rand_score(np.repeat(np.arange(3), 50), clustering.labels) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["mixture", "mixture-full"])
+def test_a_fit_refuses_rows_that_an_algorithm_cannot_take_before_it_clusters(
+    algorithm: str,
+) -> None:
+    stages: list[str] = []
+    with pytest.raises(InvalidParam, match=rf"^{algorithm} needs dense rows.*--reduce 50"):
+        gpu_kmeans.fit(*sample.paths(), algorithm=algorithm, backend="cpu", on_stage=stages.append)
+    assert "cluster" not in stages
 
 
 def test_rows_without_dense_regions_are_refused_with_another_way() -> None:
@@ -304,3 +402,14 @@ def test_a_stream_by_batches_ends_lower_than_scikit_learns(kind: Any) -> None:
             own.partial_fit(kind(dense[start : start + 500]))
             peer.partial_fit(kind(dense[start : start + 500]))
         assert inertia(dense, own.predict(kind(dense))) < inertia(dense, peer.predict(kind(dense)))
+
+
+def test_the_benchmark_of_dense_regions_compares_the_same_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from bench.density import compare
+
+    monkeypatch.setattr("gpu_kmeans.clustering.density.FEW_ROWS", 0)
+    record = compare(1500, 1)
+    assert record["agreement"]["of both"] > 0.9
+    assert record["noise"]["planted"] == pytest.approx(0.2)

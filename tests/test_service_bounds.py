@@ -240,6 +240,8 @@ def test_marked_pieces_are_the_text_and_its_words(text: str, terms: list[str]) -
 # -- parameters: held to each other and to the data --------------------------------------------
 
 
+FEW: dict[str, Any] = {"missing": {}, "values": 0, "width": 0}
+NUMBERS = {"text": [], "numbers": ["age"], "categories": [], "matrix": []}
 ABOUT = {"rows": 100, "words": {"different": 50_000, "texts": 90, "longest": 40}}
 
 
@@ -283,6 +285,37 @@ def test_centroids_that_cannot_be_held_are_refused_before_the_fit(
     check_parameters(asked, ABOUT, Settings(**{setting: needed}))
     with pytest.raises(Problem, match=f"need {needed} bytes.*{setting}"):
         check_parameters(asked, ABOUT, Settings(**{setting: needed - 1}))
+
+
+@pytest.mark.parametrize(
+    ("given", "changed", "said"),
+    [
+        ({"algorithm": "mixture"}, {}, r"mixture needs dense rows.*reduce=50"),
+        ({"algorithm": "mixture-full", "reduce": 0}, {}, "mixture-full needs dense rows"),
+        ({"algorithm": "mixture", "reduce": 50}, {}, ""),
+        ({"algorithm": "mixture"}, {"words": None, "clustered": NUMBERS, "features": FEW}, ""),
+        ({"algorithm": "hdbscan"}, {}, ""),
+        ({"algorithm": "hdbscan"}, {"rows": 9}, "at least 10 rows, and there are 9"),
+        (
+            {"algorithm": "hdbscan"},
+            {"words": {"different": 9, "texts": 7, "longest": 3}},
+            "at least 10 rows, and there are 7",
+        ),
+    ],
+)
+def test_rows_that_an_algorithm_cannot_take_are_refused_before_the_fit(
+    given: dict[str, Any], changed: dict[str, Any], said: str
+) -> None:
+    asked = schemas.Parameters.model_validate(given)
+    about = {name: value for name, value in (ABOUT | changed).items() if value is not None}
+    if "rows" in changed:
+        about["words"] = about["words"] | {"texts": changed["rows"]}
+    if not said:
+        check_parameters(asked, about, Settings())
+        return
+    with pytest.raises(Problem, match=said) as caught:
+        check_parameters(asked, about, Settings())
+    assert (caught.value.status, caught.value.code) == (422, "invalid_param")
 
 
 @pytest.mark.parametrize("given", [{"min_df": 2}, {"max_df": 0.9}, {"ngram_range": [2, 2]}])

@@ -26,8 +26,8 @@ __all__ = [
     "Clusterer",
     "Clustering",
     "check_algorithm",
+    "check_rows_suit",
     "clusterer",
-    "dense_rows",
     "inertia_of",
     "learned",
     "means_of",
@@ -111,11 +111,17 @@ class Algorithm:
         Module of :mod:`gpu_kmeans.clustering` and class of the :class:`Clusterer`.
     finds_k : bool
         Whether the number of clusters follows from the rows, and is not asked for.
+    needs_dense : bool
+        Whether it takes dense rows alone, as numbers and reduced texts are.
+    least_rows : int
+        Number of rows that it needs at least.
     """
 
     meaning: str
     home: str
     finds_k: bool = False
+    needs_dense: bool = False
+    least_rows: int = 1
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -137,15 +143,20 @@ ALGORITHMS: dict[str, Algorithm] = {
     "bisecting": Algorithm("k-means that splits the widest cluster in two", "bisecting:Bisecting"),
     "agglomerative": Algorithm("Ward's method over fine clusters", "agglomerative:Agglomerative"),
     "hdbscan": Algorithm(
-        "dense regions and noise between them; finds their number; dense or reduced rows",
+        "dense regions and noise between them; finds their number",
         "density:Hdbscan",
         finds_k=True,
+        least_rows=10,
     ),
     "mixture": Algorithm(
-        "Gaussians that differ in spread; dense or reduced rows", "mixture:DiagonalMixture"
+        "Gaussians that differ in spread; dense or reduced rows",
+        "mixture:DiagonalMixture",
+        needs_dense=True,
     ),
     "mixture-full": Algorithm(
-        "Gaussians that differ in shape, too; dense or reduced rows", "mixture:FullMixture"
+        "Gaussians that differ in shape, too; dense or reduced rows",
+        "mixture:FullMixture",
+        needs_dense=True,
     ),
 }
 """All algorithms by their names."""
@@ -180,21 +191,26 @@ def means_of(backend: Backend, rows: Matrix, labels: NDArray[np.int32], k: int) 
     return backend.centroids(backend.cluster_sums(rows, labels, k))
 
 
-def dense_rows(rows: Any, algorithm: str) -> NDArray[Any]:
-    """Return rows on the host if they are dense.
+def check_rows_suit(algorithm: str, n: int, is_sparse: bool, n_features: int | None = None) -> None:
+    """Refuse rows that an algorithm cannot take, before any work on them.
 
     Raises
     ------
     InvalidParam
-        They are sparse; the message names the way out.
+        They are too few, or sparse where it needs dense ones; the message names the way out.
     """
-    if hasattr(rows, "indptr"):
+    about = ALGORITHMS[algorithm]
+    if n < about.least_rows:
         raise InvalidParam(
-            f"{algorithm} needs dense rows, and these are sparse, of {rows.shape[1]} features: "
-            "reduce them (reduce=50, on the command line --reduce 50)"
+            f"{algorithm} needs at least {about.least_rows} rows, and there are {n}: use another "
+            "algorithm, such as hartigan"
         )
-    dense: NDArray[Any] = rows
-    return dense
+    if is_sparse and about.needs_dense:
+        width = "" if n_features is None else f", of {n_features} features"
+        raise InvalidParam(
+            f"{algorithm} needs dense rows, and these are sparse{width}: reduce them (reduce=50, "
+            "on the command line --reduce 50), or use another algorithm, such as spherical"
+        )
 
 
 def learned(module: str, algorithm: str) -> Any:

@@ -6,12 +6,13 @@ import warnings
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Backend, Matrix
+from gpu_kmeans.backends.protocol import Backend, Matrix, is_sparse
 from gpu_kmeans.clustering.base import (
     Clusterer,
     Clustering,
-    dense_rows,
+    check_rows_suit,
     inertia_of,
     learned,
     means_of,
@@ -28,7 +29,9 @@ class DiagonalMixture(Clusterer):
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         mixture: Any = learned("sklearn.mixture", "mixture")
-        dense = dense_rows(backend.to_host(rows), "mixture")
+        name = "mixture" if self.covariance == "diag" else "mixture-full"
+        check_rows_suit(name, rows.shape[0], is_sparse(rows), rows.shape[1])
+        dense: NDArray[Any] = backend.to_host(rows)
         start = Hartigan(
             n_clusters=self.n_clusters,
             max_iter=self.max_iter,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from gpu_kmeans.clustering.base import ALGORITHMS
+from gpu_kmeans.clustering.base import ALGORITHMS, check_rows_suit
+from gpu_kmeans.errors import InvalidParam
 from gpu_kmeans.features.base import DIRECTIONS
 from gpu_kmeans.features.stop_words import stop_words_of
 from gpu_kmeans.service.problems import Problem
@@ -55,6 +56,7 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
     others = clustered is not None and [k for k in clustered if k != "text" and clustered[k]]
     if asked.algorithm == "auto" or not ALGORITHMS[asked.algorithm].finds_k:
         _check_clusters(asked, rows, None if others else words)
+    _check_rows_suit(asked, rows, words, others)
     if clustered is not None:
         _check_names(asked, clustered, about["features"])
     if clustered is None or clustered["text"]:
@@ -81,6 +83,25 @@ def check_parameters(asked: Parameters, about: dict[str, Any], settings: Setting
     elif is_text and asked.algorithm in ("auto", "spherical"):
         features = min(DIRECTIONS, rows, features)
     _check_memory(asked, features, settings)
+
+
+def _check_rows_suit(
+    asked: Parameters, rows: int, words: dict[str, int] | None, others: object
+) -> None:
+    """Refuse an algorithm whose fit would refuse the rows.
+
+    Texts alone are sparse rows unless they are reduced; what stands beside others may be dense.
+    """
+    if asked.algorithm == "auto":
+        return
+    is_text = words is not None and not others
+    # Directions are the default of texts that are left to an algorithm of theirs.
+    is_sparse = is_text and asked.reduce in (0, "auto") and asked.algorithm != "spherical"
+    usable = words["texts"] if words is not None and not others else rows
+    try:
+        check_rows_suit(asked.algorithm, usable, is_sparse)
+    except InvalidParam as problem:
+        raise _refusal(str(problem)) from None
 
 
 def _check_names(asked: Parameters, clustered: dict[str, Any], features: dict[str, Any]) -> None:
