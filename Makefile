@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # a demo must not start while `test` installs into the same environment
-.PHONY: help demo serve quick test lint bench gpu-check wheels clean
+.PHONY: help demo serve quick test lint bench gpu-check wheels docs clean
 
 BIN := .venv/bin
 # What was installed, as stamps: written last, so an interrupted installation is done again.
@@ -15,6 +15,7 @@ BENCH := .venv/installed-bench
 SERVE := .venv/installed-serve
 GPU := .venv/installed-gpu
 WHEELS := .venv/installed-wheels
+DOCS := .venv/installed-docs
 # What `make bench` measures, and the folder that it writes to.
 TIER := standard
 RESULTS := bench-results
@@ -58,6 +59,9 @@ gpu-check: $(GPU) ## On a machine with an NVIDIA GPU: tests, parity with the CPU
 wheels: $(WHEELS) ## Make what is published into dist/: sdist, wheels for Linux (x86-64, ARM) and for all
 	.ci/wheels dist
 
+docs: $(DOCS) ## Build the documentation into build/site, links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv gpu-kmeans-demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -85,6 +89,9 @@ $(SERVE): $(BASE)
 
 $(BENCH): $(BASE)
 	$(call install,.[bench])
+
+$(DOCS): $(BASE)
+	$(call install,.[docs])
 
 $(WHEELS): $(BASE)
 	$(call install,.[wheels])

@@ -1,9 +1,9 @@
-"""The figures of README, each made anew from its record, and none besides.
+"""The figures of README and of two pages of the docs, each made anew from its record.
 
-    python -m bench.readme [--readme FILE] [--tmdb FOLDER]
+    python -m bench.readme [--tmdb FOLDER]
 
-A claim is a phrase as README has it, written from the records under ``bench/results`` or from
-what the tree holds. Every claim must stand in README, and every figure in its prose must stand in
+A claim is a phrase as these pages have it, written from the records under ``bench/results`` or from
+what the tree holds. Every claim must stand on its page, and every figure in the prose of a page in
 a claim, or in a name that happens to have digits. With the TMDB files the reach of searches, which
 takes seconds, is measured again and compared with its record.
 """
@@ -22,10 +22,16 @@ from typing import Any, NamedTuple
 
 from bench import records
 
-__all__ = ["Claim", "claims", "problems"]
+__all__ = ["PAGES", "Claim", "agreement_table", "claims", "corpus_table", "problems"]
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
+PAGES = {
+    "readme": ROOT / "README.md",
+    "benchmarks": ROOT / "docs" / "benchmarks.md",
+    "backends": ROOT / "docs" / "backends.md",
+}
+"""Pages whose figures are checked."""
 OURS, THEIRS = "gpu_kmeans-cpu", "scikit-learn"
 FILMS = (10, 50, 100)
 BETTER = (
@@ -33,12 +39,20 @@ BETTER = (
     *("zipf-5k-10", "zipf-5k-100", "zipf-63k-100-long", "zipf-63k-1000-long"),
     *("blobs-63k-100", "blobs-63k-1000"),
 )
-"""Cases in which, as README says, each of our fits ends below the best of theirs."""
+"""Cases in which, as the pages say, each of our fits ends below the best of theirs."""
 
 NAMES = (
     "TMDB 5000",
     "Python 3.11 or newer",
-    "Python 3.11 and 3.13",
+    "Python 3.11 to 3.14",
+    "Python 3.11, 3.12 and 3.13",
+    "20 Newsgroups",
+    "Reuters R8",
+    "Reuters R52",
+    "V-measure, 1 is the same",
+    "V-measure is 1 where",
+    "`x86-64`",
+    "x86-64",
     "Apache-2.0",
     "float64",
     "float32",
@@ -62,10 +76,11 @@ NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 class Claim(NamedTuple):
-    """A phrase of README, and where its figures come from."""
+    """A phrase, where its figures come from, and the page that must have it."""
 
     text: str
     source: str
+    page: str = "benchmarks"
 
 
 class Records:
@@ -74,9 +89,9 @@ class Records:
     def __init__(self, folder: Path = RESULTS) -> None:
         files = [folder / f"{tier}.jsonl" for tier in ("standard", "large")]
         self._by_key = {records.key(record): record for record in records.read(files)}
-        self.article, self.pruning, self.service, self.reach, self.search = (
-            json.loads((folder / f"{name}.json").read_text("utf-8"))
-            for name in ("article", "pruning", "service", "reach", "search")
+        names = ("article", "pruning", "service", "reach", "search", "agreement")
+        self.article, self.pruning, self.service, self.reach, self.search, self.agreement = (
+            json.loads((folder / f"{name}.json").read_text("utf-8")) for name in names
         )
 
     def record(self, question: str, case: str, contestant: str = OURS) -> dict[str, Any]:
@@ -101,9 +116,10 @@ def short(value: float) -> str:
 
 
 def claims(stored: Records) -> list[Claim]:
-    """All claims, in the order of README."""
+    """All claims, in the order of the pages."""
     return [
         *_sample(),
+        *_tables(stored),
         *_films(stored),
         *_corpus(stored),
         *_smaller(stored),
@@ -119,7 +135,71 @@ def _sample() -> Iterator[Claim]:
 
     with sample.paths()[0].open(encoding="utf-8", newline="") as file:
         many = len(list(csv.DictReader(file)))
-    yield Claim(f"clusters {many} invented films", "gpu_kmeans/sample")
+    yield Claim(f"clusters {many} invented films", "gpu_kmeans/sample", "readme")
+
+
+COLLECTIONS = {
+    "20 Newsgroups": "newsgroups",
+    "Reuters R8": "reuters-r8",
+    "Reuters R52": "reuters-r52",
+    "reports": "reports",
+}
+"""Collections of texts whose labels are known, and their names in the records."""
+
+
+def agreement_table(stored: Records) -> str:
+    """V-measures of a fit's defaults and of scikit-learn's way, with as many clusters as labels."""
+    lines = [
+        "| collection | items | labels | scikit-learn | `gpu_kmeans` |",
+        "|---|---|---|---|---|",
+    ]
+    for title, name in COLLECTIONS.items():
+        ours, theirs = (
+            next(
+                record
+                for record in stored.agreement["records"]
+                if record["dataset"] == name
+                and record["k"] == record["n_labels"]
+                and (record["representation"], record["algorithm"]) == way
+            )
+            for way in (
+                ("the file", "gpu_kmeans.fit, defaults"),
+                ("TF-IDF", "scikit-learn KMeans, n_init=10"),
+            )
+        )
+        one, other = (sorted(record["v_measure"])[1] for record in (ours, theirs))
+        assert all(len(record["v_measure"]) == 3 for record in (ours, theirs))
+        lines.append(
+            f"| {title} | {ours['rows']:,} | {ours['n_labels']} | {other:.3f} | {one:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def corpus_table(stored: Records) -> str:
+    """Lowest inertia and median seconds of fits of the large corpus, ours and scikit-learn's."""
+    lines = ["| clusters | scikit-learn | `gpu_kmeans` |", "|---|---|---|"]
+    for k in (100, 1000):
+        theirs, ours = (
+            f"{inertia} in {seconds}"
+            for seconds, inertia in (_fit(stored, k, name) for name in (THEIRS, OURS))
+        )
+        lines.append(f"| {k:,} | {theirs} | {ours} |")
+    return "\n".join(lines)
+
+
+def _tables(stored: Records) -> Iterator[Claim]:
+    for row in agreement_table(stored).splitlines()[2:]:
+        for page in ("readme", "benchmarks"):
+            yield Claim(row, "agreement.json", page)
+    for row in corpus_table(stored).splitlines()[2:]:
+        yield Claim(row, "large.jsonl", "readme")
+    about = stored.record("iteration", "zipf-63k-100")["corpus"]
+    yield Claim(
+        f"A synthetic corpus of {about['rows']:,} documents and {about['features']:,} terms, the "
+        "lowest of ten fits each",
+        "large.jsonl",
+        "readme",
+    )
 
 
 def _films(stored: Records) -> Iterator[Claim]:
@@ -336,21 +416,24 @@ def _search(stored: Records) -> Iterator[Claim]:
 def _computed() -> Iterator[Claim]:
     rows, terms, width = 63_000, 79_000, 4
     size = rows * terms * width / 1e9
-    yield Claim(f"{size:.0f} GB for {rows:,} texts of {terms:,} terms", "rows x terms x 4 bytes")
+    yield Claim(
+        f"{size:.0f} GB for {rows:,} texts of {terms:,} terms", "rows x terms x 4 bytes", "backends"
+    )
 
 
-# -- README against them ---------------------------------------------------------------------
+# -- the pages against them ---------------------------------------------------------------------
 
 
-def problems(readme: str, stored: Records) -> list[str]:
-    """Claims that README does not have as they should be, and figures that no claim covers."""
-    prose = prose_of(readme)
+def problems(text: str, stored: Records, page: str) -> list[str]:
+    """Claims that a page does not have as they should be, and figures that no claim covers."""
+    prose = prose_of(text)
     covered = bytearray(len(prose))
     amiss = []
-    for text in [claim.text for claim in claims(stored)] + list(NAMES):
-        places = [match.span() for match in re.finditer(re.escape(text), prose)]
-        if not places and text not in NAMES:
-            amiss.append(f"not in README: {text}")
+    here = {claim.text for claim in claims(stored) if claim.page == page}
+    for phrase in [claim.text for claim in claims(stored)] + list(NAMES):
+        places = [match.span() for match in re.finditer(re.escape(phrase), prose)]
+        if not places and phrase in here:
+            amiss.append(f"not in {PAGES[page].name}: {phrase}")
         for start, end in places:
             covered[start:end] = b"\x01" * (end - start)
     for match in NUMBER.finditer(prose):
@@ -364,23 +447,26 @@ def problems(readme: str, stored: Records) -> list[str]:
     return amiss
 
 
-def prose_of(readme: str) -> str:
-    """README without its blocks, options of commands and targets of its links, on one line."""
-    text = re.sub(r"^```.*?^```", "", readme, flags=re.DOTALL | re.MULTILINE)
+def prose_of(page: str) -> str:
+    """A page without its blocks, options of commands and targets of its links, on one line."""
+    text = re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"`(?!python)[^`]*(?:--[a-z]|MODEL)[^`]*`", "", text)
     return " ".join(re.sub(r"\]\([^)]*\)", "]", text).split())
 
 
 def main() -> int:
-    """Print every claim with its record; 1 where README and the records differ."""
+    """Print every claim with its record; 1 where a page and the records differ."""
     parser = argparse.ArgumentParser(prog="bench.readme", description=__doc__.split("\n")[0])
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     parser.add_argument("--tmdb", type=Path, metavar="FOLDER", help="measure the reach again")
     options = parser.parse_args()
     stored = Records()
     for claim in claims(stored):
         print(f"{claim.source}: {claim.text}")
-    amiss = problems(options.readme.read_text("utf-8"), stored)
+    amiss = [
+        problem
+        for page, path in PAGES.items()
+        for problem in problems(path.read_text("utf-8"), stored, page)
+    ]
     if options.tmdb:
         amiss += _measured_again(options.tmdb, stored)
     for problem in amiss:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from serving import Server, command, environment
+from reader import BLOCK, EXEMPT, RECIPES, Reader
 
-from bench.readme import NUMBER, Records, problems, prose_of
+from bench.readme import NUMBER, PAGES, Records, problems, prose_of
 from gpu_kmeans.cli.parser import build
 from gpu_kmeans.data import sample
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILES = ("tmdb_5000_movies.csv", "tmdb_5000_credits.csv")
-
-RECIPES = {"make demo": "gpu-kmeans demo", "make serve": "gpu-kmeans serve --sample"}
-"""What a target runs once it has set up ``.venv`` from the network, which a test does not."""
-EXEMPT = {"gpu-kmeans fetch tmdb --out .": "downloads from Kaggle; tests/test_fetch.py stands in"}
-PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -38,71 +27,6 @@ def tmdb_files(request: pytest.FixtureRequest) -> list[Path]:
     except pytest.skip.Exception:
         return list(sample.paths())
     return [folder / name for name in FILES]
-
-
-class Reader:
-    """Someone who does what README says, in an empty folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.printed = ""
-        self.server: Server | None = None
-        self.ran: list[str] = []
-
-    def run(self, arguments: list[str]) -> None:
-        done = subprocess.run(
-            arguments,
-            cwd=self.folder,
-            env=environment(backend="cpu") | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, f"{arguments}:\n{done.stdout}{done.stderr}"
-        self.printed = done.stdout
-
-    def python(self, code: str) -> None:
-        self.run([sys.executable, "-W", "error", "-c", code])
-
-    def console(self, block: str) -> None:
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                self.command(line.removeprefix("$ "))
-            else:  # what the command before it prints
-                said = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", self.printed)
-                assert line in said.splitlines()
-
-    def command(self, line: str) -> None:
-        self.ran.append(line)
-        if line in EXEMPT:
-            return
-        if line in RECIPES:
-            # The recipe is that command, with a folder and a port that can be chosen.
-            assert f"$(BIN)/{RECIPES[line]}" in (ROOT / "Makefile").read_text("utf-8")
-            line = RECIPES[line]
-        if line.startswith("curl "):
-            self.curl(line)
-        elif "serve" in line:
-            data = self.folder / "gpu-kmeans-data"
-            self.server = Server(data, *shlex.split(line)[2:])
-            self.printed = self.server.said()
-        else:
-            name, *arguments = shlex.split(line)
-            assert Path(name).name == "gpu-kmeans"
-            self.run(command(*arguments))
-
-    def curl(self, line: str) -> None:
-        assert self.server is not None
-        if shutil.which("curl") is None:
-            pytest.skip("there is no curl here")
-        name, *arguments = shlex.split(line)
-        port = f"localhost:{self.server.port}"
-        arguments = [each.replace("localhost:8000", port) for each in arguments]
-        self.run([name, "--silent", "--show-error", "--fail-with-body", *arguments])
-        answer = json.loads(self.printed)
-        if "queue_position" in answer:  # a job, whose end a reader sees on the page
-            assert self.server.ended(answer)["state"] == "succeeded"
 
 
 def test_readme_runs_from_top_to_bottom_in_an_empty_folder(
@@ -184,23 +108,27 @@ def records() -> Records:
     return Records()
 
 
-def test_every_figure_follows_from_a_record(records: Records) -> None:
-    assert problems(README, records) == []
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_follows_from_a_record(records: Records, page: str) -> None:
+    assert problems(PAGES[page].read_text("utf-8"), records, page) == []
 
 
-def test_no_figure_can_be_changed_without_its_record(records: Records) -> None:
-    prose = prose_of(README)
+@pytest.mark.parametrize(("page", "least"), [("readme", 40), ("benchmarks", 100), ("backends", 3)])
+def test_no_figure_can_be_changed_without_its_record(
+    records: Records, page: str, least: int
+) -> None:
+    prose = prose_of(PAGES[page].read_text("utf-8"))
     figures = list(NUMBER.finditer(prose))
-    assert len(figures) > 100
+    assert len(figures) >= least
     for figure in figures:
         end = figure.end()
         digit = (int(prose[end - 1]) + 1) % 10
         changed = f"{prose[: end - 1]}{digit}{prose[end:]}"
-        assert problems(changed, records), prose[figure.start() - 30 : end + 30]
+        assert problems(changed, records, page), prose[figure.start() - 30 : end + 30]
 
 
 def test_a_figure_without_a_record_is_noticed(records: Records) -> None:
-    (amiss,) = problems(f"{README}\n\nIt is 12.5 times as fast.\n", records)
+    (amiss,) = problems(f"{README}\n\nIt is 12.5 times as fast.\n", records, "readme")
     assert amiss.startswith("12.5 has no record")
 
 
@@ -213,4 +141,6 @@ def test_the_records_themselves_say_what_they_are_of(records: Records) -> None:
 def test_a_record_that_does_not_bear_the_claim_is_noticed() -> None:
     records = Records()
     records.record("convergence", "tmdb-50")["inertia"]["max"] = 1e9
-    assert "a fit of tmdb-50 does not end below the best of theirs" in problems(README, records)
+    assert "a fit of tmdb-50 does not end below the best of theirs" in problems(
+        README, records, "readme"
+    )
