@@ -39,6 +39,12 @@ class CpuBackend(DelegatingBackend):
         """None: labels are on the host already."""
         return None
 
+    def dense_regions(
+        self, rows: Matrix, least: int, samples: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
+        """None: scikit-learn does it, which the base has no need of."""
+        return None
+
     def halve(
         self,
         rows: Matrix,

@@ -155,6 +155,20 @@ def test_a_tree_is_not_cut_into_more_groups_than_it_has(groups: int) -> None:
         tree.cut(groups)
 
 
+def test_few_rows_are_merged_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(0, 1, (200, 4)).astype(np.float32)
+    expected = fcluster(linkage(rows.astype(np.float64), "ward"), 7, "maxclust")
+    assert adjusted_rand_score(found("agglomerative", rows, k=7).labels, expected) == 1
+    doubled = np.repeat(rows, 2, axis=0)  # of which each weighs two
+    assert adjusted_rand_score(
+        found("agglomerative", doubled, k=7).labels, np.repeat(expected, 2)
+    ) == pytest.approx(1)
+    monkeypatch.setattr("gpu_kmeans.clustering.agglomerative.FEW_ROWS", 0)
+    over_fine = found("agglomerative", rows, k=7)
+    assert over_fine.history[0][0] != "ward"
+    assert over_fine.inertia < 1.3 * inertia(rows, expected)
+
+
 # -- density, mixtures ---------------------------------------------------------------------------
 
 
@@ -313,7 +327,8 @@ def test_without_scikit_learn_its_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("algorithm", ["spherical", "bisecting", "agglomerative", "mixture"])
-def test_a_callback_sees_the_iterations(algorithm: str) -> None:
+def test_a_callback_sees_the_iterations(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_kmeans.clustering.agglomerative.FEW_ROWS", 0)  # no iterations else
     rows, _ = blobs()
     seen: list[Any] = []
     found(algorithm, rows, callback=lambda step: seen.append(step))

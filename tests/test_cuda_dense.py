@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import cupy_on_numpy
+from scipy import sparse
 
 from gpu_kmeans import errors
 
@@ -27,8 +28,17 @@ def cuml(monkeypatch):
             asked.update(rows=rows, weight=sample_weight)
             self.labels_, self.inertia_ = np.zeros(len(rows), dtype=np.int64), 6.0
 
+    class HDBSCAN:
+        def __init__(self, **arguments: Any) -> None:
+            asked.update(arguments)
+
+        def fit(self, rows: Any) -> None:
+            asked.update(rows=rows)
+            self.labels_ = np.array([0, 0, -1, 0], dtype=np.int64)
+            self.probabilities_ = np.array([1, 0.5, 0, 1], dtype=np.float32)
+
     cluster = ModuleType("cuml.cluster")
-    cluster.KMeans = KMeans
+    cluster.KMeans, cluster.HDBSCAN = KMeans, HDBSCAN
     monkeypatch.setitem(sys.modules, "cuml", ModuleType("cuml"))
     monkeypatch.setitem(sys.modules, "cuml.cluster", cluster)
     with cupy_on_numpy():
@@ -68,4 +78,22 @@ def test_more_places_than_32_bits_have_are_refused_before(cuml, monkeypatch):
     monkeypatch.setattr(cuml.module, "LARGEST", 7)
     with pytest.raises(errors.UnsupportedOnBackend, match="backend='cpu'"):
         cuml.kmeans(ROWS, ROWS[:2], 7)
+    assert not cuml.asked
+
+
+def test_dense_regions_are_asked_for_in_single_precision(cuml):
+    labels, firm = cuml.module.dense_regions(ROWS, 3, 2)
+    assert (cuml.asked["min_cluster_size"], cuml.asked["min_samples"]) == (3, 2)
+    assert cuml.asked["rows"].dtype == np.float32
+    assert (labels.dtype, labels.tolist()) == (np.int32, [0, 0, -1, 0])
+    assert (firm.dtype, firm.tolist()) == (np.float64, [1, 0.5, 0, 1])
+
+
+def test_what_the_library_has_no_regions_for_is_left_or_refused(cuml, monkeypatch):
+    assert cuml.module.dense_regions(sparse.csr_array(ROWS), 3, 2) is None
+    with pytest.raises(errors.UnsupportedOnBackend, match=r"at most 1023.*backend='cpu'"):
+        cuml.module.dense_regions(ROWS, 3, 2000)
+    monkeypatch.delattr(sys.modules["cuml.cluster"], "HDBSCAN")
+    with pytest.raises(errors.UnsupportedOnBackend, match=r"no HDBSCAN.*backend='cpu'"):
+        cuml.module.dense_regions(ROWS, 3, 2)
     assert not cuml.asked

@@ -34,6 +34,7 @@ MACROS = {
     ],
 }
 METHODS = [(CPU, "names_in_lists"), (CPU, "iterations"), (CPU, "halve")]
+METHODS += [(CPU, "dense_regions")]
 """Verbs that a backend does itself, in a line."""
 VERBS = [name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if name[0] != "_"]
 

@@ -50,6 +50,7 @@ class DelegatingBackend:
     transpose = delegated(Backend.transpose, "rows")
     inner_products = delegated(Backend.inner_products, "rows")
     dense_kmeans = delegated(Backend.dense_kmeans, "dense")
+    dense_regions = delegated(Backend.dense_regions, "dense")
     clusters_from = delegated(Backend.clusters_from, "rows")
     cluster_sums = delegated(Backend.cluster_sums, "rows")
     assign = delegated(Backend.assign, "rows")

@@ -444,6 +444,16 @@ class Backend(Protocol):
         """
         ...
 
+    def dense_regions(
+        self, rows: Matrix, least: int, samples: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
+        """The library's own HDBSCAN on all rows: labels, -1 for noise, and how firm each is.
+
+        A region has ``least`` rows at least, and a row is as dense as the farthest of ``samples``
+        nearest ones is near. None where the other verbs, and scikit-learn, do it.
+        """
+        ...
+
     def clusters_from(self, centroids: NDArray[Any], dtype: Any) -> Clusters:
         """Clusters of weight 1 whose sums are the given centroids, shape (k, n_features)."""
         ...

@@ -1,11 +1,12 @@
-"""Dense regions as clusters, and noise between them: HDBSCAN, from scikit-learn.
+"""Dense regions as clusters, and noise between them: HDBSCAN, from scikit-learn or cuML.
 
 Campello, Moulavi and Sander, Density-based clustering based on hierarchical density estimates,
 2013. How many clusters there are follows from the rows.
 
 scikit-learn compares all pairs of dense rows, which takes the square of their number. Many rows,
 and sparse ones, go another way: it is given the graph of the nearest rows. What of its tree is
-exact then, and what is not, says :mod:`gpu_kmeans.clustering.density_graph`.
+exact then, and what is not, says :mod:`gpu_kmeans.clustering.density_graph`. On a GPU cuML does it
+for dense rows, which has not been run yet.
 """
 
 from __future__ import annotations
@@ -50,7 +51,6 @@ class Hdbscan(Clusterer):
 
     def fit(self, rows: Matrix, backend: Backend) -> Clustering:
         check_rows_suit("hdbscan", rows.shape[0], is_sparse(rows), rows.shape[1])
-        learned("sklearn.cluster", "hdbscan")
         host = backend.to_host(rows)
         labels, probabilities = _dense_regions(host, backend)
         k = int(labels.max()) + 1
@@ -74,13 +74,16 @@ class Hdbscan(Clusterer):
 
 def _dense_regions(rows: Any, backend: Backend) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Label rows on the host, -1 for noise, and say how firmly each belongs where it is."""
-    cluster: Any = learned("sklearn.cluster", "hdbscan")
     n = rows.shape[0]
     share, most = LEAST_SHARE, NEIGHBORS
     if is_sparse(rows):
         share, most = LEAST_SHARE_SPARSE, NEIGHBORS_SPARSE
     least = max(LEAST_ROWS, round(share * n))
     samples = min(least, most)
+    by_library = backend.dense_regions(backend.matrix(rows), least, samples)
+    if by_library is not None:
+        return by_library
+    cluster: Any = learned("sklearn.cluster", "hdbscan")
     if not is_sparse(rows) and n <= FEW_ROWS:
         model = cluster.HDBSCAN(min_cluster_size=least, min_samples=samples, copy=True)
         model.fit(rows.astype(np.float64))

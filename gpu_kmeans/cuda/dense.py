@@ -1,4 +1,4 @@
-"""Dense k-means by cuML, from centroids that were drawn on the host.
+"""Dense rows by cuML: k-means from centroids that were drawn on the host, and HDBSCAN.
 
 cuML does not promise to add float32 numbers in a fixed order, so its labels may differ from run
 to run where a row is equally near to two centroids, and with them all that follows: a fit of
@@ -17,13 +17,15 @@ import numpy as np
 from cuml.cluster import KMeans
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Matrix
+from gpu_kmeans.backends.protocol import Matrix, is_sparse
 from gpu_kmeans.errors import InvalidParam, UnsupportedOnBackend
 
-__all__ = ["dense_kmeans"]
+__all__ = ["dense_kmeans", "dense_regions"]
 
 LARGEST = 2**31 - 1
 """Maximum number of rows times clusters: beyond it the library's indices overflow (raft #1258)."""
+MOST_SAMPLES = 1023
+"""Maximum number of nearest rows that the library's HDBSCAN looks at."""
 NEVER = float(np.finfo(np.float32).tiny)
 """A tolerance that stops only where the cost no longer falls or no centroid moves: cuML asks for
 one above 0, and measures it against the cost and the absolute shift, not as scikit-learn does."""
@@ -59,3 +61,23 @@ def dense_kmeans(
     # cuML scales the weights so that they sum to the number of rows.
     scale = 1.0 if weight is None else float(weight.sum()) / n
     return cp.asnumpy(kmeans.labels_).astype(np.int32), float(kmeans.inertia_) * scale
+
+
+def dense_regions(
+    rows: Matrix, least: int, samples: int
+) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
+    if is_sparse(rows):
+        return None  # cuML's takes dense rows alone
+    try:
+        from cuml.cluster import HDBSCAN
+    except ImportError as error:
+        raise UnsupportedOnBackend(
+            f"this cuML has no HDBSCAN ({error}): use backend='cpu', or another algorithm"
+        ) from error
+    if samples > MOST_SAMPLES:
+        raise UnsupportedOnBackend(
+            f"cuML's HDBSCAN takes at most {MOST_SAMPLES} samples, not {samples}: use backend='cpu'"
+        )
+    model = HDBSCAN(min_cluster_size=least, min_samples=samples, output_type="numpy")
+    model.fit(cp.ascontiguousarray(rows, dtype=np.float32))
+    return np.asarray(model.labels_, np.int32), np.asarray(model.probabilities_, np.float64)
