@@ -204,6 +204,7 @@ class Searcher:
             facets=facets,
             corrections=corrected,
             message=said,
+            words=tuple(one.clause.text for one in matching.clauses if one.matches is not None),
         )
 
     def like(
@@ -264,14 +265,39 @@ class Searcher:
         said = None if items else "nothing is like them"
         return SearchResult("", len(rows), items, facets, (), said)
 
+    def mask(
+        self, clusters: Sequence[int] | None = None, filters: Mapping[str, Any] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return which items are in some clusters and pass conditions, shape (n_items,).
+
+        Raises
+        ------
+        UnknownItem, InvalidParam
+            As in :meth:`search`.
+        """
+        labels = self._labels(clusters)
+        passed = np.ones(len(self._fame), dtype=np.bool_)
+        if filters is not None:
+            passed &= self._filters.mask(filters)
+        if labels is not None:
+            passed &= np.isin(self.model.labels, labels)
+        return passed
+
     def item_id(self, text: str) -> int | str:
         """Return the id that a text stands for: see :meth:`Recommender.item_id`."""
-        return self._recommender.item_id(text)
+        return self.recommender.item_id(text)
 
     @property
     def fields(self) -> dict[str, float]:
         """Fields that are searched, and what a word counts in each."""
         return {field.name: field.weight for field in self._fields}
+
+    def prepare(self) -> None:
+        """Make everything that the first searches would wait for."""
+        if self._fields:
+            self._index[1].prepare()
+        self._likeness.prepare()
+        _ = self._names, self.recommender
 
     @property
     def nbytes(self) -> int:
@@ -320,7 +346,8 @@ class Searcher:
         return frozenset(fold(word) for word in words or () if isinstance(word, str))
 
     @cached_property
-    def _recommender(self) -> Recommender:
+    def recommender(self) -> Recommender:
+        """The rule of the nearest cluster, and items by their ids."""
         return Recommender(self.model)
 
     @cached_property
@@ -354,7 +381,7 @@ class Searcher:
     def _rows(self, name: str, ids: Sequence[int | str]) -> list[int]:
         if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
             raise InvalidParam(f"{name} must be a sequence of ids, got {shown(ids)}")
-        return list(dict.fromkeys(self._recommender.row_of(item) for item in ids))
+        return list(dict.fromkeys(self.recommender.row_of(item) for item in ids))
 
     # -- ranking --------------------------------------------------------------------------
 

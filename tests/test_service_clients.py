@@ -349,7 +349,7 @@ def test_unknown_and_repeated_parameters_are_refused_everywhere(service: Server)
     known = 0
     for path, methods in document.items():
         for parameter in methods.get("get", {}).get("parameters", []):
-            if parameter["in"] == "query":
+            if parameter["in"] == "query" and parameter["schema"].get("type") != "array":
                 place = next(each for each in places(service, "get") if matches(path, each))
                 name = parameter["name"]
                 reply = service.http.get(f"{place.partition('?')[0]}?{name}=1&{name}=2")

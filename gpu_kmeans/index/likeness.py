@@ -36,6 +36,10 @@ class Likeness:
     def __init__(self, model: Model) -> None:
         self._model = model
 
+    def prepare(self) -> None:
+        """Measure the rows now, which the first question would wait for."""
+        _ = self._norms
+
     def scores(self, liked: Sequence[int], disliked: Sequence[int] = ()) -> NDArray[np.float64]:
         """Return the likeness of every item, shape (n_items,); 0 where there is none.
 
