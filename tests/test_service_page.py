@@ -141,6 +141,7 @@ def test_upload_fit_search_map_and_roll_back(
         assert tab.locator(".results mark").count() > 0
         titles = " ".join(tab.locator(".results .title").all_inner_texts())
         assert any(wish in titles for wish in HOSTILE)
+        tab.locator(".pictures").scroll_into_view_if_needed()  # they are drawn when they are seen
         tab.wait_for_selector(".pictures canvas")
         # A title opens an item with others like it.
         tab.click(".results .title a >> nth=0")

@@ -148,13 +148,13 @@ def test_what_is_narrowed_to_a_cluster_is_so_in_the_version_on_the_screen(
     tab.click(".facet >> nth=0")
     tab.wait_for_selector(".facet[aria-current]")
     tab.wait_for_selector(".region:not([aria-busy]) .results > li")
-    (label,) = parse_qs(page.last("recommend"))["cluster"]
+    (label,) = parse_qs(urlsplit(page.last("recommend")).query)["cluster"]
     tab.click("#tab-versions")
     tab.click('tbody th a:text-is("1")')  # whose clusters have other numbers
     page.says("Report on films, version 1")
     tab.click("#tab-search")
     tab.wait_for_selector(".region:not([aria-busy]) .results > li")
-    asked = parse_qs(page.last("recommend"))
+    asked = parse_qs(urlsplit(page.last("recommend")).query)
     assert (asked["q"], asked["version"], "cluster" in asked) == (["the"], ["1"], False)
     assert int(label) < MANY
     page.fine()
