@@ -351,28 +351,16 @@ def _smaller(stored: Records) -> Iterator[Claim]:
     )
 
 
-def rounded(burst: dict[str, Any]) -> str:
-    """Answers a second, with two or three significant digits."""
-    return f"{round(burst['answers_a_second'], -1):,.0f}"
-
-
 def _service(stored: Records) -> Iterator[Claim]:
     about = stored.service
     burst, steady, fit = about["burst"], about["steady"], about["fit"]["steady"]
     assert not burst["errors"] + steady["errors"] + fit["errors"]
-    new, large = about["new"], about["large"]
-    assert not new["errors"] + large["burst"]["errors"] + large["new"]["errors"]
     yield Claim(
-        f"answers {rounded(burst)} searches a second that were asked before on these two cores, "
-        f"shared with {burst['connections']} connections that ask ({about['items']:,} items, 99 % "
-        f"within {burst['p99_ms']:.0f} ms), {rounded(new)} new ones (within "
-        f"{new['p99_ms']:.0f} ms), and {steady['asked_a_second']:.0f} of these a second within "
-        f"{steady['p99_ms']:.0f} ms, {fit['p99_ms']:.0f} while a fit runs",
-        "service.json",
-    )
-    yield Claim(
-        f"With {about['many_items']:,} items it answers {rounded(large['burst'])} a second that "
-        f"were asked before, and {rounded(large['new'])} new ones",
+        f"answers {round(burst['answers_a_second'], -1):.0f} recommendations a second on these "
+        f"two cores, shared with {burst['connections']} connections that ask "
+        f"({about['items']:,} items, 99 % within {burst['p99_ms']:.0f} ms), and "
+        f"{steady['asked_a_second']:.0f} a second within {steady['p99_ms']:.0f} ms, "
+        f"{fit['p99_ms']:.0f} while a fit runs",
         "service.json",
     )
 
