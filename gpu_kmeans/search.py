@@ -104,6 +104,8 @@ class Searcher:
     weights : mapping, optional
         What a word counts in fields, by their names, where that differs from
         :data:`gpu_kmeans.index.fields.WEIGHTS`; 0 leaves a field out.
+    names : sequence of str, optional
+        Names of the clusters, where they have been made before.
 
     Raises
     ------
@@ -111,7 +113,12 @@ class Searcher:
         ``model`` is none, or ``weights`` names no field, or a weight is no number.
     """
 
-    def __init__(self, model: Model, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        weights: Mapping[str, float] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
         if not isinstance(model, Model):
             raise InvalidParam(
                 f"model must be a Model, got {type(model).__name__}: fit one, or read one with "
@@ -127,6 +134,7 @@ class Searcher:
             for name in ("id", "title", "popularity", "rating")
         }
         self._weights = weights
+        self._own_names = names
         self._made: tuple[WordIndex, Vocabulary] | None = None
         self._process_lock = os.getpid(), threading.Lock()
 
@@ -335,7 +343,7 @@ class Searcher:
         return lock
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.model, self._weights)
+        return type(self), (self.model, self._weights, self._own_names)
 
     @cached_property
     def _stop_words(self) -> frozenset[str]:
@@ -351,8 +359,8 @@ class Searcher:
         return Recommender(self.model)
 
     @cached_property
-    def _names(self) -> list[str]:
-        return cluster_names(self.model)
+    def _names(self) -> Sequence[str]:
+        return cluster_names(self.model) if self._own_names is None else self._own_names
 
     # -- checks ---------------------------------------------------------------------------
 

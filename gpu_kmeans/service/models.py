@@ -110,9 +110,9 @@ class Loaded:
         self.model = model
         self.settings = settings
         self.memory = memory_of(model)
-        self.searcher = Searcher(model)
-        self.recommender = self.searcher.recommender
         names = self._names()
+        self.searcher = Searcher(model, names=names)
+        self.recommender = self.searcher.recommender
         self.clusters = [
             ClusterShown.of(view, names[view.label], view.label in model.names)
             for view in self._cluster_views()
@@ -328,11 +328,6 @@ class Loaded:
         for row, label in zip(rows.tolist(), self.model.labels[rows].tolist(), strict=True):
             by_label.setdefault(label, []).append(row)
         return by_label
-
-    @cached_property
-    def names(self) -> list[str]:
-        """Names of the clusters."""
-        return cluster_names(self.model)
 
     @cached_property
     def columns(self) -> list[Row]:

@@ -18,9 +18,8 @@ from gpu_kmeans.errors import InvalidParam, InvalidQuery, UnknownItem
 from gpu_kmeans.index.filters import merge_conditions, parse_condition
 from gpu_kmeans.index.highlights import Highlighter
 from gpu_kmeans.index.words import words_of
-from gpu_kmeans.recommend import ClusterView
 from gpu_kmeans.search import SearchResult
-from gpu_kmeans.service.models import Loaded, cluster_row
+from gpu_kmeans.service.models import ClusterShown, Loaded, cluster_row
 from gpu_kmeans.service.problems import answer_too_large
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.schemas import SearchQuery
@@ -166,8 +165,7 @@ def _in_nearest_clusters(loaded: Loaded, asked: SearchQuery) -> Row:
         "terms": answered.terms,
         "cluster": cluster_row(clusters[0]) if clusters else None,
         "facets": [
-            {"label": view.label, "name": _name(loaded.names[view.label]), "hits": view.size}
-            for view in clusters
+            {"label": view.label, "name": view.name, "hits": view.size} for view in clusters
         ],
         "corrections": [],
         "message": answered.message,
@@ -175,7 +173,7 @@ def _in_nearest_clusters(loaded: Loaded, asked: SearchQuery) -> Row:
     }
 
 
-def _nearest(loaded: Loaded, q: str, count: int) -> list[ClusterView]:
+def _nearest(loaded: Loaded, q: str, count: int) -> list[ClusterShown]:
     """Return the clusters that are looked into, nearest first; none without a known word."""
     indices, weights = loaded.model.vectorizer.transform_query(q)
     labels = loaded.recommender.nearest(indices, weights, count) if len(indices) else []
