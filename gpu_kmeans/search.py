@@ -129,10 +129,7 @@ class Searcher:
         self._filters = Filters(model)
         self._likeness = Likeness(model)
         self._fame = fame_of(model)
-        self._shown = {
-            name: model.items[name] if name in model.items.column_names else None
-            for name in ("id", "title", "popularity", "rating")
-        }
+        self._titles = model.items["title"] if "title" in model.items.column_names else None
         self._weights = weights
         self._own_names = names
         self._made: tuple[WordIndex, Vocabulary] | None = None
@@ -200,7 +197,7 @@ class Searcher:
         matching, scores, tiers = matching.where(mask), scores[mask], tiers[mask]
         order = self._order(matching.rows, scores, tiers, limit, diversity)
         shown_rows = matching.rows[order].tolist()
-        why = [self._reasons(row, matching) for row in shown_rows]
+        why = self._reasons(matching.rows[order], matching)
         corrected = corrections(*self._index, matching.clauses) if matching.clauses else ()
         said = message(parsed, matching, corrected, passed is not None or labels is not None)
         if rank in ("blend", "popularity") and "popularity" not in self.model.items.column_names:
@@ -305,7 +302,7 @@ class Searcher:
         if self._fields:
             self._index[1].prepare()
         self._likeness.prepare()
-        _ = self._names, self.recommender
+        _ = self._names, self._cells, self.recommender
 
     @property
     def nbytes(self) -> int:
@@ -359,6 +356,15 @@ class Searcher:
         return Recommender(self.model)
 
     @cached_property
+    def _cells(self) -> dict[str, list[Any] | None]:
+        """Cells that are shown of every item: out of an Arrow column each takes a microsecond."""
+        items = self.model.items
+        return {
+            name: items[name].to_pylist() if name in items.column_names else None
+            for name in ("id", "popularity", "rating")
+        }
+
+    @cached_property
     def _names(self) -> Sequence[str]:
         return cluster_names(self.model) if self._own_names is None else self._own_names
 
@@ -408,9 +414,10 @@ class Searcher:
             return (1 - FAME_WEIGHT) * matching.scores / best + FAME_WEIGHT * fame, tiers
         scores = (1 - BEST_FAME - BEST_COSINE) * matching.scores / best + BEST_FAME * fame
         if self.model.features.text is not None:
-            cosines = self._likeness.cosines(*self.model.vectorizer.transform_query(query))
-            nearest = float(cosines[matching.rows].max(initial=0.0))
-            scores += BEST_COSINE * cosines[matching.rows] / (nearest or 1.0)
+            terms, weights = self.model.vectorizer.transform_query(query)
+            cosines = self._likeness.cosines(terms, weights, matching.rows)
+            nearest = float(cosines.max(initial=0.0))
+            scores += BEST_COSINE / (nearest or 1.0) * cosines
         return scores, tiers
 
     def _order(
@@ -446,9 +453,11 @@ class Searcher:
 
     # -- showing --------------------------------------------------------------------------
 
-    def _reasons(self, row: int, matching: Matching) -> dict[str, list[str]]:
+    def _reasons(self, rows: NDArray[np.intp], matching: Matching) -> list[dict[str, list[str]]]:
+        if not matching.clauses:
+            return [{} for _ in range(len(rows))]
         names = [field.name for field in self._fields]
-        return reasons(*self._index, names, row, matching.clauses) if matching.clauses else {}
+        return reasons(*self._index, names, rows, matching.clauses)
 
     def _item(
         self,
@@ -460,13 +469,14 @@ class Searcher:
         """Return an item as it is shown."""
 
         def cell(name: str) -> Any:
-            column = self._shown[name]
-            return None if column is None else column[row].as_py()
+            cells = self._cells[name]
+            return None if cells is None else cells[row]
 
+        title = self._titles and self._titles[row].as_py()
         return FoundItem(
             rank=rank,
             id=cell("id"),
-            title=cell("title"),
+            title=title,
             popularity=cell("popularity"),
             vote_average=cell("rating"),
             label=int(self.model.labels[row]),
