@@ -5,9 +5,13 @@
 A server process on this machine, with 10,000 made-up documents in 50 clusters; the generator
 shares its cores. Sections:
 
-burst    64 connections, each asking again as soon as it was answered
-steady   200 requests a second, whenever they are due: a late answer delays no other request, and
-         counts from when it was due
+burst    64 connections, each asking again as soon as it was answered: 2,000 queries, again and
+         again, whose answers the service keeps
+new      the same with 20,000 queries, one after the other: more than it keeps, so that every one
+         is searched for
+large    burst and new with 100,000 documents, by a server of their own
+steady   200 such requests a second, whenever they are due: a late answer delays no other request,
+         and counts from when it was due
 fit      both of these while fits run, one after the other
 soak     100 requests a second for ten minutes: memory and file handles at the start and the end
 
@@ -29,11 +33,11 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -42,11 +46,15 @@ from gpu_kmeans.data.synthetic import corpus
 
 SEED = 42
 ITEMS, TERMS, TOPICS, CLUSTERS = 10_000, 20_000, 200, 50
-QUERIES = 2_000
+MANY_ITEMS, MANY_TERMS = 100_000, 60_000
+QUERIES, MANY_QUERIES = 2_000, 20_000
+"""Number of queries whose answers are kept, and of those that are more than are kept."""
 CONNECTIONS = 64
 RATE, SOAK_RATE = 200.0, 100.0
 WARM_UP = 3.0
 NAME = "load"
+
+Section: TypeAlias = Callable[["Load", Any], dict[str, Any]]
 
 
 def main() -> None:
@@ -61,41 +69,66 @@ def main() -> None:
         "what": "the service under load",
         "items": ITEMS,
         "terms": TERMS,
+        "many_items": MANY_ITEMS,
         "clusters": CLUSTERS,
         "queries": QUERIES,
+        "many_queries": MANY_QUERIES,
         "seed": SEED,
         "warm_up_seconds": WARM_UP,
         "machine": machine(),
     }
-    with tempfile.TemporaryDirectory(prefix="bench-service-") as folder:
-        corpus(ITEMS, TERMS, n_topics=TOPICS, seed=SEED, mean_length=60).write_csv(folder)
-        with _served(Path(folder)) as address:
-            load = Load(address, Path(folder))
-            load.prepare()
-            for name in options.sections or SECTIONS:
-                print(f"{name} …", file=sys.stderr, flush=True)
-                record[name] = SECTIONS[name](load, options)
-                print(f"{name}: {json.dumps(record[name])}", file=sys.stderr, flush=True)
+    wanted = options.sections or list(SECTIONS)
+    with _loaded(ITEMS, TERMS) as load:
+        for name in wanted:
+            if name != "large":
+                record[name] = _told(name, SECTIONS[name], load, options)
+    if "large" in wanted:
+        with _loaded(MANY_ITEMS, MANY_TERMS) as load:
+            record["large"] = _told("large", SECTIONS["large"], load, options)
     write(record, options.out)
+
+
+def _told(name: str, section: Section, load: Load, options: Any) -> dict[str, Any]:
+    print(f"{name} …", file=sys.stderr, flush=True)
+    result = section(load, options)
+    print(f"{name}: {json.dumps(result)}", file=sys.stderr, flush=True)
+    return result
+
+
+@contextmanager
+def _loaded(items: int, terms: int) -> Iterator[Load]:
+    """A server with a model of so many documents."""
+    with tempfile.TemporaryDirectory(prefix="bench-service-") as folder:
+        corpus(items, terms, n_topics=TOPICS, seed=SEED, mean_length=60).write_csv(folder)
+        with _served(Path(folder)) as address:
+            load = Load(address, Path(folder), terms)
+            load.prepare()
+            yield load
 
 
 class Load:
     """A running server, its address, and the queries to ask."""
 
-    def __init__(self, address: str, folder: Path) -> None:
+    def __init__(self, address: str, folder: Path, terms: int) -> None:
         self.host, _, port = address.removeprefix("http://").rpartition(":")
         self.port = int(port)
         self.address = address
         self.folder = folder
         rng = np.random.default_rng(SEED)
-        digits = len(str(TERMS - 1))
+        digits = len(str(terms - 1))
         # Zipf's law, as in the corpus: common words are asked for more often.
-        drawn = np.floor((TERMS + 1) ** rng.random((QUERIES, 3))).astype(int) - 1
-        self.queries = [" ".join(f"t{term:0{digits}d}" for term in row) for row in drawn]
-        self.requests = [
+        drawn = np.floor((terms + 1) ** rng.random((QUERIES + MANY_QUERIES, 3))).astype(int) - 1
+        queries = [" ".join(f"t{term:0{digits}d}" for term in row) for row in drawn]
+        self.queries = queries[:QUERIES]
+        self.requests, self.new_requests = (
+            self._requests(part) for part in (self.queries, queries[QUERIES:])
+        )
+
+    def _requests(self, queries: list[str]) -> list[bytes]:
+        return [
             f"GET /v1/models/{NAME}/recommend?q={urllib.parse.quote_plus(query)} HTTP/1.1\r\n"
             f"Host: {self.host}:{self.port}\r\n\r\n".encode()
-            for query in self.queries
+            for query in queries
         ]
 
     def prepare(self) -> None:
@@ -140,14 +173,15 @@ class Load:
         return values | {"resident_mb": round(values["resident_mb"] / 1e6, 1)}
 
     def _compare(self) -> None:
-        from gpu_kmeans import Model, Recommender
+        from gpu_kmeans import Model
+        from gpu_kmeans.search import Searcher
 
         (stored,) = (self.folder / "data" / "models").iterdir()
-        library = Recommender(Model.load(stored))
+        library = Searcher(Model.load(stored))
         for query in self.queries[:50]:
             path = f"/v1/models/{NAME}/recommend?q={urllib.parse.quote_plus(query)}"
             served = [item["id"] for item in self.call("GET", path)["items"]]
-            if served != [item.id for item in library.recommend(query).items]:
+            if served != [item.id for item in library.search(query).items]:
                 raise RuntimeError(f"the service answers {query!r} otherwise than the library")
 
 
@@ -181,10 +215,10 @@ async def _connections(load: Load, count: int) -> list[Connection]:
     return made
 
 
-async def burst(load: Load, seconds: float) -> dict[str, Any]:
+async def burst(load: Load, seconds: float, asked: Sequence[bytes] | None = None) -> dict[str, Any]:
     """Ask on all connections at once, again and again."""
     connections = await _connections(load, CONNECTIONS)
-    requests, latencies, errors = cycle(load.requests), [], []
+    requests, latencies, errors = cycle(asked or load.requests), [], []
 
     async def run(connection: Connection) -> None:
         while (begun := time.perf_counter()) < end:
@@ -226,7 +260,7 @@ async def steady(load: Load, seconds: float, rate: float = RATE) -> dict[str, An
     begun = time.perf_counter()
     start = begun + WARM_UP
     tasks: set[asyncio.Task[None]] = set()
-    for number, request in enumerate(cycle(load.requests)):
+    for number, request in enumerate(cycle(load.new_requests)):
         due = begun + number / rate
         if due > start + seconds:
             break
@@ -262,7 +296,23 @@ def _summary(latencies: list[float], errors: list[str], seconds: float) -> dict[
 
 
 def _burst(load: Load, options: Any) -> dict[str, Any]:
-    return asyncio.run(burst(load, options.seconds))
+    return asyncio.run(_kept(load, options.seconds))
+
+
+async def _kept(load: Load, seconds: float) -> dict[str, Any]:
+    """Ask once for all there is to be kept, then again and again."""
+    (connection,) = await _connections(load, 1)
+    for request in load.requests:
+        await connection.ask(request)
+    return await burst(load, seconds)
+
+
+def _new(load: Load, options: Any) -> dict[str, Any]:
+    return asyncio.run(burst(load, options.seconds, load.new_requests))
+
+
+def _large(load: Load, options: Any) -> dict[str, Any]:
+    return {"burst": _burst(load, options), "new": _new(load, options)}
 
 
 def _steady(load: Load, options: Any) -> dict[str, Any]:
@@ -319,8 +369,10 @@ def _soak(load: Load, options: Any) -> dict[str, Any]:
     return result
 
 
-SECTIONS: dict[str, Callable[[Load, Any], dict[str, Any]]] = {
+SECTIONS: dict[str, Section] = {
     "burst": _burst,
+    "new": _new,
+    "large": _large,
     "steady": _steady,
     "fit": _fit,
     "soak": _soak,

@@ -104,6 +104,8 @@ class Searcher:
     weights : mapping, optional
         What a word counts in fields, by their names, where that differs from
         :data:`gpu_kmeans.index.fields.WEIGHTS`; 0 leaves a field out.
+    names : sequence of str, optional
+        Names of the clusters, where they have been made before.
 
     Raises
     ------
@@ -111,7 +113,12 @@ class Searcher:
         ``model`` is none, or ``weights`` names no field, or a weight is no number.
     """
 
-    def __init__(self, model: Model, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        weights: Mapping[str, float] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
         if not isinstance(model, Model):
             raise InvalidParam(
                 f"model must be a Model, got {type(model).__name__}: fit one, or read one with "
@@ -122,11 +129,9 @@ class Searcher:
         self._filters = Filters(model)
         self._likeness = Likeness(model)
         self._fame = fame_of(model)
-        self._shown = {
-            name: model.items[name] if name in model.items.column_names else None
-            for name in ("id", "title", "popularity", "rating")
-        }
+        self._titles = model.items["title"] if "title" in model.items.column_names else None
         self._weights = weights
+        self._own_names = names
         self._made: tuple[WordIndex, Vocabulary] | None = None
         self._process_lock = os.getpid(), threading.Lock()
 
@@ -192,7 +197,7 @@ class Searcher:
         matching, scores, tiers = matching.where(mask), scores[mask], tiers[mask]
         order = self._order(matching.rows, scores, tiers, limit, diversity)
         shown_rows = matching.rows[order].tolist()
-        why = [self._reasons(row, matching) for row in shown_rows]
+        why = self._reasons(matching.rows[order], matching)
         corrected = corrections(*self._index, matching.clauses) if matching.clauses else ()
         said = message(parsed, matching, corrected, passed is not None or labels is not None)
         if rank in ("blend", "popularity") and "popularity" not in self.model.items.column_names:
@@ -204,6 +209,7 @@ class Searcher:
             facets=facets,
             corrections=corrected,
             message=said,
+            words=tuple(one.clause.text for one in matching.clauses if one.matches is not None),
         )
 
     def like(
@@ -264,14 +270,39 @@ class Searcher:
         said = None if items else "nothing is like them"
         return SearchResult("", len(rows), items, facets, (), said)
 
+    def mask(
+        self, clusters: Sequence[int] | None = None, filters: Mapping[str, Any] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return which items are in some clusters and pass conditions, shape (n_items,).
+
+        Raises
+        ------
+        UnknownItem, InvalidParam
+            As in :meth:`search`.
+        """
+        labels = self._labels(clusters)
+        passed = np.ones(len(self._fame), dtype=np.bool_)
+        if filters is not None:
+            passed &= self._filters.mask(filters)
+        if labels is not None:
+            passed &= np.isin(self.model.labels, labels)
+        return passed
+
     def item_id(self, text: str) -> int | str:
         """Return the id that a text stands for: see :meth:`Recommender.item_id`."""
-        return self._recommender.item_id(text)
+        return self.recommender.item_id(text)
 
     @property
     def fields(self) -> dict[str, float]:
         """Fields that are searched, and what a word counts in each."""
         return {field.name: field.weight for field in self._fields}
+
+    def prepare(self) -> None:
+        """Make everything that the first searches would wait for."""
+        if self._fields:
+            self._index[1].prepare()
+        self._likeness.prepare()
+        _ = self._names, self._cells, self.recommender
 
     @property
     def nbytes(self) -> int:
@@ -309,7 +340,7 @@ class Searcher:
         return lock
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.model, self._weights)
+        return type(self), (self.model, self._weights, self._own_names)
 
     @cached_property
     def _stop_words(self) -> frozenset[str]:
@@ -320,12 +351,22 @@ class Searcher:
         return frozenset(fold(word) for word in words or () if isinstance(word, str))
 
     @cached_property
-    def _recommender(self) -> Recommender:
+    def recommender(self) -> Recommender:
+        """The rule of the nearest cluster, and items by their ids."""
         return Recommender(self.model)
 
     @cached_property
-    def _names(self) -> list[str]:
-        return cluster_names(self.model)
+    def _cells(self) -> dict[str, list[Any] | None]:
+        """Cells that are shown of every item: out of an Arrow column each takes a microsecond."""
+        items = self.model.items
+        return {
+            name: items[name].to_pylist() if name in items.column_names else None
+            for name in ("id", "popularity", "rating")
+        }
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        return cluster_names(self.model) if self._own_names is None else self._own_names
 
     # -- checks ---------------------------------------------------------------------------
 
@@ -354,7 +395,7 @@ class Searcher:
     def _rows(self, name: str, ids: Sequence[int | str]) -> list[int]:
         if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
             raise InvalidParam(f"{name} must be a sequence of ids, got {shown(ids)}")
-        return list(dict.fromkeys(self._recommender.row_of(item) for item in ids))
+        return list(dict.fromkeys(self.recommender.row_of(item) for item in ids))
 
     # -- ranking --------------------------------------------------------------------------
 
@@ -373,9 +414,10 @@ class Searcher:
             return (1 - FAME_WEIGHT) * matching.scores / best + FAME_WEIGHT * fame, tiers
         scores = (1 - BEST_FAME - BEST_COSINE) * matching.scores / best + BEST_FAME * fame
         if self.model.features.text is not None:
-            cosines = self._likeness.cosines(*self.model.vectorizer.transform_query(query))
-            nearest = float(cosines[matching.rows].max(initial=0.0))
-            scores += BEST_COSINE * cosines[matching.rows] / (nearest or 1.0)
+            terms, weights = self.model.vectorizer.transform_query(query)
+            cosines = self._likeness.cosines(terms, weights, matching.rows)
+            nearest = float(cosines.max(initial=0.0))
+            scores += BEST_COSINE / (nearest or 1.0) * cosines
         return scores, tiers
 
     def _order(
@@ -411,9 +453,11 @@ class Searcher:
 
     # -- showing --------------------------------------------------------------------------
 
-    def _reasons(self, row: int, matching: Matching) -> dict[str, list[str]]:
+    def _reasons(self, rows: NDArray[np.intp], matching: Matching) -> list[dict[str, list[str]]]:
+        if not matching.clauses:
+            return [{} for _ in range(len(rows))]
         names = [field.name for field in self._fields]
-        return reasons(*self._index, names, row, matching.clauses) if matching.clauses else {}
+        return reasons(*self._index, names, rows, matching.clauses)
 
     def _item(
         self,
@@ -425,13 +469,14 @@ class Searcher:
         """Return an item as it is shown."""
 
         def cell(name: str) -> Any:
-            column = self._shown[name]
-            return None if column is None else column[row].as_py()
+            cells = self._cells[name]
+            return None if cells is None else cells[row]
 
+        title = self._titles and self._titles[row].as_py()
         return FoundItem(
             rank=rank,
             id=cell("id"),
-            title=cell("title"),
+            title=title,
             popularity=cell("popularity"),
             vote_average=cell("rating"),
             label=int(self.model.labels[row]),

@@ -721,7 +721,7 @@ def test_a_searcher_goes_to_another_process() -> None:
 def test_the_answer_is_one_json_object() -> None:
     view = SEARCHER.search("kitchn alien", limit=2).to_dict()
     assert json.loads(json.dumps(view)) == view
-    assert list(view) == ["query", "total", "items", "facets", "corrections", "message"]
+    assert list(view) == ["query", "total", "items", "facets", "corrections", "message", "words"]
     assert set(view["items"][0]) == {
         *("rank", "id", "title", "popularity", "vote_average", "label", "score", "reasons"),
     }

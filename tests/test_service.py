@@ -92,7 +92,8 @@ def as_ranked(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_score_is_the_sum_of_its_parts_and_the_marks_make_up_the_text(service: Server) -> None:
-    found = service.get("/v1/models/films/recommend", q="ghost ships", limit=30)
+    asked = {"q": "ghost ships", "limit": 30, "clusters": 1}
+    found = service.get("/v1/models/films/recommend", **asked)
     for item in found["items"]:
         parts = item["parts"]
         assert item["score"] == pytest.approx(

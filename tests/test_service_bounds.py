@@ -30,6 +30,7 @@ from gpu_kmeans.service.model_size import check_model, memory_of
 from gpu_kmeans.service.models import Loaded
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.routes import inference as use
+from gpu_kmeans.service.routes import search
 from gpu_kmeans.service.settings import Settings
 from gpu_kmeans.service.shown import MAX_NAMES, beginning, cut, marked, names
 from gpu_kmeans.service.unpacked import check_upload
@@ -368,19 +369,19 @@ def test_the_questions_of_a_large_model_are_answered_beside_the_others(
     assert loaded.is_small
     loaded.is_small = is_small
     threads = []
-    ranked = loaded.ranked
+    item = loaded.item
 
-    def noted(*arguments: Any) -> Any:
+    def noted(row: int) -> Any:
         threads.append(threading.current_thread())
-        return ranked(*arguments)
+        return item(row)
 
-    loaded.ranked = noted  # type: ignore[method-assign]
+    loaded.item = noted  # type: ignore[method-assign]
     asked = (
-        use.recommend(loaded, "love") if question == "recommend" else use.similar(loaded, "1001")
+        search.recommend(loaded, "love") if question == "recommend" else use.similar(loaded, "1001")
     )
     reply = asyncio.run(asked)
     assert json.loads(bytes(reply.body))["items"]
-    assert (threads == [threading.main_thread()]) == is_small
+    assert (set(threads) == {threading.main_thread()}) == is_small
 
 
 def with_ids(model: Model, ids: list[str]) -> Model:
@@ -410,7 +411,7 @@ def test_a_model_that_says_too_much_of_itself_is_refused(films_model: Model) -> 
 def test_a_model_takes_about_the_memory_that_is_said_of_it(films_model: Model) -> None:
     arrays = (films_model.centroids, films_model.postings.rows, films_model.postings.values)
     least = sum(array.nbytes for array in arrays) + films_model.items.nbytes
-    assert least < memory_of(films_model) < 8 * least
+    assert least < memory_of(films_model) < 12 * least
 
 
 @pytest.mark.parametrize(
@@ -462,7 +463,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         tmp_path_factory.mktemp("bounds"),
         **{"max_answer_bytes": FEW, "max_text_characters": 100, "max_distinct": 40},
         # Room for one of its models, and not for two.
-        **{"max_model_bytes": 2 * MIB, "max_loaded_bytes": 700_000},
+        **{"max_model_bytes": 2 * MIB, "max_loaded_bytes": 1_200_000},
     ) as server:
         server.put("films", films(60) + f'9999,{TITLE},"{LONG}",1\n')
         server.fit("films", n_clusters=4, max_iter=5)
@@ -500,6 +501,8 @@ def test_an_answer_that_is_too_large_is_refused(narrow: Server) -> None:
     reply = narrow.http.get(path, params={"q": "kran love war", "limit": 60, "clusters": 4})
     assert f"{FEW} allowed" in refused(reply, 422, "answer_too_large")
     assert narrow.get(path, q="kran love war", limit=5)["items"]
+    batch = narrow.http.post(path, json={"queries": [{"q": "love", "limit": 4}] * 9})
+    assert f"{FEW} allowed" in refused(batch, 422, "answer_too_large")
     members = narrow.http.get("/v1/models/films/clusters/0/items", params={"limit": 200})
     assert members.status_code == 200 or refused(members, 422, "answer_too_large")
 

@@ -342,6 +342,8 @@ def test_unknown_and_repeated_parameters_are_refused_everywhere(service: Server)
     document = service.get("/v1/openapi.json")["paths"]
     for method in ("get", "put", "post", "delete"):
         for place in [*places(service, method), *(PAGE if method == "get" else [])]:
+            if place == "/":
+                continue
             for name in ("zzz", "limt", "state", "%00", "LIMIT", "q[]"):
                 mark = "&" if "?" in place else "?"
                 reply = service.http.request(method, f"{place}{mark}{name}=3")
@@ -349,7 +351,7 @@ def test_unknown_and_repeated_parameters_are_refused_everywhere(service: Server)
     known = 0
     for path, methods in document.items():
         for parameter in methods.get("get", {}).get("parameters", []):
-            if parameter["in"] == "query":
+            if parameter["in"] == "query" and parameter["schema"].get("type") != "array":
                 place = next(each for each in places(service, "get") if matches(path, each))
                 name = parameter["name"]
                 reply = service.http.get(f"{place.partition('?')[0]}?{name}=1&{name}=2")

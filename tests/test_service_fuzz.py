@@ -174,6 +174,25 @@ BODIES = {
         {"dataset": st.sampled_from(["none", "f/", ""]) | JSON, "parameters": PARAMETERS | JSON},
         optional={"model": JSON, "activate": JSON, "more": JSON},
     ),
+    "/v1/models/films/recommend": st.fixed_dictionaries(
+        {
+            "queries": st.lists(
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        name: JSON | st.sampled_from(["ghost", 3, ["year>=2000"], [1054], "best"])
+                        for name in (
+                            *("q", "limit", "rank", "cluster", "where", "like", "dislike"),
+                            *("diversity", "clusters", "more"),
+                        )
+                    },
+                )
+                | JSON,
+                max_size=3,
+            )
+            | JSON
+        }
+    ),
     "/v1/models/films/predict": st.fixed_dictionaries({"texts": st.lists(JSON, max_size=3) | JSON}),
 }
 ASKED = st.sampled_from(sorted(BODIES)).flatmap(
@@ -207,14 +226,30 @@ ODD = [
     "1-1",
     "f" * 22,
     "9" * 5_000,
+    "year>=2000",
+    "genres=Drama",
+    "1054",
+    '"haunted house"',
 ]
 VALUES = st.text(max_size=12) | st.integers(-(2**70), 2**70).map(str) | st.sampled_from(ODD)
 NAMES = st.sampled_from(
-    ["q", "limit", "rank", "clusters", "version", "cursor", "start", "id", "text", "cast", "x", "é"]
+    [
+        *("q", "limit", "rank", "clusters", "version", "cursor", "start", "id", "text", "cast"),
+        *("cluster", "where", "like", "dislike", "diversity", "x", "é"),
+    ]
 )
 PATHS = st.sampled_from(
     [
-        *("recommend", "clusters", "clusters/0/items", "clusters/-1/items", "items/1001", "items/"),
+        *(
+            "recommend",
+            "columns",
+            "items",
+            "clusters",
+            "clusters/0/items",
+            "clusters/-1/items",
+            "items/1001",
+            "items/",
+        ),
         *("items/1001/similar", "items/1001/text", "items//text", "map", "report", "export", ""),
         *("versions/0/activate", "items/%00", "items/%ff%fe", "items/..%2f..", "nothing"),
     ]

@@ -104,7 +104,7 @@ def test_all_that_is_asked_for_is_of_the_version_on_the_screen(
     page.says("Report on films, version 1")
     asked = [urlsplit(url) for url in page.asked if "v1/models/films/" in url]
     parts = {url.path.split("/")[3] for url in asked}
-    assert parts == {"clusters", "recommend", "items", "map", "report"}
+    assert parts == {"clusters", "columns", "recommend", "items", "map", "report"}
     assert {parse_qs(url.query)["version"][0] for url in asked} == {"1"}
     page.fine()
 
@@ -139,18 +139,24 @@ def test_what_another_tab_activates_is_told_and_moves_nothing(browser: Any, serv
     page.fine()
 
 
-def test_all_clusters_are_all_of_the_version_on_the_screen(browser: Any, server: Server) -> None:
+def test_what_is_narrowed_to_a_cluster_is_so_in_the_version_on_the_screen(
+    browser: Any, server: Server
+) -> None:
     page = Page(browser, server)
     tab = page.tab
-    page.search("ghost")
-    tab.select_option("#wide", "all")
-    tab.wait_for_function("location.hash.includes('wide=all')")
+    page.search("the")
+    tab.click(".facet >> nth=0")
+    tab.wait_for_selector(".facet[aria-current]")
     tab.wait_for_selector(".region:not([aria-busy]) .results > li")
-    assert parse_qs(page.last("recommend"))["clusters"] == [str(MANY)]
-    tab.evaluate("location.hash += '&v=1'")
-    tab.wait_for_selector("#which >> text=version 1")
+    (label,) = parse_qs(urlsplit(page.last("recommend")).query)["cluster"]
+    tab.click("#tab-versions")
+    tab.click('tbody th a:text-is("1")')  # whose clusters have other numbers
+    page.says("Report on films, version 1")
+    tab.click("#tab-search")
     tab.wait_for_selector(".region:not([aria-busy]) .results > li")
-    assert parse_qs(page.last("recommend"))["clusters"] == [str(FEW)]
+    asked = parse_qs(urlsplit(page.last("recommend")).query)
+    assert (asked["q"], asked["version"], "cluster" in asked) == (["the"], ["1"], False)
+    assert int(label) < MANY
     page.fine()
 
 

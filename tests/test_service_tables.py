@@ -223,8 +223,12 @@ def test_customers_of_numbers_and_categories(server: Server) -> None:
     assert server.get("/v1/models/customers/map")["n"] == N
 
 
-def test_a_table_without_texts_has_no_words_to_ask_for(server: Server) -> None:
-    asked = server.http.get("/v1/models/customers/recommend", params={"q": "pro"})
+def test_a_table_without_texts_is_searched_by_its_other_columns(server: Server) -> None:
+    found = server.get("/v1/models/customers/recommend", q="pro", limit=50)
+    assert {item["columns"]["plan"] for item in found["items"]} == {"pro"}
+    assert found["items"][0]["reasons"] == {"plan": ["pro"]}
+    # There is no text whose cluster could be the nearest.
+    asked = server.http.get("/v1/models/customers/recommend", params={"q": "pro", "clusters": 1})
     assert "without texts" in refused(asked, 422, "invalid_query")
     asked = server.http.post("/v1/models/customers/predict", json={"texts": ["pro"]})
     assert "without texts" in refused(asked, 422, "invalid_query")

@@ -92,6 +92,7 @@ def look(options: argparse.Namespace) -> Answer:
 
 def recommend(options: argparse.Namespace) -> Answer:
     """Search all items; with ``--clusters`` or ``--rank article``, the nearest clusters alone."""
+    from gpu_kmeans.index.filters import merge_conditions
     from gpu_kmeans.model import Model
     from gpu_kmeans.search import Searcher
 
@@ -109,7 +110,7 @@ def recommend(options: argparse.Namespace) -> Answer:
     if options.clusters is not None or options.rank == "article":
         return _recommend_in_clusters(options, query)
     searcher = Searcher(Model.load(options.model))
-    filters = _filters(options.where)
+    filters = merge_conditions(options.where) or None
     if options.like:
         if options.rank is not None:
             raise InvalidParam("--rank goes with keywords: items like others rank by likeness")
@@ -151,21 +152,6 @@ def _recommend_in_clusters(options: argparse.Namespace, query: str) -> Answer:
         clusters=options.clusters or 1,
     )
     return Answer(answer.to_dict(), lambda: show.recommendation(answer))
-
-
-def _filters(conditions: list[tuple[str, Any]]) -> dict[str, Any] | None:
-    """Return conditions by columns; two bounds of one column are one condition."""
-    filters: dict[str, Any] = {}
-    for column, condition in conditions:
-        if column not in filters:
-            filters[column] = condition
-        elif isinstance(condition, dict) and isinstance(filters[column], dict):
-            filters[column] = {**filters[column], **condition}
-        else:
-            raise InvalidParam(
-                f"--where has two conditions on {column!r}: give one, or a least and a most value"
-            )
-    return filters or None
 
 
 def profile(options: argparse.Namespace) -> Answer:

@@ -50,10 +50,10 @@ at one typing error.
 
 The object of --json has query, total, items (rank, id, title, popularity,
 vote_average, label, score, and reasons: words by field), facets (label, name,
-hits), corrections (word, nearest, used) and message; with --like also like
-and dislike. With --clusters or --rank article it has query, terms, cluster
-(label, size, top_terms), items (id, title, popularity, vote_average, score,
-parts, label) and message.
+hits), corrections (word, nearest, used), message and words (those of the query
+for which items were found); with --like also like and dislike. With --clusters
+or --rank article it has query, terms, cluster (label, size, top_terms), items
+(id, title, popularity, vote_average, score, parts, label) and message.
 """
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gpu_kmeans.index.matching import ClauseMatch, Matching
 from gpu_kmeans.index.postings import WordIndex
 from gpu_kmeans.index.query import MAX_WORDS, ParsedQuery
@@ -26,28 +29,32 @@ def reasons(
     index: WordIndex,
     vocabulary: Vocabulary,
     fields: Sequence[str],
-    row: int,
+    rows: NDArray[np.intp],
     clauses: Sequence[ClauseMatch],
-) -> dict[str, list[str]]:
-    """Return the words of an item that match, by the names of the fields that have them.
+) -> list[dict[str, list[str]]]:
+    """Return the words of items that match, by the names of the fields that have them.
 
     Words that select no items, as stop words, are none.
     """
-    by_field: dict[int, dict[str, None]] = {}
+    by_field: list[dict[int, dict[str, None]]] = [{} for _ in range(len(rows))]
     for one in clauses:
         if one.matches is None or (one.is_known and not (one.selects or one.further)):
             continue
         if one.positions is not None:
             words = " ".join(vocabulary[number] for number in one.words)
             phrase = f'"{words}"' if one.is_corrected else one.clause.text
-            for field in index.fields_with_phrase(row, one.positions):
-                by_field.setdefault(field, {})[phrase] = None
+            for own, with_phrase in zip(
+                by_field, index.fields_with_phrase(rows, one.positions), strict=True
+            ):
+                for field in with_phrase:
+                    own.setdefault(field, {})[phrase] = None
             continue
         for numbers in filter(len, (one.words, one.further)):
-            for field, own in index.fields_with(row, numbers).items():
-                shown = dict.fromkeys(vocabulary[number] for number in own[:MAX_REASONS])
-                by_field.setdefault(field, {}).update(shown)
-    return {fields[field]: list(by_field[field]) for field in sorted(by_field)}
+            for own, with_words in zip(by_field, index.fields_with(rows, numbers), strict=True):
+                for field, known in with_words.items():
+                    shown = own.setdefault(field, {})
+                    shown.update(dict.fromkeys(vocabulary[at] for at in known[:MAX_REASONS]))
+    return [{fields[field]: list(own[field]) for field in sorted(own)} for own in by_field]
 
 
 def corrections(

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,15 @@ from gpu_kmeans.index.fields import cells_of, names_in
 from gpu_kmeans.index.words import fold
 from gpu_kmeans.model import Model
 
-__all__ = ["MAX_VALUES", "Filters", "parse_condition"]
+__all__ = [
+    "MAX_VALUES",
+    "YEAR",
+    "Filters",
+    "Numbers",
+    "Texts",
+    "merge_conditions",
+    "parse_condition",
+]
 
 MAX_VALUES = 1_000
 """Maximum number of values of one condition."""
@@ -46,14 +54,14 @@ _BOUNDS = {">=": "min", "<=": "max"}
 
 
 @dataclass(frozen=True, eq=False)
-class _Numbers:
+class Numbers:
     """Cells as numbers; NaN where there is none."""
 
     cells: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class _Texts:
+class Texts:
     """Cells as texts, each text once.
 
     Attributes
@@ -63,11 +71,14 @@ class _Texts:
     codes : ndarray of shape (n_texts_in_cells,), int64
     rows : ndarray of shape (n_texts_in_cells,), int64
         Item of each; one may have several.
+    is_list : bool
+        Whether cells are lists.
     """
 
     texts: list[str]
     codes: NDArray[np.int64]
     rows: NDArray[np.int64]
+    is_list: bool
 
 
 class Filters:
@@ -80,7 +91,7 @@ class Filters:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._columns: dict[str, _Numbers | _Texts] = {}
+        self._columns: dict[str, Numbers | Texts] = {}
 
     def mask(self, conditions: Mapping[str, Any]) -> NDArray[np.bool_]:
         """Return which items pass all conditions, shape (n_items,).
@@ -109,14 +120,18 @@ class Filters:
 
     # -- columns --------------------------------------------------------------------------
 
-    def _column(self, name: Any) -> _Numbers | _Texts:
+    def read(self, name: str) -> Numbers | Texts:
+        """Return what a column holds, without keeping it."""
+        return self._columns.get(name) or self._read(name)
+
+    def _column(self, name: Any) -> Numbers | Texts:
         if not isinstance(name, str):
             raise InvalidParam(f"filters names a column {shown(name)}, which is no text")
         if name not in self._columns:
             self._columns[name] = self._read(name)  # of two threads, either's will do
         return self._columns[name]
 
-    def _read(self, name: str) -> _Numbers | _Texts:
+    def _read(self, name: str) -> Numbers | Texts:
         items, others = self._model.items, self._model.others
         own = self._model.info.parameters.get("columns")
         named = {**DEFAULTS, **(own if isinstance(own, dict) else {})}
@@ -129,17 +144,17 @@ class Filters:
                 return _read(items[role])
         if name == YEAR and "date" in items.column_names:
             years = [_year(cell) for cell in cells_of(items["date"])]
-            return _Numbers(np.array(years, dtype=np.float64))
+            return Numbers(np.array(years, dtype=np.float64))
         raise InvalidParam(
             f"filters names the column {shown(name)}, and the model has: {', '.join(self.names)}"
         )
 
     # -- conditions -----------------------------------------------------------------------
 
-    def _passed(self, name: str, column: _Numbers | _Texts, condition: Any) -> NDArray[np.bool_]:
+    def _passed(self, name: str, column: Numbers | Texts, condition: Any) -> NDArray[np.bool_]:
         if isinstance(condition, Mapping):
             low, high = _bounds(name, condition)
-            if isinstance(column, _Numbers):
+            if isinstance(column, Numbers):
                 least, most = _number(name, low, -math.inf), _number(name, high, math.inf)
                 return (column.cells >= least) & (column.cells <= most)
             least_text, most_text = _bound_text(name, low), _bound_text(name, high)
@@ -155,13 +170,13 @@ class Filters:
             raise InvalidParam(
                 f"the condition on {name!r} has {len(values)} values, and {MAX_VALUES} are allowed"
             )
-        if isinstance(column, _Numbers):
+        if isinstance(column, Numbers):
             numbers = [_number(name, value, math.nan) for value in values]
             return np.isin(column.cells, numbers)
         sought = {fold(_text(name, value)) for value in values}
         return self._where(column, lambda text: fold(text) in sought)
 
-    def _where(self, column: _Texts, passes: Callable[[str], bool]) -> NDArray[np.bool_]:
+    def _where(self, column: Texts, passes: Callable[[str], bool]) -> NDArray[np.bool_]:
         passed = np.zeros(self._model.items.num_rows, dtype=np.bool_)
         texts = np.fromiter(map(passes, column.texts), np.bool_, len(column.texts))
         passed[column.rows[texts[column.codes]]] = True
@@ -186,29 +201,58 @@ def parse_condition(text: str) -> tuple[str, Any]:
     return parts["column"].strip(), value if bound is None else {bound: value}
 
 
-def _read(column: Any) -> _Numbers | _Texts:
+def merge_conditions(conditions: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return conditions by columns; a lower and an upper bound of one column are one condition.
+
+    Raises
+    ------
+    InvalidParam
+        A column has two conditions otherwise.
+    """
+    merged: dict[str, Any] = {}
+    for column, condition in conditions:
+        if column not in merged:
+            merged[column] = condition
+        elif (
+            isinstance(condition, dict)
+            and isinstance(merged[column], dict)
+            and not set(condition) & set(merged[column])
+        ):
+            merged[column] = {**merged[column], **condition}
+        else:
+            raise InvalidParam(
+                f"there are two conditions on {shown(column)}: give one, or a least and a most "
+                "value"
+            )
+    return merged
+
+
+def _read(column: Any) -> Numbers | Texts:
     """Read a column as what it holds: texts that are all numbers are numbers."""
     cells = list(cells_of(column))
     if str(column.type) in ("double", "float", "int64", "int32"):
-        return _Numbers(np.array([math.nan if c is None else c for c in cells], dtype=np.float64))
+        return Numbers(np.array([math.nan if c is None else c for c in cells], dtype=np.float64))
     if str(column.type).startswith("list"):
-        return _texts(cells)
+        return _texts(cells, is_list=True)
     filled = [cell for cell in cells if cell]
     if filled and all(map(_NUMBER.fullmatch, filled)):
-        return _Numbers(np.array([float(c) if c else math.nan for c in cells], dtype=np.float64))
+        return Numbers(np.array([float(c) if c else math.nan for c in cells], dtype=np.float64))
     lists = [names_in(cell) if cell else [] for cell in cells]
     if filled and all(names is not None for names in lists):
-        return _texts(lists)
-    return _texts([[cell] for cell in cells])
+        return _texts(lists, is_list=True)
+    return _texts([[cell] for cell in cells], is_list=False)
 
 
-def _texts(lists: list[Any]) -> _Texts:
+def _texts(lists: list[Any], *, is_list: bool) -> Texts:
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
     codes = [numbers[text] for names in lists for text in names or () if text]
     counts = [sum(bool(text) for text in names or ()) for names in lists]
-    return _Texts(
-        list(numbers), np.array(codes, dtype=np.int64), np.repeat(np.arange(len(lists)), counts)
+    return Texts(
+        list(numbers),
+        np.array(codes, dtype=np.int64),
+        np.repeat(np.arange(len(lists)), counts),
+        is_list,
     )
 
 

@@ -36,6 +36,10 @@ class Likeness:
     def __init__(self, model: Model) -> None:
         self._model = model
 
+    def prepare(self) -> None:
+        """Measure the rows now, which the first question would wait for."""
+        _ = self._norms
+
     def scores(self, liked: Sequence[int], disliked: Sequence[int] = ()) -> NDArray[np.float64]:
         """Return the likeness of every item, shape (n_items,); 0 where there is none.
 
@@ -55,19 +59,27 @@ class Likeness:
         return 1 / (1 + np.sqrt(np.maximum(self._squared_distances(weights), 0)))
 
     def cosines(
-        self, terms: NDArray[np.integer[Any]], weights: NDArray[Any]
+        self,
+        terms: NDArray[np.integer[Any]],
+        weights: NDArray[Any],
+        rows: NDArray[np.intp] | None = None,
     ) -> NDArray[np.float64]:
-        """Return the cosine of one text's row and every item's, shape (n_items,).
+        """Return the cosine of one text's row and items', shape (n_items,).
 
         Parameters
         ----------
         terms, weights : ndarray of shape (n_terms,)
             The text's, as :meth:`TfidfVectorizer.transform_query` gives them.
+        rows : ndarray of shape (n_items,), integers, optional
+            The items; all where there are none.
         """
         values = weights.astype(np.float64)
         dots = _dots(self._model.postings, terms, values)
+        norms = self._norms
+        if rows is not None:
+            dots, norms = dots[rows], norms[rows]
         length = float(np.sqrt(np.square(values).sum()))
-        return dots / self._norms / (length or 1.0)
+        return dots / (norms * (length or 1.0))
 
     def shared_terms(
         self, rows: Sequence[int], liked: Sequence[int], count: int

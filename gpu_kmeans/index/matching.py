@@ -142,8 +142,9 @@ def match(
         assert one.matches is not None
         scores[one.matches.rows] += _weights(one.matches, n)
         in_title[one.matches.in_title] += one.n_words
-        hits[one.matches.rows] |= one.selects
-    tiers = np.where(hits, np.int8(MATCH), np.int8(BEGINNING))
+        if one.selects:
+            hits[one.matches.rows] = True
+    tiers = hits.astype(np.int8)  # MATCH, or else BEGINNING
     for one in known:
         assert one.matches is not None
         if one.further:
@@ -162,11 +163,15 @@ def match(
         if one.clause.required:
             hits &= _mask(() if one.matches is None else one.matches.rows, n)
     n_words = sum(one.n_words for one in clauses)
-    whole = index.title_lengths == n_words
-    tiers[whole & (in_title > 0) & (near_title == 1) & (in_title == n_words - 1)] = NEAR_TITLE
-    tiers[whole & (in_title == n_words)] = WHOLE_TITLE
     rows = np.flatnonzero(hits)
-    return Matching(rows, scores[rows], tiers[rows], clauses)
+    tiers = tiers[rows]
+    for in_row in np.flatnonzero(index.title_lengths[rows] == n_words).tolist():
+        row = rows[in_row]
+        if in_title[row] == n_words:
+            tiers[in_row] = WHOLE_TITLE
+        elif near_title[row] == 1 and 0 < in_title[row] == n_words - 1:
+            tiers[in_row] = NEAR_TITLE
+    return Matching(rows, scores[rows], tiers, clauses)
 
 
 def _match_clause(index: WordIndex, vocabulary: Vocabulary, clause: Clause) -> ClauseMatch:

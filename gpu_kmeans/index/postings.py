@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -26,8 +26,12 @@ __all__ = ["Matches", "WordIndex"]
 LENGTH_SHARE = 0.5
 """BM25's ``b``: how much of a field's length counts against its words, from 0 to 1."""
 
+AFTER_ALL = {4: (1 << 31) - 1, 8: (1 << 63) - 1}
+"""Position after all others, by the bytes that a position takes."""
 NO_TITLE = -1
 """Number of no field."""
+FEW_WORDS = 4
+"""Number of words up to which each is looked for in items, instead of items among all of theirs."""
 SPARSE, SMALL = 8, 1 << 14
 """Number of items for each match above which matches are sorted instead of counted by item, and
 number of items up to which they are counted in any case."""
@@ -218,48 +222,64 @@ class WordIndex:
             starts = starts[part[where] == sought]
         return starts
 
-    def fields_with(self, row: int, words: Sequence[int] | range) -> dict[int, list[int]]:
-        """Return those of the words that an item has, by the fields that have them.
+    def fields_with(
+        self, rows: NDArray[np.intp], words: Sequence[int] | range
+    ) -> list[dict[int, list[int]]]:
+        """Return, of each of some items, those of the words that it has by the fields with them.
 
-        ``words`` rise; so do the fields, and the words of each.
+        ``words`` rise; so do those of each field.
         """
-        bounds = self.starts[row * self.n_fields : (row + 1) * self.n_fields]
-        end = self._end_of(row)
-        by_field: dict[int, list[int]] = {}
-        for word in self._words_of_row(row, words):
-            part = self.positions[self.position_indptr[word] : self.position_indptr[word + 1]]
-            low, high = part.searchsorted(np.array([bounds[0], end], dtype=part.dtype))
-            fields = bounds.searchsorted(part[low:high], side="right") - 1
-            for field in sorted(set(fields.tolist())):
-                by_field.setdefault(field, []).append(word)
+        by_field: list[dict[int, list[int]]] = [{} for _ in range(len(rows))]
+        bounds = self._bounds_of(rows)
+        sought = rows.astype(np.int32)
+        for word in self._words_among(sought, words):
+            part = self.rows[int(self.indptr[word]) : int(self.indptr[word + 1])]
+            at = np.minimum(part.searchsorted(sought), len(part) - 1)
+            own = np.flatnonzero(part[at] == sought).tolist()
+            positions = self.positions[
+                int(self.position_indptr[word]) : int(self.position_indptr[word + 1])
+            ]
+            for item, field in self._fields_at(positions, bounds, own):
+                by_field[item].setdefault(field, []).append(word)
         return by_field
 
-    def fields_with_phrase(self, row: int, positions: NDArray[np.int64]) -> list[int]:
-        """Return the fields of an item that have a phrase, by where the phrase begins."""
-        bounds = self.starts[row * self.n_fields : (row + 1) * self.n_fields]
-        low, high = np.searchsorted(positions, [bounds[0], self._end_of(row)])
-        fields = np.searchsorted(bounds, positions[low:high], side="right") - 1
-        return sorted(set(fields.tolist()))
+    def fields_with_phrase(
+        self, rows: NDArray[np.intp], positions: NDArray[np.int64]
+    ) -> list[list[int]]:
+        """Return, of each of some items, the fields with a phrase, by where the phrase begins."""
+        fields: list[list[int]] = [[] for _ in range(len(rows))]
+        for item, field in self._fields_at(positions, self._bounds_of(rows), range(len(rows))):
+            fields[item].append(field)
+        return fields
 
-    def _end_of(self, row: int) -> int:
-        after = (row + 1) * self.n_fields
-        if after < len(self.starts):
-            return int(self.starts[after])
-        return int(np.iinfo(self.positions.dtype).max)
+    def _bounds_of(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return where the fields of items begin, and the last one ends: (n, n_fields + 1)."""
+        texts = rows[:, None] * self.n_fields + np.arange(self.n_fields + 1)
+        last = len(self.starts) - 1
+        bounds: NDArray[np.int64] = self.starts[np.minimum(texts, last)]
+        bounds[texts > last] = AFTER_ALL[self.positions.itemsize]
+        return bounds
 
-    def _words_of_row(self, row: int, words: Sequence[int] | range) -> list[int]:
-        if isinstance(words, range) and len(words) > 1:
-            start = int(self.indptr[words.start])
-            part = self.rows[start : int(self.indptr[words.stop])]
-            postings = np.flatnonzero(part == row) + start
-            numbers = np.searchsorted(self.indptr, postings, side="right") - 1
-            return [int(number) for number in numbers]
-        return [word for word in words if self._has(row, word)]
+    def _fields_at(
+        self, positions: NDArray[Any], bounds: NDArray[np.int64], own: Sequence[int]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield item and field, both rising, of those fields of some items that have positions."""
+        sought = bounds[own].astype(positions.dtype)
+        counts = np.diff(positions.searchsorted(sought), axis=1)
+        for at, field in np.argwhere(counts).tolist():
+            yield own[at], field
 
-    def _has(self, row: int, word: int) -> bool:
-        part = self.rows[int(self.indptr[word]) : int(self.indptr[word + 1])]
-        at = int(part.searchsorted(np.int32(row)))
-        return at < len(part) and int(part[at]) == row
+    def _words_among(
+        self, rows: NDArray[np.int32], words: Sequence[int] | range
+    ) -> Sequence[int] | range:
+        """Return those of neighbouring words that any of the items has; of few, all of them."""
+        if not isinstance(words, range) or len(words) <= FEW_WORDS:
+            return words
+        start = int(self.indptr[words.start])
+        part = self.rows[start : int(self.indptr[words.stop])]
+        postings = np.flatnonzero(np.isin(part, rows)) + start
+        numbers = np.searchsorted(self.indptr, postings, side="right") - 1
+        return sorted(set(numbers.tolist()))
 
     def _texts_at(self, positions: NDArray[np.int64]) -> NDArray[np.intp]:
         texts: NDArray[np.intp] = np.searchsorted(self.starts, positions, side="right") - 1

@@ -84,6 +84,8 @@ class SearchResult:
         "Did you mean": words that nothing matches.
     message : str or None
         What the reader should know about this answer.
+    words : tuple of str
+        Words and phrases of the query for which items were found.
     """
 
     query: str
@@ -92,11 +94,12 @@ class SearchResult:
     facets: tuple[Facet, ...]
     corrections: tuple[Correction, ...]
     message: str | None
+    words: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, text and numbers, by the names of the attributes."""
         view = asdict(self)
-        for name in ("items", "facets", "corrections"):
+        for name in ("items", "facets", "corrections", "words"):
             view[name] = list(view[name])
         for correction in view["corrections"]:
             correction["nearest"] = list(correction["nearest"])

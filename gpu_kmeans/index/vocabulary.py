@@ -48,6 +48,10 @@ class Vocabulary:
     def __getitem__(self, number: int) -> str:
         return self.words[number]
 
+    def prepare(self) -> None:
+        """Hash the words now, which the first unknown word would wait for."""
+        _ = self._deletions
+
     def find(self, word: str) -> int | None:
         """Return the number of a word, None of an unknown one."""
         at = bisect_left(self.words, word)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
-__all__ = ["MAX_LETTERS", "fold", "is_unspaced", "words_of"]
+__all__ = ["MAX_LETTERS", "fold", "is_unspaced", "spans_of", "words_of"]
 
 MAX_LETTERS = 64
 """Maximum number of letters of a word; what follows them is left out, here and in queries."""
@@ -46,6 +47,17 @@ def words_of(text: str) -> list[str]:
     if len(text) > MAX_LETTERS:
         return [word[:MAX_LETTERS] for word in words]
     return words
+
+
+def spans_of(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where each word stands in a text, start and end, and the word.
+
+    Characters that stand for several words, as a fraction does, are none here.
+    """
+    for match in _any_word().finditer(text):
+        words = words_of(match.group())
+        if len(words) == 1:
+            yield *match.span(), words[0]
 
 
 def is_unspaced(word: str) -> bool:

@@ -30,6 +30,8 @@
     worker_files.py  names of the files by which a process and the service hand each other things
     retention.py   which versions stay
     version_report.py  what the registry says of a version
+    searching.py   what is looked for, checked, and what is shown of what is found
+    answers.py     tags of answers, gzip, the last answers again; conditional.py, routes that use it
     shown.py       the beginnings of texts that are shown
     settings.py    flags, environment, TOML, defaults
     keys.py        who may do what

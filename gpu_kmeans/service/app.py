@@ -29,6 +29,7 @@ from gpu_kmeans.service.routes import (
     models,
     page,
     questions,
+    search,
     tables,
     upkeep,
 )
@@ -47,6 +48,11 @@ ABOUT = (
     "raised; `limits` of `/v1/info` are its own, and these the defaults:"
 )
 
+STATED = (
+    *(Edits, schemas.Problem, schemas.JobRequest, schemas.ChoiceRequest),
+    *(schemas.SearchQuery, schemas.SearchQueries),
+)
+"""Schemas that no route's signature names."""
 KEY_NEEDED = "needed unless the service listens on loopback alone"
 
 
@@ -76,6 +82,7 @@ def create_app(service: Service) -> Any:
     )
     app.state.service = service
     for router in (
+        search,
         use,
         models,
         questions,
@@ -144,7 +151,7 @@ def _openapi(app: FastAPI, root_path: str) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         known = document["components"]["schemas"]
-        for model in (Edits, schemas.Problem, schemas.JobRequest, schemas.ChoiceRequest):
+        for model in STATED:
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             known |= schema.pop("$defs", {})
             known[model.__name__] = schema

@@ -32,11 +32,14 @@ __all__ = [
     "NamePath",
     "Service",
     "ServiceOf",
+    "admit",
     "answer",
     "answer_aside",
+    "answers_by",
     "errors",
     "may_read",
     "may_write",
+    "service_of",
 ]
 
 log = logging.getLogger("gpu_kmeans.service")
@@ -120,17 +123,18 @@ async def _service(request: Request) -> Service:
 
 async def may_read(request: Request) -> None:
     """Let those pass who may read, and ask for what there is."""
-    _admit(request, "read")
+    admit(request, "read")
     await check_query(request)
 
 
 async def may_write(request: Request) -> None:
     """Let those pass who may write, and ask for what there is."""
-    _admit(request, "write")
+    admit(request, "write")
     await check_query(request)
 
 
-def _admit(request: Request, scope: Scope) -> None:
+def admit(request: Request, scope: Scope) -> None:
+    """Let a request pass whose key may do what it asks for, where keys are needed."""
     service = service_of(request)
     key = find_key(service.registry, service.settings, request.headers.get("authorization"))
     request.state.key = None if key is None else {"id": key.id, "name": key.name}
@@ -143,8 +147,14 @@ async def _chosen(
     version: Annotated[int | None, Query(ge=1, le=2**31, description="active by default")] = None,
 ) -> Loaded:
     loaded = await service_of(request).models.get(name, version)
-    request.state.about = request.state.about | {"version": loaded.version}
+    answers_by(request, loaded)
     return loaded
+
+
+def answers_by(request: Request, loaded: Loaded) -> None:
+    """Write down which version answers a request: for the log, and for the answer's tag."""
+    request.state.about = request.state.about | {"version": loaded.version}
+    request.state.loaded = loaded
 
 
 ServiceOf = Annotated[Service, Depends(_service)]

@@ -38,6 +38,9 @@ NARROW, WIDEST = 4, 8
 """Bytes of a number of sparse rows and their centroids, and at most of dense ones."""
 MEAN_BYTES = 8
 """Bytes of a number of the clusters' means, which are made of the rows before a reduction."""
+INDEX_SHARE = 4
+"""Bytes of the search index for each byte of the items' cells: of every word, its places and items.
+Its words are texts beside: most of them are terms, which count as such."""
 MAX_HEADER_BYTES = 1 << 20
 MAX_PARAMETER_BYTES = 1 << 18
 AGAIN = "this is no model as it was saved; send what was downloaded"
@@ -45,7 +48,8 @@ AGAIN = "this is no model as it was saved; send what was downloaded"
 
 def memory_of(model: Model) -> int:
     """Bytes of memory that a model takes, with all that answers need beside it."""
-    cells = int(model.items.nbytes) + (0 if model.others is None else int(model.others.nbytes))
+    items = int(model.items.nbytes) + (0 if model.others is None else int(model.others.nbytes))
+    cells = (1 + INDEX_SHARE) * items
     arrays = [model.rows, model.reduction.rows] if model.reduction else [model.rows]
     cells += sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
     if model.reduction is not None:
@@ -144,7 +148,7 @@ def check_folder(folder: Path, most: int, max_expansion: int) -> None:
     memory = _memory(n_items, k, n_features, nnz, cells)
     check_memory(memory, most, f" of {k} clusters of {n_features} terms")
     items = folder / ITEMS
-    bound = allowance(items, most - memory, max_expansion)
+    bound = allowance(items, (most - memory) // (1 + INDEX_SHARE), max_expansion)
     if unpacked_bytes(items, bound, CELL_BYTES) > bound:
         raise Problem(
             413,

@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import orjson
 
+from gpu_kmeans import __version__
 from gpu_kmeans.errors import FileProblem, ModelError, UnknownItem, UnsupportedSchema
+from gpu_kmeans.index.columns import column_views
 from gpu_kmeans.model import Model
 from gpu_kmeans.model.cluster_map import ClusterMap, cluster_map, typical_first
 from gpu_kmeans.model.naming import cluster_names
 from gpu_kmeans.model.profiles import profiles
-from gpu_kmeans.recommend import ClusterView, RankedItem, Recommender, cluster_views
+from gpu_kmeans.recommend import ClusterView, RankedItem, cluster_views
+from gpu_kmeans.search import Searcher
+from gpu_kmeans.service.answers import Answers
 from gpu_kmeans.service.model_size import check_memory, memory_of
 from gpu_kmeans.service.problems import Problem, answer_too_large
 from gpu_kmeans.service.registry import Row
@@ -106,8 +110,9 @@ class Loaded:
         self.model = model
         self.settings = settings
         self.memory = memory_of(model)
-        self.recommender = Recommender(model)
         names = self._names()
+        self.searcher = Searcher(model, names=names)
+        self.recommender = self.searcher.recommender
         self.clusters = [
             ClusterShown.of(view, names[view.label], view.label in model.names)
             for view in self._cluster_views()
@@ -120,7 +125,15 @@ class Loaded:
         self._map: asyncio.Task[bytes] | None = None
         self._profiling = asyncio.Lock()  # each takes memory while it is made
         self.recommender.vector(0)  # so that the first to ask need not wait
+        self.searcher.prepare()
+        self.answers = Answers(self._about())
         self.check()
+
+    def _about(self) -> str:
+        """What answers depend on beside the request."""
+        shown = self.settings.max_text_characters, self.settings.max_answer_bytes
+        parts = (__version__, self.name, self.version, self.model.info.created, *shown)
+        return repr(parts)
 
     def check(self) -> None:
         """Answer a query, or raise."""
@@ -130,6 +143,7 @@ class Loaded:
         word = next(iter(self.model.vectorizer.vocabulary_))
         answer = self.recommender.recommend(word, limit=1)
         self.ranked(answer.items, answer.terms)
+        self.searcher.search(word, limit=1)
 
     def _cluster_views(self) -> list[ClusterView]:
         if self.model.features.text is not None or self._may_profile:
@@ -219,7 +233,14 @@ class Loaded:
         views = []
         for item in items:
             view = self.item(self.recommender.row_of(item.id))
-            why = {"score": item.score, "parts": item.parts, "marked": marked(view["text"], terms)}
+            title = view["title"]
+            why = {
+                "score": item.score,
+                "parts": item.parts,
+                "marked": marked(view["text"], terms),
+                "marked_title": None if title is None else marked(title, terms),
+                "reasons": {},
+            }
             views.append(view | why)
         return views
 
@@ -307,6 +328,23 @@ class Loaded:
         for row, label in zip(rows.tolist(), self.model.labels[rows].tolist(), strict=True):
             by_label.setdefault(label, []).append(row)
         return by_label
+
+    @cached_property
+    def columns(self) -> list[Row]:
+        """Columns that items can be filtered by, as the API shows them."""
+        return [
+            {
+                "name": view.name,
+                "kind": view.kind,
+                "items": view.n_items,
+                "distinct": view.n_values,
+                "least": view.least,
+                "most": view.most,
+                "whole": view.whole,
+                "values": [{"value": value, "items": n} for value, n in view.values],
+            }
+            for view in column_views(self.model)
+        ]
 
     @cached_property
     def _terms(self) -> list[str]:
@@ -440,6 +478,10 @@ class Models:
             self._loading[folder] = task
             task.add_done_callback(lambda _: self._loading.pop(folder, None))
         return await asyncio.shield(task)
+
+    def ready(self, name: str, version: int | None = None) -> Loaded | None:
+        """The same where it is in memory, else None."""
+        return self._loaded.get(self.row(name, version)["folder"])
 
     def row(self, name: str, version: int | None = None) -> Row:
         """The registry's row of a version that can be read."""

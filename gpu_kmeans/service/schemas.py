@@ -19,6 +19,7 @@ from gpu_kmeans.clustering.base import ALGORITHMS
 from gpu_kmeans.features.categories import RARE_SHARE
 from gpu_kmeans.features.matrix import Normalisation
 from gpu_kmeans.features.numbers import Missing, Scale
+from gpu_kmeans.recommend import MAX_LIMIT, MAX_QUERY
 from gpu_kmeans.service.settings import Settings
 
 __all__ = [
@@ -30,8 +31,10 @@ __all__ = [
     "Dataset",
     "Datasets",
     "Encoding",
+    "FilterColumns",
     "Info",
     "Item",
+    "ItemList",
     "ItemText",
     "Items",
     "Job",
@@ -47,8 +50,12 @@ __all__ = [
     "Problem",
     "Profiles",
     "Recommendation",
+    "Recommendations",
     "Report",
     "Roles",
+    "SearchQueries",
+    "SearchQuery",
+    "SearchRank",
     "Similar",
     "Texts",
     "Version",
@@ -68,6 +75,9 @@ Word = Annotated[str, Field(min_length=1, max_length=200)]
 MOST_COLUMNS = 1_000
 """Maximum number of columns that a request names."""
 MOST_STOP_WORDS = 10_000
+MOST_VALUES = 1_000
+"""Maximum number of conditions, labels or ids in one query."""
+SearchRank = Literal["best", "blend", "relevance", "popularity", "article"]
 MOST_TRIM = 0.5
 MOST_CHOICES = 1_000
 """Maximum number of clusters that a choice looks at."""
@@ -550,22 +560,125 @@ class Ranked(Item):
     """An item with the reasons that it is here."""
 
     score: float
-    parts: dict[str, float] = Field(
+    parts: dict[str, float] | None = Field(
         description="score = relevance * relevance_weight + fame * fame_weight; "
-        "fame is the share of all items that are less popular"
+        "fame is the share of all items that are less popular. Null in searches of all items"
     )
-    marked: list[Piece] = Field(description="the text in pieces; true: a term of the query")
+    marked: list[Piece] = Field(description="the text in pieces; true: what matches")
+    marked_title: list[Piece] | None = Field(
+        None, description="the title likewise; null where there is none"
+    )
+    reasons: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="words that match by the fields that have them; phrases between quotation "
+        "marks. Of items like others, terms that they share",
+        examples=[{"title": ["robot"], "text": ["robots"]}],
+    )
+
+
+class Hits(_Shown):
+    """How many of a cluster's items match."""
+
+    label: int = Field(description="-1 for items in no cluster")
+    name: str
+    hits: int
+
+
+class Correction(_Shown):
+    """A word that nothing matches, and known words near to it."""
+
+    word: str
+    nearest: list[str] = Field(description="nearest first")
+    used: bool = Field(description="whether items that have these words are shown for it")
 
 
 class Recommendation(_OfVersion):
     """What a query found."""
 
     query: str
-    rank: str
-    terms: list[str] = Field(description="terms of the query that the model knows")
-    cluster: Cluster | None = Field(description="the nearest one")
+    rank: str = Field(description="likeness where items are like others")
+    total: int = Field(description="items that match, shown or not")
+    terms: list[str] = Field(description="words of the query that items have")
+    cluster: Cluster | None = Field(
+        description="the nearest one, where its items alone are ranked; else null"
+    )
+    facets: list[Hits] = Field(
+        description="clusters with hits, most first, whichever clusters are asked for"
+    )
+    corrections: list[Correction]
     message: str | None
     items: list[Ranked]
+
+
+class SearchQuery(_Given):
+    """What is looked for, as in the parameters of `recommend`."""
+
+    q: Annotated[str, Field(max_length=MAX_QUERY)] | None = Field(None, examples=["robot"])
+    limit: int = Field(10, ge=1, le=MAX_LIMIT)
+    rank: SearchRank | None = None
+    cluster: Annotated[list[int], FailFast()] = Field(
+        default_factory=list, max_length=MOST_VALUES, description="labels; -1: in no cluster"
+    )
+    where: Annotated[list[Annotated[str, Field(max_length=MAX_QUERY)]], FailFast()] = Field(
+        default_factory=list, max_length=MOST_VALUES, examples=[["genres=Drama", "year>=1990"]]
+    )
+    like: Annotated[list[ItemId], FailFast()] = Field(
+        default_factory=list, max_length=MOST_VALUES, description="ids"
+    )
+    dislike: Annotated[list[ItemId], FailFast()] = Field(
+        default_factory=list, max_length=MOST_VALUES, description="ids"
+    )
+    diversity: int | None = Field(None, ge=1, le=MAX_LIMIT)
+    clusters: int | None = Field(None, ge=1)
+
+
+class SearchQueries(_Given):
+    """Several of them, at most `max_batch`."""
+
+    queries: Annotated[list[SearchQuery], FailFast()] = Field(min_length=1)
+
+
+class Recommendations(_Shown):
+    """What each query found, in their order."""
+
+    answers: list[Recommendation]
+
+
+class ItemList(_OfVersion):
+    """A page of all items, in the order of the file."""
+
+    total: int = Field(description="items that pass the conditions")
+    items: list[Item]
+    next_cursor: str | None
+
+
+class ColumnValue(_Shown):
+    """A value of a column, and how many items have it."""
+
+    value: str
+    items: int
+
+
+class FilterColumn(_Shown):
+    """A column that items can be filtered by."""
+
+    name: str = Field(examples=["year"])
+    kind: Literal["number", "date", "category", "list"]
+    items: int = Field(description="items that have a value")
+    distinct: int = Field(description="different values")
+    least: float | str | None = Field(description="of numbers and dates")
+    most: float | str | None
+    whole: bool = Field(description="whether all are whole numbers")
+    values: list[ColumnValue] = Field(
+        description="of categories and lists, those of most items first"
+    )
+
+
+class FilterColumns(_OfVersion):
+    """Columns that items can be filtered by."""
+
+    columns: list[FilterColumn]
+    searched: list[str] = Field(description="columns in which words are looked for")
 
 
 class Similar(_OfVersion):
@@ -726,8 +839,6 @@ LIMITS = (
 
 def limits(settings: Settings) -> dict[str, int | float]:
     """The limits that a client should know."""
-    from gpu_kmeans.recommend import MAX_LIMIT, MAX_QUERY
-
     return {
         **{name: getattr(settings, name) for name in LIMITS},
         "max_query_characters": MAX_QUERY,

@@ -2,10 +2,11 @@
  * The state of the page: all of it stands in the address, after the #. So any view can be
  * linked, the back button works, and what is searched for never reaches a log.
  *
- * Keys: `tab`, `model`, `v` (version), `q` (query), `rank`, `wide` (clusters looked in),
- * `n` (results), `cluster`, `item`, `job`, `down` (group of clusters), `choice` (comparison of
- * numbers of clusters) and `k` (the one taken), `with`, `other` and `flow` (version, model
- * and band of a comparison).
+ * Keys: `tab`, `model`, `v` (version), `q` (query), `rank`, `in` (clusters), `where` (conditions),
+ * `like` and `less` (ids of items), `spread` (clusters are mixed), `n` (results), `cluster`,
+ * `item`, `job`, `down` (group of clusters), `choice` (comparison of numbers of clusters) and `k`
+ * (the one taken), `with`, `other` and `flow` (version, model and band of a comparison). Several
+ * values of one key stand on lines of their own.
  *
  * @typedef {Object<string, string>} State
  */
@@ -34,7 +35,20 @@ export function replace(changes) {
 }
 
 /** What another version or model has under other numbers, or not at all. */
-export const ELSEWHERE = { cluster: null, down: null, with: null, other: null, flow: null, item: null, n: null, wide: null };
+export const ELSEWHERE = {
+  cluster: null, down: null, with: null, other: null, flow: null, item: null, n: null, in: null, where: null, like: null, less: null,
+};
+
+/** The values of a key that may have several. */
+export const listed = (value) => (value ? value.split('\n').filter(Boolean) : []);
+
+/** The same with one value more, or less where it is there; null where none is left. */
+export function toggled(value, one) {
+  const text = String(one);
+  const values = listed(value);
+  const rest = values.filter((each) => each !== text);
+  return (rest.length < values.length ? rest : [...values, text]).join('\n') || null;
+}
 
 /** A link that changes the state; it keeps up when other parts of the state change. */
 export function link(changes, properties, ...children) {

@@ -18,11 +18,13 @@ const GONE = ['unknown_model', 'unknown_version', 'no_active_version', 'version_
 export const OUTDATED = 'outdated';
 
 /**
- * The path of a resource, with those parameters that have a value. It is relative to the page,
- * which may lie under a prefix that a proxy takes away.
+ * The path of a resource, with those parameters that have a value; a list is one of each. It is
+ * relative to the page, which may lie under a prefix that a proxy takes away.
  */
 export function path(parts, parameters = {}) {
-  const given = Object.entries(parameters).filter(([, value]) => value != null);
+  const given = Object.entries(parameters)
+    .flatMap(([name, value]) => [value].flat().map((each) => [name, each]))
+    .filter(([, value]) => value != null);
   const query = given.length ? `?${new URLSearchParams(given)}` : '';
   return `v1/${parts.map(encodeURIComponent).join('/')}${query}`;
 }

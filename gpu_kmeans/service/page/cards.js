@@ -2,14 +2,25 @@
 import { link } from './address.js';
 import { h, number } from './dom.js';
 
-export const nameOf = (item) => item.title?.trim() || `Untitled (${item.id})`;
+const NAME = 70;
+
+/** What an item without a title is called: by its id, as in the file. */
+const idName = ({ id }) => (typeof id === 'number' ? `Item ${id}` : id);
+const beginning = (text) => (text?.length > NAME ? `${text.slice(0, text.lastIndexOf(' ', NAME) + 1 || NAME).trim()}…` : text);
+
+/** What an item is called: its title, else how its text begins, else its id. */
+export const nameOf = (item) => item.title?.trim() || beginning(item.text?.trim()) || idName(item);
 const yearOf = (item) => /^\d{4}/.exec(item.date ?? '')?.[0];
 export const termsOf = (cluster, many = 8) => cluster?.top_terms.slice(0, many).join(', ') || 'nothing stands out';
 
-/** The title, which opens the item, and its year. Titles may run from right to left. */
-export const heading = (level, item) =>
+/**
+ * The title, which opens the item, and its year. Titles may run from right to left.
+ *
+ * @param {boolean} [beforeText] whether the text follows, so that a name need not repeat it
+ */
+export const heading = (level, item, beforeText = false) =>
   h(level, { class: 'title' },
-    link({ item: item.id }, { dir: 'auto' }, nameOf(item)),
+    link({ item: item.id }, { dir: 'auto' }, titleOf(item, beforeText)),
     yearOf(item) && h('span', { class: 'year' }, yearOf(item)));
 
 export function facts(item) {
@@ -22,9 +33,15 @@ export function facts(item) {
   return said.length > 0 && h('p', { class: 'quiet facts' }, said.join(' · '));
 }
 
+function titleOf(item, beforeText) {
+  if (item.title?.trim() && item.marked_title) return markedPieces(item.marked_title);
+  return item.title?.trim() || (beforeText ? idName(item) : nameOf(item));
+}
+
+const markedPieces = (pieces) => pieces.map(([text, marked]) => (marked ? h('mark', {}, text) : text));
+
 /** A text in pieces, `[text, whether it is marked]`. */
-export const markedText = (pieces) =>
-  h('p', { class: 'text', dir: 'auto' }, pieces.map(([text, marked]) => (marked ? h('mark', {}, text) : text)));
+export const markedText = (pieces) => h('p', { class: 'text', dir: 'auto' }, markedPieces(pieces));
 
 /** A score and the two parts it is the sum of. */
 export function scoreTable({ score, parts }) {

@@ -18,7 +18,7 @@ export function ratingScatter(items, signal, open) {
   const dots = items.map((item, place) => ({ item, rank: place + 1 }))
     .filter(({ item }) => item.popularity != null && item.vote_average != null);
   const title = 'Popularity and rating';
-  if (!dots.length) return h('figure', {}, h('h2', {}, title), h('p', { class: 'quiet' }, 'These items have no ratings to draw.'));
+  if (!dots.length) return '';
   const x = dots.map(({ item }) => item.popularity);
   const y = dots.map(({ item }) => item.vote_average);
   const logarithmic = Math.min(...x) > 0 && Math.max(...x) > 20 * Math.min(...x);

@@ -43,7 +43,7 @@ export function cluster(context, profile, edit) {
       button('Rename', ({ target }) => edit.rename(profile, title, target)),
       size > 1 && split,
       link({ tab: 'map' }, { class: 'button' }, 'See it on the map'),
-      !model.wordless && words && link({ tab: 'search', q: words, cluster: null, n: null }, { class: 'button' }, 'Search for its words')),
+      !model.wordless && words && link({ tab: 'search', q: words, like: null, less: null, cluster: null, n: null }, { class: 'button' }, 'Search for its words')),
     h('div', { class: 'pair' },
       h('section', {}, h('h2', {}, 'What sets it apart'), tables(reasons)),
       h('div', {},

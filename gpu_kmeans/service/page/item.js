@@ -47,7 +47,7 @@ function content(opened, similar, clusters, wordless) {
     'Directed by': opened.directors, With: opened.cast, Genres: opened.genres, Keywords: opened.keywords,
   };
   return [
-    h('h2', { class: 'title' }, h('span', { dir: 'auto' }, nameOf(opened)), ' ',
+    h('h2', { class: 'title' }, h('span', { dir: 'auto' }, nameOf(wordless ? opened : { ...opened, text: '' })), ' ',
       opened.date && h('span', { class: 'year' }, opened.date)),
     facts({ ...opened, genres: [] }) || '',
     !wordless && h('p', { class: 'text', dir: 'auto' }, opened.text || 'It has no text.'),
@@ -58,6 +58,7 @@ function content(opened, similar, clusters, wordless) {
     h('p', {}, opened.cluster < 0
       ? `It is in no cluster, because ${whyUnclustered(opened, similar)}.`
       : ['In ', link({ tab: 'map', cluster: opened.cluster, item: null }, {}, `cluster ${opened.cluster}`), `: ${termsOf(clusters[opened.cluster])}.`]),
+    h('p', {}, link({ tab: 'search', like: String(opened.id), less: null, q: null, in: null, where: null, rank: null, n: null, item: null }, { class: 'button' }, 'Search for more like this')),
     h('h3', {}, 'Similar items'),
     similar.length
       ? h('p', { class: 'quiet' }, wordless ? 'The most alike first.' : 'The closest texts first, with the words they share marked.')

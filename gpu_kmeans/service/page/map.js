@@ -91,7 +91,7 @@ async function itemsOf(cluster) {
     h('h2', {}, swatch(cluster.label), ` Cluster ${cluster.label}`),
     h('p', {}, termsOf(cluster)),
     h('p', { class: 'quiet' }, count(cluster.size, 'item'), !context.model.wordless && [' · ',
-      link({ tab: 'search', q: cluster.top_terms.slice(0, 3).join(' '), n: null }, {}, 'Search for these words')]),
+      link({ tab: 'search', q: cluster.top_terms.slice(0, 3).join(' '), like: null, less: null, n: null }, {}, 'Search for these words')]),
     list, status,
   ];
 }

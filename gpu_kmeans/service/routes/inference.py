@@ -1,11 +1,11 @@
-"""Using a model: recommend, predict, look at an item and at those like it."""
+"""Using a model: predict, assign new rows, look at an item and at those like it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from pathlib import Path as FolderPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -13,6 +13,7 @@ from gpu_kmeans.errors import UnknownItem
 from gpu_kmeans.model.storage import FILES
 from gpu_kmeans.recommend import MAX_LIMIT
 from gpu_kmeans.service import schemas
+from gpu_kmeans.service.conditional import UNCHANGED, ConditionalRoute
 from gpu_kmeans.service.dependencies import (
     Chosen,
     ServiceOf,
@@ -22,7 +23,7 @@ from gpu_kmeans.service.dependencies import (
     may_read,
 )
 from gpu_kmeans.service.formats import MEDIA_TYPES
-from gpu_kmeans.service.models import cluster_row, missing
+from gpu_kmeans.service.models import missing
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.registry import Row
 from gpu_kmeans.service.request_body import media_type, read_json, reading_from
@@ -30,7 +31,12 @@ from gpu_kmeans.service.routes.datasets import UPLOAD, Delimiter, answer_of_work
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/models/{name}", tags=["use"], dependencies=[Depends(may_read)])
+router = APIRouter(
+    prefix="/v1/models/{name}",
+    tags=["use"],
+    dependencies=[Depends(may_read)],
+    route_class=ConditionalRoute,
+)
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -43,44 +49,16 @@ BODY: dict[str, Any] = {
         },
     }
 }
-USUAL_LIMIT, USUAL_QUERY = 50, 500
+USUAL_LIMIT = 50
 USUAL_PART, MAX_PART = 100_000, 1_000_000
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 # An id may hold a slash.
 ItemPath = Annotated[str, Path(max_length=500)]
 
 
-@router.get("/recommend", response_model=schemas.Recommendation, responses=errors(404, 409))
-async def recommend(
-    loaded: Chosen,
-    q: Annotated[str, Query(description="keywords", examples=["haunted house by the sea"])],
-    limit: Limit = 10,
-    rank: Literal["blend", "relevance", "popularity"] = "blend",
-    clusters: Annotated[int, Query(ge=1, description="nearest clusters to draw from")] = 1,
-) -> Response:
-    """Items of the nearest cluster for some keywords, with the reasons."""
-
-    most = loaded.settings.max_answer_bytes
-
-    def make() -> Any:
-        answered = loaded.recommender.recommend(q, limit=limit, rank=rank, clusters=clusters)
-        return {
-            **loaded.head(),
-            "query": answered.query,
-            "rank": rank,
-            "terms": answered.terms,
-            "cluster": answered.cluster and cluster_row(loaded.clusters[answered.cluster.label]),
-            "message": answered.message,
-            "items": loaded.ranked(answered.items, answered.terms),
-        }
-
-    # A thread takes longer than a usual query; an unusual one would keep all others waiting.
-    usual = loaded.is_small and limit <= USUAL_LIMIT and len(q) <= USUAL_QUERY
-    return answer(make(), most=most) if usual else await answer_aside(make, most)
-
-
 @router.post(
     "/predict",
+    operation_id="predict",
     response_model=schemas.Predictions,
     responses=errors(404, 409, 413, 415),
     openapi_extra=BODY,
@@ -105,6 +83,7 @@ async def predict(service: ServiceOf, loaded: Chosen, request: Request) -> Respo
 
 @router.post(
     "/assign",
+    operation_id="assign",
     response_model=schemas.Assignments,
     responses=errors(404, 409, 413, 415, 507),
     openapi_extra=UPLOAD,
@@ -132,7 +111,10 @@ async def assign(
 
 
 @router.get(
-    "/items/{item:path}/similar", response_model=schemas.Similar, responses=errors(404, 409)
+    "/items/{item:path}/similar",
+    operation_id="similar_items",
+    response_model=schemas.Similar,
+    responses=UNCHANGED | errors(404, 409),
 )
 async def similar(loaded: Chosen, item: ItemPath, limit: Limit = 10) -> Response:
     """Items that are most like an item, in all clusters: by their texts, or by their rows."""
@@ -153,7 +135,12 @@ async def similar(loaded: Chosen, item: ItemPath, limit: Limit = 10) -> Response
     return answer(make(), most=most) if usual else await answer_aside(make, most)
 
 
-@router.get("/items/{item:path}/text", response_model=schemas.ItemText, responses=errors(404, 409))
+@router.get(
+    "/items/{item:path}/text",
+    operation_id="get_item_text",
+    response_model=schemas.ItemText,
+    responses=UNCHANGED | errors(404, 409),
+)
 async def text(
     loaded: Chosen,
     item: ItemPath,
@@ -165,7 +152,12 @@ async def text(
     return await answer_aside(lambda: loaded.text(row, start, limit))
 
 
-@router.get("/items/{item:path}", response_model=schemas.Item, responses=errors(404, 409))
+@router.get(
+    "/items/{item:path}",
+    operation_id="get_item",
+    response_model=schemas.Item,
+    responses=UNCHANGED | errors(404, 409),
+)
 async def show(loaded: Chosen, item: ItemPath) -> Response:
     """One item."""
     if not item:

@@ -22,7 +22,7 @@ from gpu_kmeans.service.request_checks import check_query
 
 __all__ = ["router"]
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(check_query)])
+router = APIRouter(include_in_schema=False)
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -43,17 +43,17 @@ class _Asset:
 
 @router.get("/")
 async def page(request: Request) -> Response:
-    """The page."""
+    """The page, whatever is asked of it: where people send links, others add parameters."""
     return _answer(request, _assets().get("index.html"))
 
 
-@router.get("/assets/{name}")
+@router.get("/assets/{name}", dependencies=[Depends(check_query)])
 async def asset(request: Request, name: str) -> Response:
     """A file of the page."""
     return _answer(request, _assets().get(name))
 
 
-@router.get("/assets/vendor/{name}")
+@router.get("/assets/vendor/{name}", dependencies=[Depends(check_query)])
 async def vendor(request: Request, name: str) -> Response:
     """A file of Bokeh."""
     return _answer(request, _assets().get(f"vendor/{name}"))
