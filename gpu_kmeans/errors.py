@@ -27,7 +27,8 @@
     ├── BackendError
     │   ├── BackendUnavailable      the asked-for backend cannot run here, and the step that fails
     │   ├── UnsupportedOnBackend    the backend lacks this verb, and the way out
-    │   └── OutOfDeviceMemory       not even the smallest block fits
+    │   ├── OutOfDeviceMemory       not even the smallest block fits
+    │   └── WorkersLost             a cluster's workers are gone, and their rows with them
     ├── ModelError
     │   ├── ModelCorrupt            a model directory that is not what was saved
     │   └── UnsupportedSchema       a model directory of a newer schema
@@ -75,6 +76,7 @@ __all__ = [
     "UnsupportedFileType",
     "UnsupportedOnBackend",
     "UnsupportedSchema",
+    "WorkersLost",
     "shown",
 ]
 
@@ -257,6 +259,13 @@ class OutOfDeviceMemory(BackendError, MemoryError):
 
     code = "out_of_device_memory"
     status = 507
+
+
+class WorkersLost(BackendError):
+    """Workers of a cluster are gone, and what they held could not be given to others."""
+
+    code = "workers_lost"
+    status = 503
 
 
 class ModelError(GpuKMeansError):

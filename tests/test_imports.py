@@ -16,7 +16,7 @@ import gpu_kmeans
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
     *("cudf", "cuml", "cupy", "rmm", "numba", "torch"),  # GPU libraries
-    *("faiss", "sklearn", "scipy", "pandas", "polars", "pyarrow"),
+    *("dask", "distributed", "faiss", "sklearn", "scipy", "pandas", "polars", "pyarrow"),
     *("matplotlib", "PIL", "rich", "h5py"),
     *("fastapi", "starlette", "uvicorn"),
     "kagglehub",
@@ -160,6 +160,10 @@ def test_each_module_imports_only_what_its_room_may(path: Path) -> None:
     elif room != ("gpu_kmeans", "backends", "select.py"):
         assert not [name for name in names if within(name, "cpu_fallback")]
         assert room[1] == "cuda" or not [name for name in names if within(name, "gpu_kmeans.cuda")]
+    if room[:2] != ("gpu_kmeans", "distributed"):
+        assert not [name for name in names if within(name, "dask", "distributed")]
+        switch = room == ("gpu_kmeans", "backends", "select.py")
+        assert switch or not [n for n in names if within(n, "gpu_kmeans.distributed")]
     if room[:2] != ("gpu_kmeans", "cuda"):
         assert not [name for name in names if within(name, "cudf", "cuml", "cupy", "cupyx", "rmm")]
 

@@ -640,7 +640,7 @@ def test_max_iter_bounds_the_iterations(backend, kind, limit):
         ({"verbose": -1}, "verbose must be a boolean or an integer >= 0, got -1"),
         ({"verbose": "loud"}, "verbose must be a boolean or an integer >= 0, got 'loud'"),
         ({"copy_x": None}, "copy_x must be a boolean or an integer >= 0, got None"),
-        ({"backend": "tpu"}, "backend must be one of auto, cpu, gpu"),
+        ({"backend": "tpu"}, "backend must be one of auto, cpu, gpu, dask"),
         ({"callback": 3}, "callback must be callable or None, got 3"),
         ({"init": print}, "init is called as init.X, n_clusters, random_state="),
         ({"init": np.full((3, 4), np.nan)}, "init must be .* NaN at row 0, column 0"),

@@ -18,6 +18,8 @@ FACADE = "gpu_kmeans"
 BACK = {
     ("gpu_kmeans.backends.select", "cpu_fallback"): "the switch imports the backend it takes",
     ("gpu_kmeans.backends.select", "gpu_kmeans.cuda"): "the switch imports the backend it takes",
+    ("gpu_kmeans.backends.select", "gpu_kmeans.distributed"): "likewise",
+    ("gpu_kmeans.backends.select", "gpu_kmeans.distributed.cluster"): "likewise",
     ("gpu_kmeans.model.model", "gpu_kmeans.model.storage"): "a model saves and loads itself",
 }
 """Imports that close a circle, each within a function, and why they may."""

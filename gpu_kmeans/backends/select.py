@@ -8,6 +8,8 @@ step that fails. Nothing switches after that.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -15,10 +17,18 @@ from gpu_kmeans.backends.device import Device, Obstacle, find_device
 from gpu_kmeans.backends.protocol import Backend
 from gpu_kmeans.errors import BackendUnavailable, InvalidParam, shown
 
-__all__ = ["BACKENDS", "BackendSpec", "choose", "cpu_instructions", "resolve", "why_not_gpu"]
+__all__ = [
+    "BACKENDS",
+    "BackendSpec",
+    "choose",
+    "connected",
+    "cpu_instructions",
+    "resolve",
+    "why_not_gpu",
+]
 
-BACKENDS = ("auto", "cpu", "gpu")
-BackendSpec: TypeAlias = Literal["auto", "cpu", "gpu"] | Backend
+BACKENDS = ("auto", "cpu", "gpu", "dask")
+BackendSpec: TypeAlias = Literal["auto", "cpu", "gpu", "dask"] | Backend
 
 
 def why_not_gpu() -> str | None:
@@ -40,11 +50,17 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
     Raises
     ------
     InvalidParam
-        ``spec`` is neither a backend nor one of ``"auto"``, ``"cpu"``, ``"gpu"``.
+        ``spec`` is neither a backend or a ``distributed.Client``, nor one of ``"auto"``,
+        ``"cpu"``, ``"gpu"``, ``"dask"``.
     BackendUnavailable
-        ``"gpu"`` was asked for and cannot run here; the message names the missing step.
+        ``"gpu"`` or ``"dask"`` was asked for and cannot run here; the message names the missing
+        step.
     """
     if not isinstance(spec, str):
+        if _is_client(spec):
+            from gpu_kmeans.distributed import DaskBackend
+
+            return DaskBackend(spec), "the client given by the caller"
         if isinstance(spec, type) or not all(
             hasattr(spec, verb) for verb in ("matrix", "cluster_sums")
         ):
@@ -54,6 +70,10 @@ def choose(spec: BackendSpec) -> tuple[Backend, str]:
         raise InvalidParam(f"backend must be one of {', '.join(BACKENDS)}, got {shown(spec)}")
     if spec == "cpu":
         return _cpu(), "asked for"
+    if spec == "dask":
+        from gpu_kmeans.distributed.cluster import current
+
+        return current(), "asked for"
     try:
         backend, device = _gpu()
         return backend, f"{'asked for' if spec == 'gpu' else 'a GPU is there'}: {device}"
@@ -82,6 +102,28 @@ def cpu_instructions() -> str:
     from cpu_fallback import CpuBackend
 
     return CpuBackend.instructions()
+
+
+@contextmanager
+def connected(spec: BackendSpec, scheduler: str | None) -> Iterator[BackendSpec]:
+    """The Dask backend of a scheduler, see :func:`gpu_kmeans.distributed.cluster.connected`.
+
+    ``spec`` itself where there is none.
+    """
+    if scheduler is None:
+        yield spec
+        return
+    from gpu_kmeans.distributed.cluster import connected
+
+    with connected(scheduler) as backend:
+        yield backend
+
+
+def _is_client(spec: object) -> bool:
+    """Whether it is a client of Dask, which need not be loaded to tell."""
+    return type(spec).__module__.partition(".")[0] == "distributed" and hasattr(
+        spec, "scheduler_info"
+    )
 
 
 def _cpu() -> Backend:

@@ -38,11 +38,14 @@ def run(options: argparse.Namespace) -> Answer:
 
 def fit(options: argparse.Namespace) -> Answer:
     from gpu_kmeans import pipeline
+    from gpu_kmeans.backends.select import connected
 
     _check_model_place(options.model, options.overwrite)
+    arguments = fit_options(options)
     with (
         standard_input.as_file(options.movies) as movies,
         progress.shown("starting") as shown,
+        connected(arguments.pop("backend"), options.scheduler) as backend,
     ):
         model = pipeline.fit(
             movies,
@@ -53,7 +56,8 @@ def fit(options: argparse.Namespace) -> Answer:
             trim=options.trim,
             callback=shown.callback,
             on_stage=shown.on_stage,
-            **fit_options(options),
+            backend=backend,
+            **arguments,
         )
         # All that can take its time comes before the model is in place.
         data = {"model": options.model, **summary.of_fit(model)}

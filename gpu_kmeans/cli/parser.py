@@ -174,6 +174,11 @@ def _fit(parser: Any) -> None:
 
     cluster = parser.add_argument_group("clustering", "The default stands in parentheses.")
     cluster.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="sparse rows on the workers of a Dask cluster: ADDRESS:PORT, or local:N for N here",
+    )
+    cluster.add_argument(
         "-k",
         "--clusters",
         type=_clusters,

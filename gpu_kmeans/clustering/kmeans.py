@@ -97,7 +97,8 @@ class KMeans(Estimator):
         "lloyd" is scikit-learn's algorithm, for comparisons; "elkan", which computes the same in
         another way, is another name for it. "minibatch" settles a sample, which grows to all rows:
         sooner done, at a higher inertia, see :mod:`gpu_kmeans.clustering.minibatch`.
-    backend : {"auto", "cpu", "gpu"} or a Backend, default "auto"
+    backend : {"auto", "cpu", "gpu", "dask"}, a Backend or a distributed.Client, default "auto"
+        "dask" takes the client that was made last, see :mod:`gpu_kmeans.distributed`.
     callback : callable, optional
         Called with a :class:`~gpu_kmeans.backends.protocol.Progress` after each iteration; a true
         answer ends the fit with what it has reached, an exception passes through.
@@ -245,11 +246,13 @@ class KMeans(Estimator):
         labels = nearest(backend, host, centers)
         k = len(centers)
         clusters = backend.cluster_sums(backend.matrix(host), labels, k, weight)
-        means = backend.centroids(clusters).astype(np.float64)
+        means = backend.centroids(clusters)
         total = self._seen + clusters.weight
         share = np.divide(clusters.weight, total, out=np.zeros(k), where=total > 0)[:, None]
-        moved = self.cluster_centers_ + share * (means - self.cluster_centers_)
-        self.cluster_centers_ = moved.astype(self.cluster_centers_.dtype)
+        # Centroids of words are many numbers: in few arrays, and no wider than they are.
+        means *= share.astype(means.dtype)
+        self.cluster_centers_ = self.cluster_centers_ * (1 - share).astype(means.dtype)
+        self.cluster_centers_ += means.astype(self.cluster_centers_.dtype, copy=False)
         self._seen = total
         squared = squared_distances(backend, host, centers, labels)
         self.labels_ = labels
