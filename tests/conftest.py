@@ -21,6 +21,7 @@ SLOW = (
         "test_cuda_rows",
         "test_cuda_strict",
         "test_cuda_text",
+        "test_dask",
         "test_deploy",
         "test_discs",
     ),

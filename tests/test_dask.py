@@ -191,8 +191,9 @@ def test_without_a_client_or_a_scheduler_the_next_step_is_named() -> None:
 
 
 def test_the_command_line_fits_on_workers_of_this_machine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gpu_kmeans.distributed.cluster.CONNECT_SECONDS", 1)
     sparse.save_npz(tmp_path / "rows.npz", texts_like(300).tocsr())
     fit = ["fit", str(tmp_path / "rows.npz"), "--clusters", "4", "--json", "--model"]
     assert main([*fit, str(tmp_path / "one"), "--backend", "cpu"]) == 0

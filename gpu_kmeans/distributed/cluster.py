@@ -47,7 +47,8 @@ def connected(scheduler: str) -> Iterator[DaskBackend]:
         Dask is not installed, or nothing answers at the address.
     """
     local = re.fullmatch(r"local(?::([1-9]\d{0,3}))?", scheduler)
-    if local is None and not re.fullmatch(r"([a-z]+://)?[^\s/]+:\d{1,5}", scheduler):
+    is_address = re.fullmatch(r"([a-z]+://)?[^\s/]+:\d{1,5}", scheduler)
+    if local is None and (scheduler.startswith("local:") or not is_address):
         raise InvalidParam(
             f"scheduler must be ADDRESS:PORT, such as tcp://10.0.0.1:8786, local or local:N with "
             f"N of 1 to 9999 workers, got {shown(scheduler)}"
