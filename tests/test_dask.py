@@ -31,7 +31,7 @@ from gpu_kmeans.distributed.pool import Pool  # noqa: E402
 from gpu_kmeans.distributed.sums import unit_of  # noqa: E402
 
 CPU = resolve("cpu")
-CLUSTER = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
+CLUSTER = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
 
 
 def texts_like(n: int = 2400, width: int = 300, seed: int = 1) -> Any:
@@ -202,7 +202,7 @@ def test_the_command_line_fits_on_workers_of_this_machine(
     np.testing.assert_array_equal(many.labels, one.labels)
     assert many.info.backend == "dask"
     capsys.readouterr()
-    assert main([*fit, str(tmp_path / "none"), "--scheduler", "127.0.0.1:1"]) == 1
+    assert main([*fit, str(tmp_path / "none"), "--scheduler", "127.0.0.1:1"]) == 2
     assert "dask scheduler" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 

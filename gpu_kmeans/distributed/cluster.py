@@ -61,7 +61,7 @@ def connected(scheduler: str) -> Iterator[DaskBackend]:
                 n_workers=count,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address=":0",
                 silence_logs="ERROR",
             ) as cluster,
             library.Client(cluster) as client,
