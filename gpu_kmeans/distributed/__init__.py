@@ -336,6 +336,12 @@ class DaskBackend:
     ) -> tuple[NDArray[np.int32], float]:
         return self.local.dense_kmeans(rows, init, max_iter, weight)
 
+    def dense_regions(
+        self, rows: Matrix, least: int, samples: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
+        local = _only_local(rows, "compare all rows with each other")
+        return self.local.dense_regions(local, least, samples)
+
     def update_bounds(
         self,
         rows: Matrix,
