@@ -428,6 +428,7 @@ def test_the_version_is_that_of_the_project(capsys: Capture) -> None:
         "profile",
         "labels",
         "assign",
+        "neighbors",
         "levels",
         "outliers",
         "compare",

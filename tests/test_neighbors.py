@@ -12,11 +12,16 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 from test_verbs import assert_nearest
 
+import gpu_kmeans
 from cpu_fallback import CpuBackend, compiled
 from cpu_fallback.compiled import library
 from cpu_fallback.compiled import neighbors as compiled_neighbors
+from gpu_kmeans import Model, Recommender
+from gpu_kmeans.cli import main
 from gpu_kmeans.clustering.neighbors import neighbors
+from gpu_kmeans.data import sample
 from gpu_kmeans.errors import InvalidParam, NonFinite
+from gpu_kmeans.questions.neighbors import similar_items
 
 needs_library = pytest.mark.skipif(
     library.kernels() is None, reason="the kernels were not compiled: there was no C compiler"
@@ -155,6 +160,57 @@ def test_bad_rows_and_numbers_are_refused():
         neighbors(np.eye(1), 1, backend="cpu")
     with pytest.raises(InvalidParam, match="metric must be one of"):
         neighbors(np.eye(3), 1, metric=None, backend="cpu")  # type: ignore[arg-type]
+
+
+# -- similar items ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def films() -> Model:
+    return gpu_kmeans.fit(*sample.paths(), n_clusters=5, backend="cpu", max_iter=5)
+
+
+def test_similar_items_of_all_are_those_of_each(films):
+    rows = list(similar_items(films, 4, backend="cpu"))
+    assert rows[0] == ["id", "neighbor", "similarity"]
+    recommender = Recommender(films)
+    for item in films.items["id"].to_pylist()[:40]:
+        own = [row for row in rows[1:] if row[0] == item]
+        expected = recommender.similar(item, 4)
+        assert [row[2] for row in own] == pytest.approx(
+            [one.parts["relevance"] for one in expected], abs=1e-5
+        )
+        assert len({row[1] for row in own} - {item}) == len(own)
+
+
+def test_similar_items_of_dense_rows_are_near(tmp_path):
+    rows = np.random.default_rng(0).normal(0, 1, (40, 3)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    model = gpu_kmeans.fit(tmp_path / "rows.npy", n_clusters=3, backend="cpu")
+    listed = list(similar_items(model, 100, backend="cpu"))[1:]
+    assert len(listed) == 40 * 39
+    ids = model.items["id"].to_pylist()
+    space = model.space
+    for item, other, similarity in listed[:100]:
+        distance = np.linalg.norm(space[ids.index(item)] - space[ids.index(other)])
+        assert similarity == pytest.approx(1 / (1 + distance), abs=1e-5)
+    for count in (0, 1001, 2.5):
+        with pytest.raises(InvalidParam, match="count"):
+            next(similar_items(model, count))
+
+
+def test_the_command_line_writes_neighbors(films, tmp_path, capsys):
+    films.save(tmp_path / "model")
+    out = tmp_path / "neighbors.csv"
+    command = ["neighbors", str(tmp_path / "model"), "--count", "2", "--backend", "cpu"]
+    assert main([*command, "--out", str(out)]) == 0
+    lines = out.read_text("utf-8").splitlines()
+    assert lines[0] == "id,neighbor,similarity"
+    assert 300 < len(lines) <= 1 + 2 * films.items.num_rows
+    assert main([*command, "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*command[:2], "--count", "0"]) == 2
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_the_benchmark_compares_the_same_neighbors():

@@ -306,6 +306,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "recommend": recommend,
     "choose-k": questions.choose_k,
     "levels": questions.levels,
+    "neighbors": questions.neighbors,
     "outliers": questions.outliers,
     "compare": questions.compare,
     "drift": questions.drift,

@@ -114,6 +114,7 @@ def build() -> argparse.ArgumentParser:
     _labels(command("labels", "the cluster of every item of a model, as CSV"))
     _assign(command("assign", "put the rows of another file into the clusters of a model"))
     _recommend(command("recommend", "items of a model for a few keywords, with the reasons"))
+    _neighbors(command("neighbors", "the items most like each item of a model, as CSV"))
     _levels(command("levels", "a model's clusters on several levels, from coarse to fine"))
     _outliers(command("outliers", "items that fit worst, and clusters that hold together badly"))
     _compare(command("compare", "what became of the clusters of a model in another"))
@@ -226,6 +227,15 @@ def _levels(parser: Any) -> None:
     _seed_option(parser)
     _csv_output(parser)
     _plot_option(parser)
+
+
+def _neighbors(parser: Any) -> None:
+    _model_argument(parser)
+    parser.add_argument(
+        "--count", type=_whole(1), default=15, metavar="N", help="items like each, at most (15)"
+    )
+    _csv_output(parser)
+    _backend_option(parser)
 
 
 def _outliers(parser: Any) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpu_kmeans.model.hierarchy import Level
     from gpu_kmeans.questions.compare import Comparison, Drift
 
-__all__ = ["choose_k", "compare", "drift", "edit", "levels", "outliers", "update"]
+__all__ = ["choose_k", "compare", "drift", "edit", "levels", "neighbors", "outliers", "update"]
 
 
 def drawings() -> Any:
@@ -75,6 +75,19 @@ def _choice(choice: Choice) -> str:
         facts([("Why", choice.reason)]),
         table(["k", *header, ""], rows),
     )
+
+
+def neighbors(options: argparse.Namespace) -> Answer:
+    """List the items like each item of a model."""
+    from gpu_kmeans.model import Model
+    from gpu_kmeans.questions.neighbors import similar_items
+
+    if options.out is not None:
+        tables.check_free(options.out, options.overwrite)
+    model = Model.load(options.model)
+    with progress.shown("comparing the items"):
+        rows = similar_items(model, options.count, backend=options.backend)
+        return tables.answer(rows, options.out, options.overwrite)
 
 
 def levels(options: argparse.Namespace) -> Answer:
