@@ -18,8 +18,8 @@ __all__ = ["Answers", "StoredAnswer", "accepts_gzip", "matches", "packed"]
 
 MAX_ANSWERS = 4_096
 """Maximum number of a version's answers that are kept, the last asked for."""
-MAX_BYTES = 16 << 20
-"""Maximum number of their bytes together."""
+MAX_BYTES = 48 << 20
+"""Maximum number of their bytes together: two thousand answers of ten items each."""
 LEAST_PACKED = 1_000
 """Number of bytes from which an answer is compressed: a packet holds about as many."""
 REFUSED = re.compile(r"q=0(\.0*)?")
