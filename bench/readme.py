@@ -356,9 +356,9 @@ def _service(stored: Records) -> Iterator[Claim]:
     burst, steady, fit = about["burst"], about["steady"], about["fit"]["steady"]
     assert not burst["errors"] + steady["errors"] + fit["errors"]
     yield Claim(
-        f"answers {round(burst['answers_a_second'], -1):.0f} recommendations of the nearest cluster a "
-        f"second on these two cores, shared with {burst['connections']} connections that ask "
-        f"({about['items']:,} items, 99 % within {burst['p99_ms']:.0f} ms), and "
+        f"answers {round(burst['answers_a_second'], -1):.0f} recommendations of the nearest "
+        f"cluster a second on these two cores, shared with {burst['connections']} connections "
+        f"that ask ({about['items']:,} items, 99 % within {burst['p99_ms']:.0f} ms), and "
         f"{steady['asked_a_second']:.0f} a second within {steady['p99_ms']:.0f} ms, "
         f"{fit['p99_ms']:.0f} while a fit runs",
         "service.json",
