@@ -71,8 +71,8 @@ function sizesTable(clusters) {
   const most = Math.max(1, bySize[0]?.size);
   return h('table', { class: 'sizes' },
     h('thead', { class: 'unseen' }, h('tr', {}, ['Cluster', 'Items', 'Words'].map((name) => h('th', { scope: 'col' }, name)))),
-    h('tbody', {}, bySize.map(({ label, size, top_terms: terms }) => h('tr', {},
-      h('th', { scope: 'row' }, link({ tab: 'map', cluster: label }, {}, `Cluster ${label}`)),
+    h('tbody', {}, bySize.map(({ label, name, size, top_terms: terms }) => h('tr', {},
+      h('th', { scope: 'row', dir: 'auto' }, link({ tab: 'map', cluster: label }, {}, name)),
       h('td', {}, h('span', { class: 'share', style: `--share: ${size / most}` }, number(size))),
       h('td', {}, termsOf({ top_terms: terms }))))));
 }

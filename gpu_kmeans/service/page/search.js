@@ -133,8 +133,8 @@ function home(clusters, wordless, filtering) {
   }));
   const cards = (shown) => shown.map((cluster) =>
     h('li', {}, link({ tab: 'map', cluster: cluster.label }, { class: 'card' },
-      h('strong', {}, termsOf(cluster, 3)),
-      h('span', { class: 'quiet' }, cluster.top_terms.slice(3).join(', ')),
+      h('strong', { dir: 'auto' }, cluster.name),
+      h('span', { class: 'quiet' }, termsOf(cluster)),
       h('span', { class: 'share', style: `--share: ${cluster.size / largest[0].size}` }, count(cluster.size, 'item')))));
   const list = h('ul', { class: 'cards' }, cards(largest.slice(0, MANY_CLUSTERS)));
   const more = largest.length > MANY_CLUSTERS && button(`Show all ${largest.length}`, () => {
