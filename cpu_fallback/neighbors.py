@@ -2,10 +2,10 @@
 
 What is near is told by numbers in float64, summed in the order of the features: identical rows are
 equally near, and ties go to the lower number, on both paths. Products in the rows' own precision,
-by BLAS or by the kernels, only rule out what is certainly farther than the nearest so far.
+by the kernels or by BLAS, only rule out what is certainly farther than the nearest so far.
 
 Memory beside the rows: a float64 copy of their values and two numbers for each neighbour; compiled,
-one block of rows by feature, or of scores, and for each thread a number for each feature; with
+one block of rows by feature, and for each thread a number for each feature; with
 SciPy, a few blocks of about :data:`SCORES` float64 scores.
 """
 
@@ -28,8 +28,6 @@ __all__ = ["neighbors"]
 
 SCORES = 4_000_000
 """Number of scores that are formed at once without a compiler."""
-ROWS, COLUMNS = 256, 4_096
-"""Numbers of dense rows and of those that they are compared with at a time, compiled."""
 
 
 def neighbors(
@@ -83,24 +81,17 @@ def _of_dense(
     else:
         offset, slacks = np.zeros(n), np.full(n, slack)
 
-    def score(part: slice, others: slice) -> NDArray[Any]:
-        scores: NDArray[Any] = product(near[part], near[others].T)
-        if by_distance:
-            scores *= 2
-            scores -= squares[others].astype(scores.dtype)
-        return scores
-
     if compiled.can_take(values):
-        for others in _slices(n, COLUMNS):
-            for part in _slices(n, ROWS):
-                compiled.nearest_scored(
-                    *(values, score(part, others), part.start, others.start, offset, slacks),
-                    *(by_distance, nearest, nearness),
-                )
-        return
+        bias = (-squares if by_distance else np.zeros(n)).astype(dtype)
+        return compiled.nearest_dense_rows(
+            values, near, bias, offset, slacks, by_distance, nearest, nearness
+        )
     compare = _minus_squares if by_distance else _products
     for part in _blocks(n, n):
-        scores = score(part, slice(0, n))
+        scores: NDArray[Any] = product(near[part], near.T)
+        if by_distance:
+            scores *= 2
+            scores -= squares.astype(dtype)
         for row, of_row in zip(range(part.start, part.stop), scores, strict=True):
             of_row[row] = -np.inf
             chosen = _reaching(of_row, nearest.shape[1], 2 * float(slacks[row]))

@@ -89,9 +89,9 @@ def test_vectors_of_every_width_find_the_same(width, dtype, monkeypatch):
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_dense_rows_in_blocks_are_those_of_brute_force(metric, monkeypatch):
-    monkeypatch.setattr("cpu_fallback.neighbors.ROWS", 32)
-    monkeypatch.setattr("cpu_fallback.neighbors.COLUMNS", 41)
-    rows = np.random.default_rng(0).normal(3, 1, (250, 5)).astype(np.float32)
+    monkeypatch.setattr(compiled_neighbors, "LEAST_HEIGHT", 41)
+    monkeypatch.setattr(compiled_neighbors, "BYTES_IN_CACHE", 0)
+    rows = np.random.default_rng(0).normal(3, 1, (251, 5)).astype(np.float32)
     assert_nearest(CpuBackend().neighbors(rows, 12, metric), rows, 12, metric)
 
 

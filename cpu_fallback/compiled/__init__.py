@@ -49,7 +49,7 @@ from cpu_fallback.compiled.csr import (
 )
 from cpu_fallback.compiled.dense import nearest_dense, sum_dense
 from cpu_fallback.compiled.library import kernels
-from cpu_fallback.compiled.neighbors import nearest_rows, nearest_scored
+from cpu_fallback.compiled.neighbors import nearest_dense_rows, nearest_rows
 from cpu_fallback.compiled.products import inner_products, product_rows
 from cpu_fallback.compiled.sums import Sums, nonzeros
 from cpu_fallback.compiled.words import count_words, weigh_words
@@ -65,8 +65,8 @@ __all__ = [
     "multiply",
     "nearest",
     "nearest_dense",
+    "nearest_dense_rows",
     "nearest_rows",
-    "nearest_scored",
     "nonzeros",
     "product_rows",
     "shift",

@@ -1,4 +1,4 @@
-"""The nearest rows of each row, compiled: sparse ones by cosine, dense ones by their scores.
+"""The nearest rows of each row, compiled.
 
 Sparse rows are compared with a block of them at a time, which stands by feature: a row's scores
 with the block stay in a core's cache while its features go by. Frequent features, which make most
@@ -19,7 +19,7 @@ from cpu_fallback import threads
 from cpu_fallback.compiled.library import LINE_BYTES, addresses, aligned, function, vector_bytes
 from gpu_kmeans.backends.protocol import Matrix
 
-__all__ = ["nearest_rows", "nearest_scored"]
+__all__ = ["nearest_dense_rows", "nearest_rows"]
 
 BLOCK = 16_384
 """Maximum number of rows that the others are compared with at a time."""
@@ -27,6 +27,9 @@ ROWS_OF_A_TASK = 64
 """Number of rows that a thread compares at a time."""
 AT_A_LOOK = 4
 """Number of vectors of scores that are looked at together, as in kernels/rows.c."""
+LEAST_HEIGHT, BYTES_IN_CACHE = 256, 1 << 19
+"""Minimum number of dense rows that the others are compared with at a time, and bytes of them that
+stay in a core's cache."""
 FREQUENT, MOST_FREQUENT = 8, 512
 """A feature is frequent that more than one in so many rows of a block has; and maximum number of
 such features."""
@@ -90,25 +93,36 @@ class _Block:
         self.arrays = (place, colptr, *postings, columns)
 
 
-def nearest_scored(
+def nearest_dense_rows(
     rows: NDArray[np.float64],
-    scores: NDArray[Any],
-    start: int,
-    first: int,
+    near: NDArray[Any],
+    bias: NDArray[Any],
     offset: NDArray[np.float64],
     slack: NDArray[np.float64],
     by_distance: bool,
     nearest: NDArray[np.int32],
     nearness: NDArray[np.float64],
 ) -> None:
-    """Keep the nearest of the rows from ``start`` on among those from ``first`` on.
+    """Fill in the nearest of all dense rows, by minus squared distances or by products.
 
-    ``scores`` say how near they are: the product of rows of length 1, or minus the squared
-    distance of rows, plus the ``offset`` of a row, off by its ``slack`` at most.
+    The product of two rows of ``near``, twice where distances count, and the ``bias`` of the second
+    are their nearness and the ``offset`` of the first, off by its ``slack`` at most.
     """
-    n, height = scores.shape
-    kernel = function("nearest_scored", LINE_BYTES, scores.dtype)
-    kernel(
-        *(threads.count(), n, start, first, height, rows.shape[1], nearest.shape[1], by_distance),
-        *addresses((rows, offset, slack, scores, nearest, nearness)),
-    )
+    (n, n_features), dtype = rows.shape, near.dtype
+    kernel = function("nearest_dense_rows", LINE_BYTES, dtype)
+    look = AT_A_LOOK * vector_bytes(LINE_BYTES, dtype) // dtype.itemsize
+    fitting = BYTES_IN_CACHE // (n_features * dtype.itemsize)
+    most = max(LEAST_HEIGHT, min(BLOCK, fitting // look * look))
+    factors = np.ascontiguousarray(2 * near if by_distance else near)
+    for first in range(0, n, most):
+        height = min(most, n - first)
+        room = -(-height // look) * look
+        columns = aligned(np.zeros, (n_features, room), dtype)
+        columns[:, :height] = near[first : first + height].T
+        biases = aligned(np.zeros, (room,), dtype)
+        biases[:height] = bias[first : first + height]
+        kernel(
+            *(threads.count(), n, n_features, first, height, room, nearest.shape[1]),
+            *(ROWS_OF_A_TASK, by_distance),
+            *addresses((rows, factors, columns, biases, offset, slack, nearest, nearness)),
+        )

@@ -25,11 +25,11 @@ INLINED void NAMED(enlist)(
 }
 
 /* Whether a number of some vectors is at least as large as another. */
-INLINED int NAMED(any_reaches)(const VECTOR* scores, REAL least)
+INLINED int NAMED(any_reaches)(const int n_vectors, const VECTOR* scores, REAL least)
 {
     WHOLES met = scores[0] >= least;
     UNROLLED
-    for (int v = 1; v < AT_A_LOOK; ++v) met |= scores[v] >= least;
+    for (int v = 1; v < n_vectors; ++v) met |= scores[v] >= least;
     uint64_t words[VECTOR_BYTES / 8], any = 0;
     memcpy(words, &met, sizeof words);
     UNROLLED
@@ -105,7 +105,7 @@ static void NAMED(compare_row)(
             UNROLLED
             for (int v = 0; v < AT_A_LOOK; ++v)
                 sum[v] += weights[c] * *(const VECTOR*)(columns[c] + at + v * LANES);
-        if (!NAMED(any_reaches)(sum, least)) continue;
+        if (!NAMED(any_reaches)(AT_A_LOOK, sum, least)) continue;
         const REAL* score = (const REAL*)sum;
         for (int64_t i = 0; i < AT_A_LOOK * LANES && at + i < all->height; ++i) {
             const int64_t other = all->first + at + i;
@@ -148,11 +148,12 @@ void NAMED(nearest_rows)(
     parallel_for(threads, (n + step - 1) / step, NAMED(compare_rows), &all);
 }
 
-/* Dense rows whose scores are there: see `nearest_scored`. */
+/* Dense rows, and a block of them by feature: see `nearest_dense_rows`. */
 typedef struct {
-    int64_t n, start, first, height, n_features, count, by_distance;
-    const double *rows, *offset, *slack;
-    const REAL* scores;
+    int64_t n, n_features, first, height, room, count, step, by_distance;
+    const double* rows;
+    const REAL *factors, *columns, *bias;
+    const double *offset, *slack;
     int32_t* nearest;
     double* nearness;
 } SCORED;
@@ -177,44 +178,71 @@ static double NAMED(nearness_of)(const SCORED* all, const double* one, const dou
 
 #pragma GCC pop_options
 
-static void NAMED(look_at_scores)(const void* about, int64_t task, int who)
+/* Compare some rows with those of the block: their scores stay in registers until they are looked
+ * at. Where there are fewer than ROWS_TOGETHER, the first stands for the others. */
+static void NAMED(compare_dense_rows)(const SCORED* all, int64_t start, int64_t n_rows)
 {
-    (void)who;
-    const SCORED* all = about;
-    const int64_t row = all->start + task, count = all->count;
-    const REAL* scores = all->scores + task * all->height;
-    const double* values = all->rows + row * all->n_features;
-    int32_t* nearest = all->nearest + row * count;
-    double* best = all->nearness + row * count;
-    const double shift = all->offset[row] - all->slack[row];
-    REAL least = (REAL)(best[count - 1] + shift);
-    const int64_t look = AT_A_LOOK * LANES;
-    for (int64_t at = 0; at < all->height; at += look) {
-        if (at + look <= all->height) {
-            VECTOR some[AT_A_LOOK];
-            memcpy(some, scores + at, sizeof some);
-            if (!NAMED(any_reaches)(some, least)) continue;
+    const int64_t n_features = all->n_features, count = all->count;
+    const REAL* factors[ROWS_TOGETHER];
+    double shift[ROWS_TOGETHER];
+    REAL least[ROWS_TOGETHER];
+    for (int64_t r = 0; r < ROWS_TOGETHER; ++r) {
+        const int64_t row = start + (r < n_rows ? r : 0);
+        factors[r] = all->factors + row * n_features;
+        shift[r] = all->offset[row] - all->slack[row];
+        least[r] = (REAL)(all->nearness[(row + 1) * count - 1] + shift[r]);
+    }
+    for (int64_t at = 0; at < all->height; at += VECTORS_TOGETHER * LANES) {
+        VECTOR sum[ROWS_TOGETHER * VECTORS_TOGETHER];
+        UNROLLED
+        for (int i = 0; i < ROWS_TOGETHER * VECTORS_TOGETHER; ++i)
+            sum[i] = *(const VECTOR*)(all->bias + at + i % VECTORS_TOGETHER * LANES);
+        for (int64_t f = 0; f < n_features; ++f) {
+            const VECTOR* column = (const VECTOR*)(all->columns + f * all->room + at);
+            UNROLLED
+            for (int i = 0; i < ROWS_TOGETHER * VECTORS_TOGETHER; ++i)
+                sum[i] += factors[i / VECTORS_TOGETHER][f] * column[i % VECTORS_TOGETHER];
         }
-        for (int64_t i = at; i < at + look && i < all->height; ++i) {
-            const int64_t other = all->first + i;
-            if (scores[i] < least || other == row) continue;
-            const double nearness =
-                NAMED(nearness_of)(all, values, all->rows + other * all->n_features);
-            NAMED(enlist)(count, nearness, (int32_t)other, best, nearest);
-            least = (REAL)(best[count - 1] + shift);
+        for (int64_t r = 0; r < n_rows; ++r) {
+            const VECTOR* of_row = sum + r * VECTORS_TOGETHER;
+            if (!NAMED(any_reaches)(VECTORS_TOGETHER, of_row, least[r])) continue;
+            const int64_t row = start + r;
+            double* best = all->nearness + row * count;
+            const REAL* score = (const REAL*)of_row;
+            for (int64_t i = 0; i < VECTORS_TOGETHER * LANES && at + i < all->height; ++i) {
+                const int64_t other = all->first + at + i;
+                if (score[i] < least[r] || other == row) continue;
+                const double nearness = NAMED(nearness_of)(
+                    all, all->rows + row * n_features, all->rows + other * n_features);
+                NAMED(enlist)
+                (count, nearness, (int32_t)other, best, all->nearest + row * count);
+                least[r] = (REAL)(best[count - 1] + shift[r]);
+            }
         }
     }
 }
 
-/* Keep the `count` nearest of each of n rows, from `start` on, among `height` ones from `first` on,
- * by their scores, (n, height). A score is a row's nearness and its offset, off by its slack at
- * most. */
-void NAMED(nearest_scored)(
-    int64_t threads, int64_t n, int64_t start, int64_t first, int64_t height, int64_t n_features,
-    int64_t count, int64_t by_distance, const double* rows, const double* offset,
-    const double* slack, const REAL* scores, int32_t* nearest, double* nearness)
+static void NAMED(compare_some_dense)(const void* about, int64_t task, int who)
 {
-    const SCORED all = {n, start, first, height, n_features, count, by_distance, rows, offset,
-                        slack, scores, nearest, nearness};
-    parallel_for(threads, n, NAMED(look_at_scores), &all);
+    (void)who;
+    const SCORED* all = about;
+    const int64_t start = task * all->step, left = all->n - start;
+    const int64_t stop = start + (left < all->step ? left : all->step);
+    for (int64_t row = start; row < stop; row += ROWS_TOGETHER)
+        NAMED(compare_dense_rows)(all, row, stop - row < ROWS_TOGETHER ? stop - row : ROWS_TOGETHER);
+}
+
+/* Compare all rows with a block of them, `height` from `first` on, and keep the `count` nearest of
+ * each, in order. The block stands by feature in `columns` of `room` numbers. The score of two rows is
+ * the product of the first one's `factors` with the other's column, and the other's `bias`: their
+ * nearness and the first one's `offset`, off by its `slack` at most. */
+void NAMED(nearest_dense_rows)(
+    int64_t threads, int64_t n, int64_t n_features, int64_t first, int64_t height, int64_t room,
+    int64_t count, int64_t step, int64_t by_distance, const double* rows, const REAL* factors,
+    const REAL* columns, const REAL* bias, const double* offset, const double* slack,
+    int32_t* nearest, double* nearness)
+{
+    const SCORED all = {n, n_features, first, height, room, count, step, by_distance, rows, factors,
+                        columns, bias, offset, slack, nearest, nearness};
+    parallel_for(threads, (n + step - 1) / step, NAMED(compare_some_dense), &all);
 }

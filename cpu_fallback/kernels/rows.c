@@ -62,6 +62,9 @@
 
 /* Vectors of scores that are looked at together; also in neighbors.py. */
 #define AT_A_LOOK 4
+/* Dense rows, and vectors of those that they are compared with, whose products stay in registers. */
+#define ROWS_TOGETHER 4
+#define VECTORS_TOGETHER 2
 
 /* Sums of a feature's values that are formed in turns, also in csr.py. */
 #define WAYS 4
