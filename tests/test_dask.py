@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
-from gpu_kmeans import KMeans, Model
+from gpu_kmeans import KMeans, Model, TfidfVectorizer
 from gpu_kmeans.backends.select import choose, connected, resolve
 from gpu_kmeans.cli import main
 from gpu_kmeans.errors import (
@@ -147,6 +149,60 @@ def test_sums_are_the_same_in_any_order() -> None:
     assert abs(values).sum() / unit < 2**63
 
 
+# -- texts in files ------------------------------------------------------------------------------
+
+
+def written(folder: Path) -> list[Any]:
+    """Texts in three files of both kinds, one of them missing."""
+    rng = np.random.default_rng(5)
+    words = np.array([f"word{i}" for i in range(80)] + ["the", "Été", "naïve"])
+    texts: list[Any] = [" ".join(rng.choice(words, 9)) for _ in range(240)]
+    texts[7] = ""
+    cuts = texts[:90], texts[90:91], texts[91:]
+    for number, part in enumerate(cuts):
+        table = pa.table({"plot": part, "id": list(range(len(part)))})
+        if number == 1:
+            (folder / "1.csv").write_text("id,plot\n0," + part[0] + "\n", encoding="utf-8")
+        else:
+            pq.write_table(table, folder / f"{number}.parquet")
+    return texts
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"min_df": 3, "max_df": 0.15, "max_features": 30},
+        {"weighting": "bm25", "stop_words": None, "min_df": 2},
+        {"analyzer": "char", "ngram_range": (2, 3), "max_features": 90},
+    ],
+)
+def test_texts_of_many_files_are_weighed_as_in_one(
+    params: dict[str, Any], client: Any, tmp_path: Path
+) -> None:
+    texts = written(tmp_path)
+    one = TfidfVectorizer(backend="cpu", **params)
+    rows = CPU.to_host(one.fit_transform(texts))
+    many, parts = DaskBackend(client).read_texts(str(tmp_path / "*"), "plot", **params)
+    assert many.vocabulary_ == one.vocabulary_
+    np.testing.assert_array_equal(many.idf_, one.idf_)
+    assert parts.shape == rows.shape
+    assert abs(DaskBackend(client).to_host(parts) - rows).max() == 0
+
+
+def test_files_that_cannot_be_read_are_named(client: Any, tmp_path: Path) -> None:
+    backend = DaskBackend(client)
+    with pytest.raises(InputError, match="no file fits"):
+        backend.read_texts(str(tmp_path / "*.parquet"), "plot")
+    written(tmp_path)
+    with pytest.raises(InputError, match=r"0\.parquet"):
+        backend.read_texts(str(tmp_path / "*"), "text")
+    with pytest.raises(UnsupportedOnBackend, match="log-entropy"):
+        backend.read_texts(str(tmp_path / "*"), "plot", weighting="log-entropy")
+    with pytest.raises(InputError, match=r"row 1: 0 is not a text"):
+        backend.read_texts(str(tmp_path / "*.parquet"), "id")
+
+
 # -- refusals ------------------------------------------------------------------------------------
 
 
@@ -265,6 +321,17 @@ def test_a_fit_goes_on_with_the_same_labels_when_a_worker_is_killed(when: int, c
     many = KMeans(8, random_state=0, backend=backend, callback=killing).fit(parts)
     one = KMeans(8, random_state=0, backend="cpu").fit(rows)
     assert len(steps) > when
+    np.testing.assert_array_equal(many.labels_, one.labels_)
+
+
+def test_files_are_read_again_where_a_worker_was_killed(client: Any, tmp_path: Path) -> None:
+    texts = written(tmp_path)
+    backend = DaskBackend(client)
+    _, parts = backend.read_texts(str(tmp_path / "*"), "plot")
+    kill(client, parts.pool.workers[0])
+    many = KMeans(4, random_state=0, backend=backend).fit(parts)
+    rows = TfidfVectorizer(backend="cpu").fit_transform(texts)
+    one = KMeans(4, random_state=0, backend="cpu").fit(rows)
     np.testing.assert_array_equal(many.labels_, one.labels_)
 
 

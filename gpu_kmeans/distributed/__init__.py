@@ -17,6 +17,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from importlib import import_module
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -35,8 +36,10 @@ from gpu_kmeans.backends.protocol import (
 from gpu_kmeans.distributed.pool import Pool
 from gpu_kmeans.distributed.rows import DaskRows
 from gpu_kmeans.distributed.sums import DaskSums, unit_of
+from gpu_kmeans.distributed.texts import TextPart, files_of, fitted
 from gpu_kmeans.distributed.worker import Base, Form, Move, clusters_of, drop
 from gpu_kmeans.errors import InputError, InvalidParam, UnsupportedOnBackend, shown
+from gpu_kmeans.features.tfidf import TfidfVectorizer
 from gpu_kmeans.validation import check_rows
 
 __all__ = ["DaskBackend"]
@@ -100,13 +103,60 @@ class DaskBackend:
         dtype = np.result_type(*[part.dtype for part in checked])
         checked = [part.astype(dtype, copy=False) for part in checked]
         self._drop_stale()
-        pool = Pool(self.client, self.local, checked.__getitem__, [p.shape[0] for p in checked])
-        weakref.finalize(pool, self._stale.append, pool.session).atexit = False
+        pool = self._pool(checked, [part.shape[0] for part in checked])
         lengths = np.concatenate([np.diff(part.indptr) for part in checked])
         indptr = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
         least = min(float(part.data.min(initial=0)) for part in checked)
         most = max(float(part.data.max(initial=0)) for part in checked)
         return DaskRows(pool, Form(1.0, dtype.name), indptr, widths[0], (least, most), self._take)
+
+    def read_texts(
+        self, files: str | PathLike[str] | Sequence[str | PathLike[str]], column: str, **params: Any
+    ) -> tuple[TfidfVectorizer, DaskRows]:
+        """Weigh the texts of many files where they are read: on the workers.
+
+        Parameters
+        ----------
+        files : path or sequence of path
+            A pattern such as ``"data/*.parquet"``, or paths, in the order of the rows. CSV, Parquet
+            and the other tables; each worker must see them under these names.
+        column : str
+            Name of the texts' column. Missing texts are empty ones.
+        params
+            Arguments of :class:`~gpu_kmeans.features.tfidf.TfidfVectorizer`.
+
+        Returns
+        -------
+        (TfidfVectorizer, DaskRows)
+            Fitted as on one machine, and the rows of all texts, one file after the other.
+
+        Raises
+        ------
+        InputError
+            A file or its column cannot be used, or no term is left.
+        UnsupportedOnBackend
+            ``weighting="log-entropy"``.
+        """
+        paths = files_of(files)
+        vectorizer, counts = fitted(self.client, paths, column, params, self.local)
+        parts = [TextPart(path, column, vectorizer) for path in paths]
+        self._drop_stale()
+        pool = self._pool(parts, counts)
+        form = Form(1.0, np.dtype(vectorizer.dtype).name)
+        lengths, extremes = np.empty(sum(counts), np.int64), [0.0, 0.0]
+        for positions, (its_lengths, least, most) in pool.step("about", form, None, lambda _: ()):
+            lengths[positions] = its_lengths
+            extremes = [min(extremes[0], least), max(extremes[1], most)]
+        indptr = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        width = len(vectorizer.vocabulary_)
+        return vectorizer, DaskRows(
+            pool, form, indptr, width, (extremes[0], extremes[1]), self._take
+        )
+
+    def _pool(self, parts: Sequence[Any], lengths: Sequence[int]) -> Pool:
+        pool = Pool(self.client, self.local, parts.__getitem__, lengths)
+        weakref.finalize(pool, self._stale.append, pool.session).atexit = False
+        return pool
 
     def matrix(self, rows: Any) -> Matrix:
         """Hand CSR of the client to the workers; rows that are the backend's own stay."""

@@ -111,7 +111,8 @@ class _Session:
 
     def load(self, parts: dict[int, Any]) -> None:
         """Take parts of the rows, beside those that are held."""
-        self.parts |= parts
+        for number, part in parts.items():
+            self.parts[number] = part.read(self.backend) if hasattr(part, "read") else part
         self.rows.clear()
         self.views.clear()
 
@@ -149,6 +150,13 @@ class _Session:
     def squared_norms(self, target: Target) -> NDArray[np.float64]:
         """See the verb of this name."""
         return self.backend.squared_norms(self._rows(target))
+
+    def about(self, target: Target) -> tuple[NDArray[np.int64], float, float]:
+        """Lengths of the rows, and the least and the largest value."""
+        rows = self.backend.to_host(self._rows(target))
+        data = rows.data
+        least, most = data.min(initial=0), data.max(initial=0)
+        return np.diff(rows.indptr).astype(np.int64), float(least), float(most)
 
     def project(self, target: Target, directions: NDArray[Any]) -> Any:
         """See the verb of this name; brought to the host."""

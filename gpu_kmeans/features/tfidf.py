@@ -47,7 +47,7 @@ from gpu_kmeans.features.weighting import (
 )
 from gpu_kmeans.validation import check_rows
 
-__all__ = ["TfidfVectorizer", "find_terms"]
+__all__ = ["TermCounts", "TfidfVectorizer", "find_terms"]
 
 SCHEMA_1 = (
     *("stop_words", "ngram_range", "min_df", "max_df", "max_features"),
@@ -74,6 +74,25 @@ class _Plan:
 
     def terms(self, text: str) -> list[str]:
         return self.analysis.terms(text) if self.rules is None else find_terms(text, self.rules)
+
+
+@dataclass(frozen=True, eq=False)
+class TermCounts:
+    """What some of the texts say of terms.
+
+    Attributes
+    ----------
+    terms : list of str
+        In code-point order.
+    frequency, totals : ndarray of shape (n_terms,), int64
+        Number of texts that hold a term, and how often all of them do.
+    n_texts : int
+    """
+
+    terms: list[str]
+    frequency: NDArray[np.int64]
+    totals: NDArray[np.int64]
+    n_texts: int
 
 
 class TfidfVectorizer(AnalysisBuilders):
@@ -444,6 +463,58 @@ class TfidfVectorizer(AnalysisBuilders):
         vocabulary, idf, n_terms = self._checked
         same = vocabulary is self.vocabulary_ and idf is self._known_idf()
         return same and len(vocabulary) == n_terms
+
+    # -- in parts -----------------------------------------------------------------------------
+
+    def count_terms(self, texts: Iterable[Any]) -> TermCounts:
+        """Count the terms of some of the texts; :meth:`fit_counts` takes those of all."""
+        plan = self._check_params()
+        check_texts(texts)
+        terms, counts = self._count(plan, texts, None)
+        to_host = resolve(self.backend).to_host
+        columns, data = to_host(counts.indices), to_host(counts.data)
+        return TermCounts(
+            terms,
+            np.bincount(columns, minlength=len(terms)),
+            np.bincount(columns, data, minlength=len(terms)).astype(np.int64),
+            counts.shape[0],
+        )
+
+    def fit_counts(self, parts: Sequence[TermCounts]) -> Self:
+        """Learn vocabulary and idf, as :meth:`fit` does, from counts of parts of the texts.
+
+        Raises
+        ------
+        InvalidParam
+            ``vocabulary`` or ``weighting="log-entropy"``, which need no counts, or more of them.
+        EmptyVocabulary
+        """
+        plan = self._check_params()
+        if self.vocabulary is not None or plan.weighting.scheme == "log-entropy":
+            raise InvalidParam("vocabulary and weighting='log-entropy' are not fitted in parts")
+        n_texts = sum(part.n_texts for part in parts)
+        terms = sorted(set().union(*[part.terms for part in parts]))
+        if not terms:
+            raise EmptyVocabulary(_why_no_terms(n_texts, plan.analysis))
+        column_of = {term: column for column, term in enumerate(terms)}
+        frequency, totals = np.zeros((2, len(terms)), dtype=np.int64)
+        for part in parts:
+            columns = np.array([column_of[term] for term in part.terms], dtype=np.intp)
+            frequency[columns] += part.frequency
+            totals[columns] += part.totals
+        limits = (self.min_df, self.max_df, self.max_features)
+        selected = columns_within(frequency, totals, n_texts, limits)
+        weights = None
+        if plan.use_idf:
+            smooth = bool(self.smooth_idf)
+            weights = global_weights(plan.weighting, smooth, frequency[selected], n_texts, None)
+        self._set_fitted(
+            plan,
+            {terms[column]: index for index, column in enumerate(selected.tolist())},
+            weights,
+            mean_length(totals[selected], n_texts) if plan.is_bm25 else 1.0,
+        )
+        return self
 
     # -- the work ---------------------------------------------------------------------------
 
