@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import FILMS, Server
+from serving import FILMS, Server, until
 from test_service_page import Page, browser, pytestmark
 
 __all__ = ["browser", "pytestmark"]
@@ -219,18 +219,70 @@ def test_a_text_and_a_row_are_put_into_their_cluster(browser: Any, server: Serve
     page.fine()
 
 
+def downloaded(page: Page, kind: str) -> tuple[str, bytes]:
+    """Name and content of what a button of the open list takes along."""
+    with page.tab.expect_download() as download:
+        page.tab.click(f".export[open] button:text-is('{kind}')")
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
 def test_downloads_are_of_all_columns_of_the_version_on_the_screen(
     browser: Any, server: Server
 ) -> None:
     page = Page(browser, server, "#tab=clusters&model=customers&v=1")
     page.tab.click("summary:text-is('Download')")
-    with page.tab.expect_download() as download:
-        page.tab.click(".export >> text=CSV")
-    assert download.value.suggested_filename == "customers-1.csv"
-    content = Path(download.value.path()).read_text(encoding="utf-8-sig")
-    found = list(csv.DictReader(io.StringIO(content)))
+    name, content = downloaded(page, "CSV")
+    assert name == "customers-1.csv"
+    found = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     assert len(found) == 90
     assert {"age", "income", "plan", "cluster"} <= set(found[0])
+    name, content = downloaded(page, "Parquet")
+    assert (name, content[:4]) == ("customers-1.parquet", b"PAR1")
+    name, content = downloaded(page, "Excel")
+    assert (name, content[:2]) == ("customers-1.xlsx", b"PK")
+    page.tab.keyboard.press("Escape")
+    assert not page.tab.is_visible(".export[open]")
+    page.tab.click(".named h2 a >> nth=0")
+    page.says("What sets it apart")
+    page.tab.click("summary:text-is('Download')")
+    name, content = downloaded(page, "CSV")
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    (label,) = {row["cluster"] for row in rows}
+    assert name == f"customers-1-cluster-{label}.csv"
+    assert len(rows) == 30
+    page.fine()
+
+
+def test_a_model_is_brought_along_compared_and_deleted(
+    browser: Any, server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "films.tar"
+    file.write_bytes(server.archive("films", version=1))
+    page = Page(browser, server, "#tab=build&model=films")
+    tab = page.tab
+    tab.click("text=Bring a model made elsewhere")
+    tab.set_input_files("#panel-build input[name=archive]", str(file))
+    tab.fill("#panel-build form:has(input[name=archive]) input[name=model]", "guest")
+    tab.click("text=Bring it")
+    page.says(f"{FEW} clusters of guest")
+    tab.click("#tab-versions")
+    page.says("brought along")
+    tab.click("text=Bring a version made elsewhere")
+    file.write_bytes(b"no model")
+    tab.set_input_files("#panel-versions input[name=archive]", str(file))
+    tab.click("#panel-versions >> text=Bring it")
+    tab.wait_for_selector("#panel-versions form .bad")
+    file.write_bytes(server.archive("films", version=2))
+    tab.set_input_files("#panel-versions input[name=archive]", str(file))
+    tab.click("#panel-versions >> text=Bring it")
+    page.says("Version 2 of guest was brought along.")
+    tab.click("#panel-versions a:text-is('Compare')")
+    page.says("Which cluster became which")
+    tab.click("#tab-versions")
+    tab.click("text=Delete the model guest")
+    page.confirm("Delete guest and all its versions")
+    until(lambda: "model=guest" not in tab.evaluate("location.hash"))
+    assert "guest" not in [each["name"] for each in server.get("/v1/models")["models"]]
     page.fine()
 
 
@@ -255,11 +307,11 @@ def test_help_with_the_number_of_clusters_fills_the_form(browser: Any, server: S
     assert tab.locator(".scroll tbody tr").count() == 4
     tab.click("text=Take 3 clusters")
     page.says("In the form below")
-    tab.wait_for_function("document.querySelector('input[name=n_clusters]').value === '3'")
+    until(lambda: tab.input_value("input[name=n_clusters]") == "3")
     assert tab.input_value("select[name=dataset]") == "customers"
     tab.reload()  # what was picked stands in the address
     page.says("In the form below")
-    tab.wait_for_function("document.querySelector('input[name=n_clusters]').value === '3'")
+    until(lambda: tab.input_value("input[name=n_clusters]") == "3")
     tab.click("text=Go on")
     tab.keyboard.press("Enter")
     page.says("customers, 3 clusters: done")
@@ -284,8 +336,8 @@ def test_two_versions_are_compared_band_by_band(browser: Any, server: Server) ->
     assert tab.locator("#panel-compare ul.rows li").count() == min(30, flow["items"])
     tab.select_option("#panel-compare select >> nth=0", "customers")
     page.says("share no item")  # with the words of the service
-    tab.evaluate("location.hash = '#tab=compare&model=customers&v=1&with=77'")
-    page.says("Version 77 of customers is not there")
+    tab.evaluate("location.hash = '#tab=compare&model=films&v=2&with=77'")
+    page.says("Version 77 of films is not there")
     page.fine()
 
 

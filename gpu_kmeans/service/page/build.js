@@ -1,9 +1,10 @@
 /** Build: from a file of texts to a model. Three steps: the data, the fit, and watching it. */
-import { link } from './address.js';
+import { ELSEWHERE, go, link } from './address.js';
 import { watchChoice } from './choose.js';
 import { get, path } from './api.js';
 import { fill, date, h } from './dom.js';
 import { fitForm, STATES, watch } from './fit.js';
+import { modelForm } from './model_upload.js';
 import { dataForm, dataList } from './upload.js';
 
 const RUNS = 20;
@@ -29,7 +30,11 @@ export const build = {
     panel.append(welcome, run, h('div', { class: 'steps' },
       h('section', {}, h('h2', {}, '1. Data'), said, data, upload),
       h('section', {}, h('h2', {}, '2. Make clusters'), fit),
-      h('section', {}, h('h2', {}, 'Runs so far'), runs)));
+      h('section', {}, h('h2', {}, 'Runs so far'), runs,
+        h('details', {}, h('summary', {}, 'Bring a model made elsewhere'), modelForm(null, async ({ model, version }) => {
+          await context.refresh();
+          go({ tab: 'clusters', model, v: version, job: null, choice: null, k: null, ...ELSEWHERE });
+        })))));
   },
 
   show(shown) {

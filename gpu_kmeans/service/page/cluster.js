@@ -3,6 +3,7 @@ import { link } from './address.js';
 import { get, getOnce } from './api.js';
 import { facts, heading, nameOf } from './cards.js';
 import { button, count, fill, h, number, percent } from './dom.js';
+import { exports } from './export.js';
 import { badge, profile as tables } from './profile.js';
 
 const PAGE = 30;
@@ -43,7 +44,8 @@ export function cluster(context, profile, edit) {
       button('Rename', ({ target }) => edit.rename(profile, title, target)),
       size > 1 && split,
       link({ tab: 'map' }, { class: 'button' }, 'See it on the map'),
-      !model.wordless && words && link({ tab: 'search', q: words, like: null, less: null, cluster: null, n: null }, { class: 'button' }, 'Search for its words')),
+      !model.wordless && words && link({ tab: 'search', q: words, like: null, less: null, cluster: null, n: null }, { class: 'button' }, 'Search for its words'),
+      exports(context, label)),
     h('div', { class: 'pair' },
       h('section', {}, h('h2', {}, 'What sets it apart'), tables(reasons)),
       h('div', {},

@@ -118,9 +118,9 @@ function draw(Bokeh, t, box, { bands, first, second, height }, open) {
       left: nodes.map(() => left), right: nodes.map(() => left + NODE),
       top: nodes.map(({ top }) => top), bottom: nodes.map(({ top, items }) => top + items), fill_color: t.accent, line_color: t.accent,
     });
-    const most = narrow ? 18 : 40;
+    const cut = cutter(narrow ? '10px' : '12px', (margin / (1 + 2 * margin)) * box.clientWidth - 14);
     plot.text(nodes.map(() => (align === 'right' ? left : left + NODE)), nodes.map(({ top, items }) => top + items / 2),
-      nodes.map(({ name, items }) => (align === 'right' ? `${cut(name, most)}  ${items}` : `${items}  ${cut(name, most)}`)), {
+      nodes.map(({ name, items }) => (align === 'right' ? cut(name, (short) => `${short}  ${items}`) : cut(name, (short) => `${items}  ${short}`))), {
         text_align: align, text_baseline: 'middle', text_color: t.ink, text_font: FONT, text_font_size: narrow ? '10px' : '12px', x_offset: shift,
       });
   }
@@ -131,4 +131,16 @@ function draw(Bokeh, t, box, { bands, first, second, height }, open) {
 }
 
 const nameOf = (nodes, label) => nodes.find((node) => node.label === label).name;
-const cut = (name, most) => (name.length > most ? `${name.slice(0, most - 1).trimEnd()}…` : name);
+
+/** Shorten names until what they are part of is no wider than so many pixels. */
+function cutter(size, pixels) {
+  const pen = document.createElement('canvas').getContext('2d');
+  pen.font = `${size} ${FONT}`;
+  const fits = (text) => pen.measureText(text).width <= pixels;
+  return (name, whole) => {
+    if (fits(whole(name))) return whole(name);
+    let most = name.length - 1;
+    while (most > 1 && !fits(whole(`${name.slice(0, most)}…`))) most -= 1;
+    return whole(`${name.slice(0, most).trimEnd()}…`);
+  };
+}

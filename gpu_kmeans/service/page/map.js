@@ -65,8 +65,8 @@ function listOf(clusters, unclustered) {
     h('h2', {}, count(bySize.length, 'cluster')),
     h('ul', { class: 'clusters' }, bySize.map((cluster) =>
       h('li', {}, link({ cluster: cluster.label }, {}, swatch(cluster.label),
-        h('span', {}, termsOf(cluster, 5)), h('span', { class: 'quiet' }, count(cluster.size, 'item')))))),
-    unclustered > 0 ? h('p', { class: 'hint' }, `${count(unclustered, 'item')} without a known word in no cluster.`) : '',
+        h('span', { dir: 'auto' }, cluster.name ?? termsOf(cluster, 5)), h('span', { class: 'quiet' }, count(cluster.size, 'item')))))),
+    unclustered > 0 ? h('p', { class: 'hint' }, [link({ tab: 'clusters', cluster: -1 }, {}, `${count(unclustered, 'item')} in no cluster`), '.']) : '',
   ];
 }
 
@@ -88,9 +88,9 @@ async function itemsOf(cluster) {
   await page();
   return [
     h('p', {}, link({ cluster: null }, {}, '← All clusters')),
-    h('h2', {}, swatch(cluster.label), ` Cluster ${cluster.label}`),
+    h('h2', {}, swatch(cluster.label), ' ', h('bdi', {}, cluster.name ?? `Cluster ${cluster.label}`)),
     h('p', {}, termsOf(cluster)),
-    h('p', { class: 'quiet' }, count(cluster.size, 'item'), !context.model.wordless && [' · ',
+    h('p', { class: 'quiet' }, count(cluster.size, 'item'), ' · ', link({ tab: 'clusters' }, {}, 'What sets it apart'), !context.model.wordless && [' · ',
       link({ tab: 'search', q: cluster.top_terms.slice(0, 3).join(' '), like: null, less: null, n: null }, {}, 'Search for these words')]),
     list, status,
   ];

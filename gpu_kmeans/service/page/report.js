@@ -72,7 +72,7 @@ function sizesTable(clusters) {
   return h('table', { class: 'sizes' },
     h('thead', { class: 'unseen' }, h('tr', {}, ['Cluster', 'Items', 'Words'].map((name) => h('th', { scope: 'col' }, name)))),
     h('tbody', {}, bySize.map(({ label, name, size, top_terms: terms }) => h('tr', {},
-      h('th', { scope: 'row', dir: 'auto' }, link({ tab: 'map', cluster: label }, {}, name)),
+      h('th', { scope: 'row' }, link({ tab: 'clusters', cluster: label }, { dir: 'auto' }, name ?? `Cluster ${label}`)),
       h('td', {}, h('span', { class: 'share', style: `--share: ${size / most}` }, number(size))),
       h('td', {}, termsOf({ top_terms: terms }))))));
 }

@@ -6,7 +6,8 @@
  */
 import { ELSEWHERE, link, read, replace } from './address.js';
 import { download, get, path, post, remove } from './api.js';
-import { announce, ask, button, date, failure, fill, h, inertia, number, size } from './dom.js';
+import { modelForm } from './model_upload.js';
+import { announce, ask, button, date, count, failure, fill, h, inertia, number, size } from './dom.js';
 
 const region = h('div', { class: 'region' });
 const said = h('div', { 'aria-live': 'polite' });
@@ -32,6 +33,13 @@ export const versions = {
   renew() {
     versions.show(context);
   },
+};
+
+/** Where a version came from, if it is of no fit. */
+const ORIGINS = {
+  upload: () => 'brought along',
+  edit: ({ based_on: before }) => `by hand from ${before}`,
+  update: ({ based_on: before }) => `${before} with new rows`,
 };
 
 const good = (text) => h('p', { class: 'note good' }, text);
@@ -92,7 +100,21 @@ function content(model, { model: { version: shown }, refresh }) {
       target.disabled = false;
     }
   };
-  const columns = ['Version', 'Made', 'Data', 'Clusters', 'Inertia', 'Items', 'Words', 'Iterations', 'Seed', 'Size'];
+  const dropAll = async ({ target }) => {
+    const sure = await ask(`Delete the model ${name}?`, `All its versions (${count(model.versions.length, 'version')}) are gone for good; the data stay.`, `Delete ${name} and all its versions`);
+    if (!sure) return;
+    target.disabled = true;
+    try {
+      await remove(here());
+      replace({ model: null, v: null, tab: null, ...ELSEWHERE });
+      announce(`The model ${name} is deleted.`);
+    } catch (error) {
+      said.replaceChildren(failure(error));
+      target.disabled = false;
+    }
+    await refresh();
+  };
+  const columns = ['Version', 'Made', 'Data', 'Clusters', 'Inertia', 'Items', 'Words', 'Seed', 'Size'];
   const usable = model.versions.some(({ version, state }) => version === shown && state === 'ready');
   return [
     h('h1', {}, `Versions of ${name}`),
@@ -105,6 +127,12 @@ function content(model, { model: { version: shown }, refresh }) {
       model.previous && button(`Go back to version ${model.previous}`, activate(model.previous)),
       usable && button(`Download clusters of version ${shown} (CSV)`, bring(shown, 'export', `${name}-${shown}.csv`), { class: 'plain' }),
       usable && button(`Download version ${shown} as a file`, bring(shown, 'archive', `${name}-${shown}.tar`), { class: 'plain' })),
+    h('details', {}, h('summary', {}, 'Bring a version made elsewhere'), modelForm(name, async (made) => {
+      said.replaceChildren(good(`Version ${made.version} of ${name} was brought along.${made.active ? ' It is the active one now.' : ' Activate it to let it answer.'}`));
+      announce(said.textContent);
+      await refresh();
+    })),
+    h('p', { class: 'actions' }, button(`Delete the model ${name}`, dropAll, { class: 'plain' })),
   ];
 }
 
@@ -116,10 +144,11 @@ function versionRow(name, row, shown, { activate, drop }) {
       active && h('span', { class: 'badge' }, 'active'), !usable && h('span', { class: 'badge bad' }, 'damaged'),
       usable && !active && version === shown && h('span', { class: 'badge shown' }, 'shown')),
     h('td', {}, date(created)),
-    h('td', {}, source === 'upload' ? 'brought along' : dataset ?? ''),
-    ...[number(metrics.n_clusters), inertia(metrics.inertia), number(metrics.n_items), number(metrics.n_terms), number(metrics.n_iter), parameters.seed ?? '', size(bytes)]
+    h('td', {}, ORIGINS[source]?.(row) ?? dataset ?? ''),
+    ...[number(metrics.n_clusters), inertia(metrics.inertia), number(metrics.n_items), number(metrics.n_terms), parameters.seed ?? '', size(bytes)]
       .map((value) => h('td', { class: 'n' }, value)),
     h('td', { class: 'actions' },
+      usable && shown && version !== shown && link({ tab: 'compare', with: version, other: null, flow: null }, { class: 'button plain', 'aria-label': `Compare version ${version} with version ${shown}` }, 'Compare'),
       !active && usable && button(`Activate ${version}`, activate(version), { 'aria-label': `Activate version ${version} of ${name}` }),
       !active && button(`Delete ${version}`, drop(version), { class: 'plain', 'aria-label': `Delete version ${version} of ${name}` })));
 }
