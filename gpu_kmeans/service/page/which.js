@@ -30,7 +30,7 @@ function columnsOf(roles) {
 function form(context, columns, profiles) {
   const { at, signal, limits } = context;
   if (columns.some(({ kind }) => kind === 'matrix') || columns.length > MOST_COLUMNS) {
-    return h('p', { class: 'quiet' }, `Its rows have too many numbers to type them. Bring a file of them below “Compare”.`);
+    return h('p', { class: 'quiet' }, 'Its rows have too many numbers to type them here. A file of them can be assigned with the command line, or over HTTP.');
   }
   const alone = columns.every(({ kind }) => kind === 'text') && columns.length === 1;
   const inputs = columns.map(({ name, kind }) => kind === 'text'
