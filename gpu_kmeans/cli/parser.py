@@ -36,8 +36,8 @@ exit codes:
 
 environment:
   GPU_KMEANS_TRACEBACK=1   show the Python traceback of an error
-  GPU_KMEANS_INSTRUCTIONS  of the compiled kernels: auto, baseline, avx2, avx512,
-                           or none to do without them
+  GPU_KMEANS_INSTRUCTIONS  of the compiled kernels: auto, baseline, avx2,
+                           avx512, or none to do without them
   NO_COLOR=1               no bold text on a terminal
 """
 
