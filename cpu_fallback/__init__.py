@@ -44,17 +44,3 @@ class CpuBackend(DelegatingBackend):
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
         """None: scikit-learn does it, which the base has no need of."""
         return None
-
-    def halve(
-        self,
-        rows: Matrix,
-        squared_norms: NDArray[np.float64],
-        clusters: list[NDArray[np.intp]],
-        pairs: NDArray[np.intp],
-        coins: list[NDArray[np.bool_]],
-        blocks: int,
-        passes: int,
-        noise: float,
-    ) -> tuple[list[NDArray[np.int32]], NDArray[np.float64]] | None:
-        """None: the sums of one cluster's halves fit a core's cache, those of all do not."""
-        return None

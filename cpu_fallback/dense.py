@@ -1,4 +1,9 @@
-"""Dense k-means by FAISS, on every row (its default of 256 rows a centroid is a silent sample)."""
+"""Dense k-means on every row, in single precision: compiled, or by FAISS.
+
+FAISS's default of 256 rows a centroid would be a silent sample. Its iterations look at every row
+and centroid, where the compiled ones look only at rows whose cluster may change; see
+:mod:`cpu_fallback.compiled.lloyd`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from cpu_fallback import compiled
+from cpu_fallback.arguments import check_width, own_rows, values_of
 from cpu_fallback.threads import can_be_had
-from gpu_kmeans.backends.protocol import Matrix
-from gpu_kmeans.forking import SharedSetting, openmp_is_lost, product
+from gpu_kmeans.backends.protocol import DenseFit, Matrix
+from gpu_kmeans.forking import SharedSetting, openmp_is_lost
 
 __all__ = ["dense_kmeans"]
 
@@ -31,8 +38,26 @@ def dense_kmeans(
     init: NDArray[Any],
     max_iter: int,
     weight: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.int32], float]:
-    points = np.ascontiguousarray(rows, dtype=np.float32)
+    tol: float = 0.0,
+) -> DenseFit:
+    points = own_rows(rows).astype(np.float32, copy=False)
+    check_width("centroids", init.shape[1], points)
+    if weight is not None:
+        weight = values_of(weight, len(points), "weight")
+    if not compiled.can_take(points):
+        return _by_faiss(points, init, max_iter, weight)
+    norms = compiled.measure_dense(points)
+    labels, n_iter = compiled.iterate_dense(points, norms, init, max_iter, tol, weight)
+    return DenseFit(labels, n_iter)
+
+
+def _by_faiss(
+    points: NDArray[np.float32],
+    init: NDArray[Any],
+    max_iter: int,
+    weight: NDArray[np.float64] | None,
+) -> DenseFit:
+    """FAISS makes all iterations, whatever the centroids still move."""
     k, n_features = init.shape
     kmeans = faiss.Kmeans(
         n_features,
@@ -48,9 +73,8 @@ def dense_kmeans(
             weights=None if weight is None else weight.astype(np.float32),
             init_centroids=np.ascontiguousarray(init, dtype=np.float32),
         )
-        distances, labels = kmeans.index.search(points, 1)
-    inertia = product(np.ones(len(points)) if weight is None else weight, distances[:, 0])
-    return labels[:, 0].astype(np.int32), float(inertia)
+        _, labels = kmeans.index.search(points, 1)
+    return DenseFit(labels[:, 0].astype(np.int32), max_iter)
 
 
 _blas_threshold = SharedSetting[int](

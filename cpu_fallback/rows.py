@@ -86,6 +86,8 @@ def squared_norms(rows: Matrix) -> NDArray[np.float64]:
     rows = own_rows(rows)
     if _is_csr(rows) and compiled.can_take(rows):
         return compiled.square(rows)
+    if not _is_csr(rows) and compiled.can_take(rows):
+        return compiled.measure_dense(rows)
     out = np.zeros(rows.shape[0])
     if _is_csr(rows):
         filled = np.diff(rows.indptr) > 0
@@ -323,6 +325,8 @@ def distances(
             dots = np.bincount(row, weights=products, minlength=part.shape[0])
             out[start : start + step] = row_norms[start : start + step] - 2 * dots + norms[mine]
         return np.maximum(out, 0)
+    if compiled.can_take(rows):
+        return compiled.measure_dense(rows, centroids, labels)
     step = max(1, ELEMENTS_PER_CHUNK // rows.shape[1])
     for start in range(0, rows.shape[0], step):
         part = rows[start : start + step].astype(np.float64)

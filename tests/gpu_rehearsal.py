@@ -53,7 +53,7 @@ class KMeans:
         rows = np.ascontiguousarray(rows, np.float32)
         start = rows[: self.n_clusters] if self.init is None else self.init
         verb = CpuBackend().dense_kmeans
-        self.labels_, self.inertia_ = verb(rows, start, min(self.max_iter, 5), sample_weight)
+        self.labels_, self.n_iter_ = verb(rows, start, min(self.max_iter, 5), sample_weight)
         if FAULT == "lie":
             self.labels_ = np.zeros_like(self.labels_)
         self.n_iter_ = self.max_iter

@@ -26,7 +26,7 @@ def cuml(monkeypatch):
 
         def fit(self, rows: Any, sample_weight: Any = None) -> None:
             asked.update(rows=rows, weight=sample_weight)
-            self.labels_, self.inertia_ = np.zeros(len(rows), dtype=np.int64), 6.0
+            self.labels_, self.n_iter_ = np.zeros(len(rows), dtype=np.int64), 6
 
     class HDBSCAN:
         def __init__(self, **arguments: Any) -> None:
@@ -50,21 +50,25 @@ ROWS = np.arange(8.0).reshape(4, 2)
 
 
 def test_the_given_start_is_taken_once_in_single_precision(cuml):
-    labels, inertia = cuml.kmeans(ROWS, ROWS[:2], 7)
+    labels, n_iter = cuml.kmeans(ROWS, ROWS[:2], 7)
     assert cuml.asked["n_init"] == 1, "ten times the same otherwise"
     assert cuml.asked["max_iter"] == 7
     assert 0 < cuml.asked["tol"] < 1e-30, "it stops where the cost no longer falls"
     assert cuml.asked["init"].tolist() == ROWS[:2].tolist()
     assert {cuml.asked["init"].dtype, cuml.asked["rows"].dtype} == {np.dtype(np.float32)}
     assert labels.dtype == np.int32
-    assert inertia == 6.0
+    assert n_iter == 6
 
 
-def test_the_library_scales_weights_to_the_number_of_rows_and_inertia_is_scaled_back(cuml):
+def test_weights_are_those_of_the_rows(cuml):
     weight = np.array([1.0, 2.0, 3.0, 4.0])
-    _, inertia = cuml.kmeans(ROWS, ROWS[:2], 7, weight)
+    cuml.kmeans(ROWS, ROWS[:2], 7, weight)
     assert cuml.asked["weight"].tolist() == weight.tolist()
-    assert inertia == 6.0 * weight.sum() / 4
+
+
+def test_centroids_rest_by_the_tolerance_that_is_asked_for(cuml):
+    cuml.kmeans(ROWS, ROWS[:2], 7, tol=0.5)
+    assert cuml.asked["tol"] == 0.5
 
 
 @pytest.mark.parametrize("init", [np.zeros((5, 2)), np.zeros((2, 3))])

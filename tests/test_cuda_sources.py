@@ -33,7 +33,7 @@ MACROS = {
         for saturated in "01"
     ],
 }
-METHODS = [(CPU, "names_in_lists"), (CPU, "iterations"), (CPU, "halve")]
+METHODS = [(CPU, "names_in_lists"), (CPU, "iterations")]
 METHODS += [(CPU, "dense_regions")]
 """Verbs that a backend does itself, in a line."""
 VERBS = [name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if name[0] != "_"]

@@ -592,7 +592,8 @@ def test_the_callback_hears_of_each_iteration_and_can_stop(backend, kind):
         return progress.iteration >= 5
 
     short = KMeans(30, random_state=0, backend=backend, callback=stop_at_five).fit(rows)
-    assert short.n_iter_ == (5 if kind == "sparse" else 10)  # the dense library runs ten at once
+    # The dense library makes several at once.
+    assert short.n_iter_ == 5 if kind == "sparse" else 5 <= short.n_iter_ < full.n_iter_
     assert short.predict(rows).tolist() == short.labels_.tolist()
 
 

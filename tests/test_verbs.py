@@ -244,12 +244,12 @@ def test_unsorted_and_repeated_column_indices_are_put_in_order(backend):
 def test_dense_kmeans_uses_all_rows_and_the_given_start(backend):
     # 3,000 rows for 2 clusters is far beyond the library's default sample of 256 a cluster.
     rows = np.repeat(np.array([[0.0, 0.0], [10.0, 10.0]], dtype=np.float32), [2999, 1], axis=0)
-    labels, inertia = backend.dense_kmeans(
+    labels, n_iter = backend.dense_kmeans(
         backend.matrix(rows), np.array([[0.0, 1.0], [9.0, 9.0]], dtype=np.float32), 5
     )
     assert labels[-1] == 1
     assert (labels[:-1] == 0).all()
-    assert inertia == pytest.approx(0, abs=1e-3)
+    assert 1 <= n_iter <= 5
 
 
 @pytest.mark.parametrize("kind", KINDS)

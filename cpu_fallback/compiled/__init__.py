@@ -47,8 +47,10 @@ from cpu_fallback.compiled.csr import (
     sum_rows,
     update_bounds,
 )
-from cpu_fallback.compiled.dense import nearest_dense, sum_dense
+from cpu_fallback.compiled.dense import measure_dense, nearest_dense, sum_dense
+from cpu_fallback.compiled.halves import split_in_two
 from cpu_fallback.compiled.library import kernels
+from cpu_fallback.compiled.lloyd import iterate_dense
 from cpu_fallback.compiled.neighbors import nearest_dense_rows, nearest_rows
 from cpu_fallback.compiled.products import inner_products, product_rows
 from cpu_fallback.compiled.sums import Sums, nonzeros
@@ -61,6 +63,8 @@ __all__ = [
     "count_words",
     "inner_products",
     "is_there",
+    "iterate_dense",
+    "measure_dense",
     "move",
     "multiply",
     "nearest",
@@ -70,6 +74,7 @@ __all__ = [
     "nonzeros",
     "product_rows",
     "shift",
+    "split_in_two",
     "square",
     "sum_dense",
     "sum_rows",

@@ -16,7 +16,7 @@ from cpu_fallback.compiled.assign_args import AssignArgs
 from cpu_fallback.compiled.library import addresses, aligned, function, vector_bytes
 from gpu_kmeans.backends.protocol import Assignment, Matrix
 
-__all__ = ["nearest_dense", "sum_dense"]
+__all__ = ["measure_dense", "nearest_dense", "sum_dense"]
 
 TASKS, PRODUCTS_PER_TASK = 64, 1 << 24
 """Maximum number of tasks, and minimum number of products of one."""
@@ -69,3 +69,16 @@ def sum_dense(
     kernel(threads.count(), n, n_features, height, k, *addresses(arrays))
     total: NDArray[np.float64] = sums.sum(axis=0) if parts > 1 else sums[0]
     return total
+
+
+def measure_dense(
+    rows: Matrix, centroids: NDArray[Any] | None = None, labels: NDArray[np.int32] | None = None
+) -> NDArray[np.float64]:
+    """Squared distance of each dense row to the centroid of its label, or its squared norm."""
+    n, n_features = rows.shape
+    centers = np.zeros((1, n_features)) if centroids is None else centroids
+    out = np.empty(n)
+    arrays = (rows, np.ascontiguousarray(centers, np.float64), labels, out)
+    kernel = function("measure_dense", 1, rows.dtype)
+    kernel(threads.count(), n, n_features, *addresses(arrays))
+    return out

@@ -126,3 +126,44 @@ void NAMED(sum_dense)(
     const DENSE_SUMMING all = {n, n_features, height, n_bands, k, rows, labels, weight, sums};
     parallel_for(threads, n_parts * n_bands, NAMED(sum_part), &all);
 }
+
+/* Dense rows to be measured: see `measure_dense`. */
+typedef struct {
+    int64_t n, n_features;
+    const REAL* rows;
+    const double* centers;
+    const int32_t* labels;
+    double* out;
+} DENSE_MEASURING;
+
+static void NAMED(measure_rows)(const void* about, int64_t task, int who)
+{
+    (void)who;
+    const DENSE_MEASURING* all = about;
+    const int64_t first = task * ROWS_OF_A_TASK, left = all->n - first, d = all->n_features;
+    const int64_t last = first + (left < ROWS_OF_A_TASK ? left : ROWS_OF_A_TASK);
+    for (int64_t i = first; i < last; ++i) {
+        const REAL* row = all->rows + i * d;
+        const double* center = all->centers + (all->labels ? all->labels[i] * d : 0);
+        double squared[4] = {0};
+        int64_t f = 0;
+        for (; f + 4 <= d; f += 4)
+            UNROLLED
+            for (int c = 0; c < 4; ++c) {
+                const double difference = row[f + c] - center[f + c];
+                squared[c] += difference * difference;
+            }
+        for (; f < d; ++f) squared[0] += (row[f] - center[f]) * (row[f] - center[f]);
+        all->out[i] = (squared[0] + squared[1]) + (squared[2] + squared[3]);
+    }
+}
+
+/* The squared distance of each of n dense rows to the centroid of its label, or to the first one where
+ * labels are null, in double. */
+void NAMED(measure_dense)(
+    int64_t threads, int64_t n, int64_t n_features, const REAL* rows, const double* centers,
+    const int32_t* labels, double* out)
+{
+    const DENSE_MEASURING all = {n, n_features, rows, centers, labels, out};
+    parallel_for(threads, (n + ROWS_OF_A_TASK - 1) / ROWS_OF_A_TASK, NAMED(measure_rows), &all);
+}

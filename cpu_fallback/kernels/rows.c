@@ -16,6 +16,7 @@
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define LOOPS_AS_VECTORS __attribute__((optimize("O3")))
+#define LOOPS_OF_ROOTS __attribute__((optimize("O3", "no-math-errno")))
 #define EVERY_OTHER(to, one, other, odd)                       \
     do {                                                        \
         WHOLES which;                                           \
@@ -24,6 +25,7 @@
     } while (0)
 #else
 #define LOOPS_AS_VECTORS
+#define LOOPS_OF_ROOTS
 #define EVERY_OTHER(to, one, other, odd) \
     for (int i = 0; i < LANES; ++i)       \
         to[i] = 2 * i + odd < LANES ? one[2 * i + odd] : other[2 * i + odd - LANES]
@@ -48,6 +50,13 @@
 #define ROWS_AHEAD 3
 /* Vectors of a run that are worth calling for; fewer, and to ask takes longer. */
 #define CALLED_FOR 2
+
+/* Groups of centroids from which on a row's distance to its own one is found first; rows for each
+ * centroid at which it pays to know how far centroids are from each other; and products of these that
+ * outweigh waking threads. */
+#define WORTH_A_DOT 8
+#define GAP_WORTH 16
+#define GAP_ALONE (1 << 18)
 
 /* Rows of a task that looks once at each of their non-zeros; also in csr.py. */
 #define ROWS_OF_A_TASK 2048
@@ -139,6 +148,8 @@ void count_rare(
 #define DENSE_ROWS 6
 #define DENSE_VECTORS 2
 #define EACH_DENSE_TILE EACH_OF_2
+#define TILE_VECTORS 2
+#define TILE_CENTERS 4
 #include "rows_by_width.h"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
@@ -151,6 +162,8 @@ void count_rare(
 #define DENSE_ROWS 6
 #define DENSE_VECTORS 2
 #define EACH_DENSE_TILE EACH_OF_2
+#define TILE_VECTORS 2
+#define TILE_CENTERS 4
 #include "rows_by_width.h"
 #pragma GCC pop_options
 
@@ -162,6 +175,8 @@ void count_rare(
 #define DENSE_ROWS 6
 #define DENSE_VECTORS 4
 #define EACH_DENSE_TILE EACH_OF_4
+#define TILE_VECTORS 4
+#define TILE_CENTERS 4
 #include "rows_by_width.h"
 #pragma GCC pop_options
 

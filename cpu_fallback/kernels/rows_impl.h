@@ -9,6 +9,8 @@ typedef double NAMED(double) __attribute__((vector_size(VECTOR_BYTES)));
 #include "columns_impl.h"
 #include "nearest_impl.h"
 #include "dense_impl.h"
+#include "lloyd_impl.h"
+#include "halves_impl.h"
 #include "bounds_impl.h"
 #include "products_impl.h"
 #include "neighbors_impl.h"

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ __all__ = [
     "Backend",
     "Callback",
     "Clusters",
+    "DenseFit",
     "Drift",
     "FloatArray",
     "Frame",
@@ -277,6 +278,13 @@ class Moves:
     explained: float
 
 
+class DenseFit(NamedTuple):
+    """Labels of shape (n,), int32, of a library's k-means, and how many iterations it made."""
+
+    labels: NDArray[np.int32]
+    n_iter: int
+
+
 class Iterations(Protocol):
     """Lloyd's and Hartigan's steps over the same rows, whose labels stay with the backend.
 
@@ -437,10 +445,12 @@ class Backend(Protocol):
         init: NDArray[Any],
         max_iter: int,
         weight: NDArray[np.float64] | None = None,
-    ) -> tuple[NDArray[np.int32], float]:
-        """The library's own k-means on all dense rows from given centroids.
+        tol: float = 0.0,
+    ) -> DenseFit:
+        """The library's own k-means on all dense rows from given centroids. Single precision.
 
-        Returns labels and inertia. Single precision.
+        It may end before ``max_iter`` iterations once the summed squared shift of the centroids is
+        at most ``tol``; a library that knows no such end makes all of them.
         """
         ...
 

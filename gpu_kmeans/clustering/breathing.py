@@ -25,6 +25,7 @@ around Lloyd's iterations; here around Hartigan's moves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -35,7 +36,10 @@ from gpu_kmeans.backends.protocol import Backend, is_sparse
 from gpu_kmeans.clustering.hartigan import BLOCKS, NOISE, SMALLEST_BLOCK, hartigan
 from gpu_kmeans.clustering.lloyd import Report, Rows, StageResult
 
-__all__ = ["breathe"]
+__all__ = ["Settle", "breathe"]
+
+Settle = Callable[..., StageResult]
+"""Brings labels to rest, called as :func:`gpu_kmeans.clustering.hartigan.hartigan` is."""
 
 POOL = 2
 """Number of clusters for each that may be split: those that hold most inertia."""
@@ -76,18 +80,23 @@ def breathe(
     max_iter: int,
     rng: np.random.Generator,
     report: Report,
+    settle: Settle = hartigan,
+    passes: int = PASSES,
+    passes_of_paying: int = PASSES_OF_PAYING,
+    explored: int = EXPLORED,
 ) -> StageResult:
     """Settle, breathe, and keep what is better; the reported inertia never rises.
 
     Parameters as for :func:`gpu_kmeans.clustering.hartigan.hartigan`; ``rng`` draws where clusters
-    split.
+    split. ``settle`` brings labels to rest in at most so many ``passes``, by single-row moves if it
+    is not given; ``explored`` is the maximum number of breaths in which the exchange costs.
     """
-    best = hartigan(backend, rows, labels, k, max_iter=min(PASSES, max_iter), report=report)
+    best = settle(backend, rows, labels, k, max_iter=min(passes, max_iter), report=report)
     used, splits = best.n_iter, _Splits(backend, rows, k, rng)
     eps = np.finfo(best.clusters.sums.dtype).eps
     rounding = 0.0 if rows.wide else NOISE * eps * rows.total
-    explored, failed, count, most = 0, 0, max(1, k // SHARE), k
-    while k > 1 and used < max_iter and explored < EXPLORED and failed <= TRIES:
+    tried, failed, count, most = 0, 0, max(1, k // SHARE), k
+    while k > 1 and used < max_iter and tried < max(1, explored) and failed <= TRIES:
         inertia = rows.inertia(best.clusters, best.labels)
         if best.stopped or inertia <= rounding:
             break
@@ -96,22 +105,24 @@ def breathe(
         gain = splits.gains(best, likely)
         removed, split = _pairs(removal_cost, gain, nearest_other, most)
         pays = _net(removal_cost, gain, removed, split) > WORTH_IT * inertia
+        if not (pays or explored):
+            break
         while not pays:
             removed, split = _likeliest(removal_cost, gain, count, rng if failed else None)
             if count == 1 or _net(removal_cost, gain, removed, split) > -RISK * inertia:
                 break
             count //= 2
-        watch = _Watch(report, inertia, PASSES_OF_PAYING if pays else PASSES)
+        watch = _Watch(report, inertia, passes_of_paying if pays else passes)
         start = _exchanged(backend, rows, best, removed, split, splits.side)
-        passes = min(watch.passes, max_iter - used)
-        breath = hartigan(backend, rows, start, k, max_iter=passes, report=watch)
+        most_passes = min(watch.passes, max_iter - used)
+        breath = settle(backend, rows, start, k, max_iter=most_passes, report=watch)
         used += breath.n_iter
         if rows.inertia(breath.clusters, breath.labels) < inertia:
             splits.forget(breath.labels != best.labels)
-            best, failed, most, explored = breath, 0, k, explored + (not pays)
+            best, failed, most, tried = breath, 0, k, tried + (not pays)
         else:
             splits.forget(np.isin(best.labels, split))  # to be halved otherwise
-            explored += 1
+            tried += 1
             if pays:
                 most = max(1, len(removed) // 2)
             elif count == 1:
@@ -133,8 +144,8 @@ class _Watch:
         self._left = passes
         self._last = np.inf
 
-    def __call__(self, stage: str, inertia: float, moved: int) -> bool:
-        self.stopped = self.report("breathe", min(self.ceiling, inertia), moved)
+    def __call__(self, stage: str, inertia: float, moved: int, *iterations: int) -> bool:
+        self.stopped = self.report("breathe", min(self.ceiling, inertia), moved, *iterations)
         self._left -= 1
         pace, self._last = self._last - inertia, inertia
         return self.stopped or inertia - self.ceiling > pace * self._left

@@ -62,8 +62,9 @@ def hartigan(
     *,
     max_iter: int,
     report: Report,
+    least: float = 0.0,
 ) -> StageResult:
-    """Move single rows until no move lowers the inertia.
+    """Move single rows until no move lowers the inertia, or a pass saves too little of it.
 
     Parameters
     ----------
@@ -71,6 +72,8 @@ def hartigan(
         The start; empty clusters are given the rows that cost their clusters most.
     max_iter : int
         Passes over all rows, at least 1.
+    least : float
+        Smallest share of the inertia that a pass must save for another one.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def hartigan(
         Labels and their means.
     """
     state = _state(backend, rows, labels, k)
-    everything, fresh = state.blocks(), True
+    everything, fresh, before = state.blocks(), True, state.inertia()
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - what it ended with is returned
         moved = sum(map(state.improve, everything))
         if 0 < moved * FEW <= len(labels):
@@ -87,9 +90,11 @@ def hartigan(
             while more * NEAREST >= moved:  # as long as they pay better than a pass over all
                 more = sum(map(state.improve, near))
                 moved += more
-        stopped = report("hartigan", state.inertia(), moved)
-        if stopped or (moved == 0 and fresh):
+        inertia = state.inertia()
+        stopped = report("hartigan", inertia, moved)
+        if stopped or (moved == 0 and fresh) or before - inertia < least * inertia:
             break
+        before = inertia
         # Sums kept up to date by additions carry rounding: the last word has fresh ones.
         fresh = state.is_exact or moved == 0
         if fresh:

@@ -1,9 +1,10 @@
 """The first centroids. All draws are made on the host from one seed.
 
 ``"auto"``
-    "sketch" where exchanges of clusters and single-row moves follow, "k-means++" before Lloyd's
-    iterations, for skewed dense rows, and for rows that single precision cannot tell apart: see
-    :func:`chosen`.
+    Dense rows for which exchanges of clusters follow start as
+    :mod:`gpu_kmeans.clustering.dense_start` has it. Else "sketch" where exchanges and single-row
+    moves follow, "k-means++" before Lloyd's iterations, for skewed dense rows, and for rows that
+    single precision cannot tell apart: see :func:`chosen`.
 ``"sketch"``
     The rows are projected on a few random directions (signs, Achlioptas 2003) and the library's
     own k-means clusters that small dense sketch from drawn rows; its clusters are the start on
@@ -30,7 +31,7 @@ from gpu_kmeans.backends.protocol import Backend, Clusters, is_sparse
 from gpu_kmeans.clustering.lloyd import Report, Rows, library_kmeans
 from gpu_kmeans.forking import product
 
-__all__ = ["INITS", "chosen", "start"]
+__all__ = ["INITS", "chosen", "is_skewed", "start"]
 
 INITS = ("auto", "sketch", "k-means++", "random")
 DIRECTIONS = 32
@@ -55,10 +56,10 @@ def chosen(init: str, rows: Rows, moves: bool) -> str:
     """
     if init != "auto":
         return init
-    return "sketch" if moves and not rows.wide and not _is_skewed(rows) else "k-means++"
+    return "sketch" if moves and not rows.wide and not is_skewed(rows) else "k-means++"
 
 
-def _is_skewed(rows: Rows) -> bool:
+def is_skewed(rows: Rows) -> bool:
     """Whether dense rows have a heavy tail, in which rows drawn alike seldom lie.
 
     Sparse rows of that kind end alike from both starts, and are many times dearer to draw by
@@ -99,9 +100,10 @@ def _sketch(
 ) -> Clusters:
     sketch = backend.project(rows.matrix, _directions(rows.matrix.shape[1], rng))
     init = backend.to_host(sketch[_draw_rows(backend, rows, k, rng)])
-    labels, inertia = library_kmeans(backend, sketch, init, SKETCH_ITERATIONS, rows.weight)
-    report("sketch", inertia, 0)
-    return backend.cluster_sums(rows.matrix, labels, k, rows.weight)
+    labels, _ = library_kmeans(backend, sketch, init, SKETCH_ITERATIONS, rows.weight)
+    clusters = backend.cluster_sums(rows.matrix, labels, k, rows.weight)
+    report("sketch", rows.inertia(clusters, labels), 0)
+    return clusters
 
 
 def _directions(n_features: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from gpu_kmeans.backends.protocol import Backend, Callback, Clusters, Matrix, Pr
 from gpu_kmeans.backends.select import BackendSpec, choose, resolve
 from gpu_kmeans.clustering import init as seeding
 from gpu_kmeans.clustering.breathing import breathe
+from gpu_kmeans.clustering.dense_start import settle_dense
 from gpu_kmeans.clustering.distances import all_distances, nearest, squared_distances
 from gpu_kmeans.clustering.hartigan import hartigan
 from gpu_kmeans.clustering.init_param import call_init, check_init, count_starts
@@ -77,8 +78,9 @@ class KMeans(Estimator):
         Iterations over all rows of one start, of both stages together.
     tol : float, default 1e-4
         Lloyd stops when the summed squared shift of the centroids is at most ``tol`` times the
-        mean variance of the features (scikit-learn's scaling). Hartigan's moves go on until none
-        is left that lowers the inertia.
+        mean variance of the features (scikit-learn's scaling). Hartigan's moves of sparse rows, and
+        of dense ones from a given start, go on until none is left that lowers the inertia; those of
+        dense rows from a drawn start as long as a pass saves a ten-thousandth of it.
     verbose : int, default 0
         Above 0, each iteration is printed, as scikit-learn does.
     random_state : int, RandomState, Generator or None
@@ -90,7 +92,9 @@ class KMeans(Estimator):
         As in scikit-learn, where False lets the rows be written to while the fit runs. Here they
         never are, and nothing depends on it.
     algorithm : {"hartigan", "lloyd", "elkan", "minibatch"}, default "hartigan"
-        "hartigan" lets Lloyd (sparse rows) or the library's k-means (dense rows) settle for a few
+        "hartigan" fits dense rows from a drawn start on a sample, and then all of them; see
+        :mod:`gpu_kmeans.clustering.dense_start`. Otherwise it lets Lloyd (sparse rows) or the
+        library's k-means (dense rows) settle for a few
         iterations, exchanges clusters (only from a drawn start, see
         :mod:`gpu_kmeans.clustering.breathing`) and then moves single rows until no move lowers the
         inertia: lower inertia than Lloyd from any start, see :mod:`gpu_kmeans.clustering.hartigan`.
@@ -406,6 +410,11 @@ class _Plan:
     grows: bool
     callback: Callback | None
 
+    @property
+    def draws(self) -> bool:
+        """Whether exchanges follow a start that is ours to choose."""
+        return self.moves and isinstance(self.init, str) and self.init == "auto"
+
     def start(self) -> str | NDArray[Any]:
         """Name the way to the first centroids, or give them."""
         return self.init() if callable(self.init) else self.init
@@ -444,6 +453,14 @@ class _Run:
             settled = minibatch(
                 *(backend, rows, plan.k, init),
                 max_iter=plan.max_iter,
+                rng=plan.rng,
+                report=self.report,
+            )
+        elif plan.draws and not (is_sparse(rows.matrix) or rows.wide):
+            settled = settle_dense(
+                *(backend, rows, plan.k),
+                max_iter=plan.max_iter,
+                tol=plan.tol * self.scaled.mean_variance,
                 rng=plan.rng,
                 report=self.report,
             )
@@ -489,15 +506,15 @@ class _Run:
         rows = self.scaled.rows
         few = min(LIBRARY_ITERATIONS, plan.max_iter)
         init = backend.centroids(clusters)
-        labels, _ = library_kmeans(backend, rows.matrix, init, few, rows.weight)
+        labels, n_iter = library_kmeans(backend, rows.matrix, init, few, rows.weight)
         means = backend.cluster_sums(rows.matrix, labels, plan.k, rows.weight)
         inertia = rows.inertia(means, labels)
-        stopped = self.report("lloyd", inertia, len(labels), iterations=few)
-        return StageResult(labels, means, few, stopped)
+        stopped = self.report("lloyd", inertia, len(labels), iterations=n_iter)
+        return StageResult(labels, means, n_iter, stopped)
 
 
 def _warn_if_fewer(labels: NDArray[np.int32], k: int) -> None:
-    n_distinct = len(np.unique(labels))
+    n_distinct = np.count_nonzero(np.bincount(labels, minlength=k))
     if n_distinct < k:
         warnings.warn(
             f"Number of distinct clusters ({n_distinct}) found smaller than n_clusters ({k}). "

@@ -19,6 +19,7 @@ from gpu_kmeans.backends.protocol import (
     Assignment,
     Backend,
     Clusters,
+    DenseFit,
     Drift,
     Iterations,
     Matrix,
@@ -40,8 +41,9 @@ SOON = 2
 """Largest number of moves, as a multiple of those that exact sums can follow, at which sums are
 formed exact: fewer rows move next time."""
 
-Report = Callable[[str, float, int], bool]
-"""Called with the stage, the labels' inertia and the number of rows that moved; true means stop."""
+Report = Callable[..., bool]
+"""Called with the stage, the labels' inertia, the number of rows that moved, and that of iterations
+since the last call, if it is not one; true means stop."""
 
 
 @dataclass(frozen=True)
@@ -307,19 +309,17 @@ def library_kmeans(
     init: NDArray[Any],
     max_iter: int,
     weight: NDArray[np.float64] | None,
-) -> tuple[NDArray[np.int32], float]:
-    """The library's k-means on dense rows; where it cannot take them, as many iterations here.
-
-    Returns labels and inertia, as :meth:`gpu_kmeans.backends.protocol.Backend.dense_kmeans` does.
-    """
+    tol: float = 0.0,
+) -> DenseFit:
+    """The library's k-means on dense rows; where it cannot take them, as many iterations here."""
     try:
-        return backend.dense_kmeans(matrix, init, max_iter, weight)
+        return backend.dense_kmeans(matrix, init, max_iter, weight, tol)
     except UnsupportedOnBackend as reason:
         logging.getLogger(__name__).info("Lloyd's iterations in its place: %s", reason)
     rows = Rows(matrix, backend.squared_norms(matrix), weight)
     start = backend.clusters_from(init, matrix.dtype)
-    done = lloyd(backend, rows, start, max_iter=max_iter, tol=0, report=lambda *_: False)
-    return done.labels, rows.inertia(done.clusters, done.labels)
+    done = lloyd(backend, rows, start, max_iter=max_iter, tol=tol, report=lambda *_: False)
+    return DenseFit(done.labels, done.n_iter)
 
 
 def relocate_empty(

@@ -17,7 +17,7 @@ import numpy as np
 from cuml.cluster import KMeans
 from numpy.typing import NDArray
 
-from gpu_kmeans.backends.protocol import Matrix, is_sparse
+from gpu_kmeans.backends.protocol import DenseFit, Matrix, is_sparse
 from gpu_kmeans.errors import InvalidParam, UnsupportedOnBackend
 
 __all__ = ["dense_kmeans", "dense_regions"]
@@ -36,7 +36,8 @@ def dense_kmeans(
     init: NDArray[Any],
     max_iter: int,
     weight: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.int32], float]:
+    tol: float = 0.0,
+) -> DenseFit:
     (n, n_features), k = rows.shape, len(init)
     # Checked here, as what goes wrong inside the library can take the whole process with it.
     if init.shape != (k, n_features) or n < k:
@@ -53,14 +54,12 @@ def dense_kmeans(
         init=cp.asarray(init, dtype=np.float32),
         n_init=1,  # "auto" means ten times the same run where the start is given
         max_iter=max_iter,
-        tol=NEVER,
+        tol=max(tol, NEVER),
         output_type="cupy",
     )
     points = cp.ascontiguousarray(rows, dtype=np.float32)
     kmeans.fit(points, sample_weight=None if weight is None else cp.asarray(weight, np.float32))
-    # cuML scales the weights so that they sum to the number of rows.
-    scale = 1.0 if weight is None else float(weight.sum()) / n
-    return cp.asnumpy(kmeans.labels_).astype(np.int32), float(kmeans.inertia_) * scale
+    return DenseFit(cp.asnumpy(kmeans.labels_).astype(np.int32), int(kmeans.n_iter_))
 
 
 def dense_regions(
