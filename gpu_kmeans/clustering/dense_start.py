@@ -129,7 +129,10 @@ def _find_basin(run: _Run, rows: Rows, max_iter: int, sampled: bool) -> tuple[St
         return run.report("sketch", *progress)
 
     n = len(rows.squared_norms)
-    is_small, is_large = n * run.k < SMALL, n >= WORTH_SAMPLING * _sample_size(rows, run.k)
+    is_small, is_large = (
+        n * run.k < SMALL and rows.weight is None,
+        n >= WORTH_SAMPLING * _sample_size(rows, run.k),
+    )
     starts = STARTS_OF_SMALL if is_small or is_large else STARTS
     starts = starts if run.k <= FEW_CLUSTERS else 1
     best, used = None, 0
