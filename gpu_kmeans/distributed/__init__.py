@@ -28,6 +28,7 @@ from gpu_kmeans.backends.protocol import (
     Assignment,
     Backend,
     Clusters,
+    DenseFit,
     Drift,
     IntArray,
     Iterations,
@@ -319,10 +320,17 @@ class DaskBackend:
         passes: int,
         noise: float,
     ) -> tuple[list[NDArray[np.int32]], NDArray[np.float64]] | None:
-        """None: clusters are split here, one after the other; their rows come all at once."""
-        if isinstance(rows, DaskRows):
-            rows.prefetch(np.sort(np.concatenate(clusters)))
-        return None
+        """Clusters are split here, their rows all at once; None where these are too many."""
+        rest = coins, blocks, passes, noise
+        if not isinstance(rows, DaskRows):
+            return self.local.halve(rows, squared_norms, clusters, pairs, *rest)
+        which = np.sort(np.concatenate(clusters))
+        local = rows[which]
+        if isinstance(local, DaskRows):
+            return None
+        numbered = [np.searchsorted(which, one) for one in clusters]
+        places = np.searchsorted(which, pairs)
+        return self.local.halve(local, squared_norms[which], numbered, places, *rest)
 
     def iterations(
         self, rows: Matrix, squared_norms: NDArray[np.float64], k: int
@@ -383,8 +391,9 @@ class DaskBackend:
         init: NDArray[Any],
         max_iter: int,
         weight: NDArray[np.float64] | None = None,
-    ) -> tuple[NDArray[np.int32], float]:
-        return self.local.dense_kmeans(rows, init, max_iter, weight)
+        tol: float = 0.0,
+    ) -> DenseFit:
+        return self.local.dense_kmeans(rows, init, max_iter, weight, tol)
 
     def dense_regions(
         self, rows: Matrix, least: int, samples: int

@@ -69,7 +69,6 @@ class DaskRows:
         self.indptr = indptr
         self.extremes = extremes
         self._take = take
-        self._prefetched: tuple[NDArray[np.int64], Matrix] | None = None
         self.shape = (len(indptr) - 1, n_features)
         self.dtype = np.dtype(form.dtype)
         if view is not None:
@@ -102,20 +101,8 @@ class DaskRows:
         if isinstance(which, slice):
             return self._view(np.arange(self.shape[0])[which])
         which = np.asarray(which, np.int64)
-        if self._prefetched is not None:
-            numbers, rows = self._prefetched
-            position = np.searchsorted(numbers, which).clip(0, len(numbers) - 1)
-            if (numbers[position] == which).all():
-                return rows[position]
         some = self._view(which)
         return self._take(some) if some.nnz <= MOST_FETCHED else some
-
-    def prefetch(self, which: NDArray[np.int64]) -> None:
-        """Bring rows here that will be asked for, in rising order, if they are not too many."""
-        self._prefetched = None
-        some = self._view(which)
-        if len(which) and some.nnz <= MOST_FETCHED:
-            self._prefetched = which, self._take(some)
 
     def _view(self, which: NDArray[np.int64]) -> DaskRows:
         lengths = np.diff(self.indptr)[which]
