@@ -286,3 +286,20 @@ def test_a_first_row_that_looks_like_cells_is_doubted(tmp_path, header, names):
     assert len(notes) == bool(names)
     for name in names:
         assert repr(name) in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "role"),
+    [
+        (["the printer does not print", "please reset my password today"], "text"),
+        (["New York City", "Rio de Janeiro"], "category"),
+    ],
+)
+def test_sentences_that_repeat_are_texts_and_names_that_repeat_are_categories(
+    tmp_path, cells, role
+):
+    path = tmp_path / "tickets.csv"
+    rows = "".join(f"2026-01-{1 + i % 28:02},{cells[i % 2]}\n" for i in range(40))
+    path.write_text(f"opened,message\n{rows}")
+    roles = {each.column: each.role for each in look(path).columns}
+    assert roles == {"opened": "date", "message": role}

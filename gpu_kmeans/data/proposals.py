@@ -32,6 +32,9 @@ Look = Literal[
 
 LEAST_WORDS = 3.0
 """Mean number of words from which on cells are texts to cluster, not names or titles."""
+LEAST_WORDS_REPEATED = 5.0
+"""Mean number of words from which on a few cells that repeat are texts, too: messages made from
+templates, where names of categories are shorter."""
 MOST_TIMES_LONGER = 3.0
 """Ratio of the longest texts' mean number of words to that of others, beyond which these are
 titles beside the texts."""
@@ -170,7 +173,7 @@ def _look(column: str, present: pa.ChunkedArray, distinct: int, rows: int) -> Lo
     if _all(present, _DATE):
         return "date"
     if distinct <= min(MOST_CATEGORIES, len(present) // LEAST_REPEATS):
-        return "category"
+        return "category" if _mean_words(present) < LEAST_WORDS_REPEATED else "text"
     if _all(present, _ADDRESS):
         return "other"
     if _mean_words(present) >= LEAST_WORDS:
