@@ -53,15 +53,6 @@ STATED = (
     *(schemas.SearchQuery, schemas.SearchQueries),
 )
 """Schemas that no route's signature names."""
-OPERATIONS = {
-    "assign": "assign_rows",
-    "predict": "predict_texts",
-    "recommend": "recommend_items",
-    "show": "show_item",
-    "similar": "list_similar_items",
-    "text": "read_item_text",
-}
-"""What generated clients call operations whose functions have shorter names."""
 KEY_NEEDED = "needed unless the service listens on loopback alone"
 
 
@@ -88,7 +79,7 @@ def create_app(service: Service) -> Any:
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: OPERATIONS.get(route.name, route.name),
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call them
     )
     app.state.service = service
     for router in (
