@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -322,6 +324,9 @@ def client(
         sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.startswith("generated_client")]:
             del sys.modules[name]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # what the generated code leaves open
+            gc.collect()
 
 
 def test_a_generated_client_uploads_a_dataset_and_asks_a_model(
