@@ -281,6 +281,12 @@ def recover(options: argparse.Namespace) -> Answer:
     return service.recover(options)
 
 
+def restore(options: argparse.Namespace) -> Answer:
+    from gpu_kmeans.cli import service
+
+    return service.restore(options)
+
+
 def demo(options: argparse.Namespace) -> Answer:
     from gpu_kmeans.cli import demo
 
@@ -320,5 +326,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Answer]] = {
     "config": config,
     "key": key,
     "recover": recover,
+    "restore": restore,
     "doctor": doctor,
 }

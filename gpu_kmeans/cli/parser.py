@@ -131,8 +131,16 @@ def build() -> argparse.ArgumentParser:
     _folder_of_data(
         command("recover", "make the service's registry anew of what lies in its folder")
     )
+    _restore(command("restore", "a service's folder made of a backup that it gave"))
     command("doctor", "which backends can run here, and exactly why the others cannot")
     return parser
+
+
+def _restore(parser: Any) -> None:
+    parser.add_argument(
+        "backup", type=Path, metavar="FILE", help="as GET /v1/backup of a service sent it"
+    )
+    _folder_of_data(parser)
 
 
 def _demo(parser: Any) -> None:

@@ -1,4 +1,4 @@
-"""``serve``, ``config``, ``key`` and ``recover``: the commands around the service."""
+"""``serve``, ``config``, ``key``, ``recover``, ``restore``: the commands around the service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from gpu_kmeans.cli.output import Answer, write_error
 from gpu_kmeans.errors import BackendUnavailable, FileProblem
 
-__all__ = ["config", "key", "recover", "serve"]
+__all__ = ["config", "key", "recover", "restore", "serve"]
 
 
 def serve(options: argparse.Namespace) -> Answer:
@@ -83,6 +83,16 @@ def recover(options: argparse.Namespace) -> Answer:
         "missing": done.missing,
     }
     return Answer(facts, lambda: _recovered_text(done))
+
+
+def restore(options: argparse.Namespace) -> Answer:
+    data = _configure(options).settings.data
+    from gpu_kmeans.service.audit import write_audit
+    from gpu_kmeans.service.restore import restore as run
+
+    count = run(options.backup, data)
+    write_audit(data, {"action": "backup restored", "files": count, "user": os.getuid()})
+    return Answer({"data": str(data), "files": count}, lambda: f"restored {count} files to {data}")
 
 
 def _recovered_text(done: Any) -> str:

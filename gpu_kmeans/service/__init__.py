@@ -29,6 +29,8 @@
     model_files.py lends the files of versions to processes, and keeps what these make
     worker_files.py  names of the files by which a process and the service hand each other things
     retention.py   which versions stay
+    backup.py      all of it as one file; restore.py, a folder made of that
+    cors.py        pages of other sites; rates.py, how often a client may ask
     version_report.py  what the registry says of a version
     searching.py   what is looked for, checked, and what is shown of what is found
     answers.py     tags of answers, gzip, the last answers again; conditional.py, routes that use it

@@ -79,6 +79,7 @@ def create_app(service: Service) -> Any:
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call them
     )
     app.state.service = service
     for router in (

@@ -17,7 +17,7 @@ from typing import Any
 from gpu_kmeans.service.problems import Problem
 from gpu_kmeans.service.settings import Settings
 
-__all__ = ["Clients", "Headers"]
+__all__ = ["Clients", "Headers", "network_of"]
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -76,7 +76,7 @@ class Clients:
         total, own = self._limits[kind]
         if kind == "connections" and self.is_trusted(client):
             own = total
-        key = (kind, _network(client))
+        key = (kind, network_of(client))
         for count, most, whose in (
             (self._counts[key], own, "of one client"),
             (self._totals[kind], total, "of all clients"),
@@ -96,7 +96,7 @@ class Clients:
 
     def leave(self, kind: str, client: str) -> None:
         """Count one less."""
-        key = (kind, _network(client))
+        key = (kind, network_of(client))
         self._counts[key] -= 1
         if not self._counts[key]:
             del self._counts[key]
@@ -128,7 +128,8 @@ def _address(text: str) -> Any:
 
 
 @lru_cache(4_096)
-def _network(client: str) -> str:
+def network_of(client: str) -> str:
+    """Return what stands for a client: its address, or of IPv6 the network that it has."""
     address = _address(client)
     if isinstance(address, IPv6Address):
         return str(ip_network((int(address), 64), strict=False))

@@ -13,15 +13,16 @@ import orjson
 from fastapi import Depends, Query, Request, Response
 
 from gpu_kmeans.service.audit import write_audit
-from gpu_kmeans.service.clients import Clients
+from gpu_kmeans.service.clients import Clients, network_of
 from gpu_kmeans.service.jobs import Jobs
 from gpu_kmeans.service.keys import Scope, check_scope, find_key
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.models import Loaded, Models
 from gpu_kmeans.service.problems import Problem, answer_too_large
 from gpu_kmeans.service.questions import Questions
+from gpu_kmeans.service.rates import Rates
 from gpu_kmeans.service.registry import Registry
-from gpu_kmeans.service.request_checks import check_query
+from gpu_kmeans.service.request_checks import ALWAYS_ANSWERED, check_query
 from gpu_kmeans.service.retention import Retention
 from gpu_kmeans.service.schemas import Name
 from gpu_kmeans.service.settings import Settings
@@ -78,6 +79,10 @@ class Service:
     stopping: bool = False
     failure: Exception | None = None
     uploads: set[str] = field(default_factory=set)
+    rates: Rates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rates = Rates(self.settings.client_requests_per_minute)
 
     @property
     def registry(self) -> Registry:
@@ -136,7 +141,14 @@ async def may_write(request: Request) -> None:
 def admit(request: Request, scope: Scope) -> None:
     """Let a request pass whose key may do what it asks for, where keys are needed."""
     service = service_of(request)
-    key = find_key(service.registry, service.settings, request.headers.get("authorization"))
+    client = network_of(request.state.client)
+    try:
+        key = find_key(service.registry, service.settings, request.headers.get("authorization"))
+    except Problem:
+        service.rates.count(client)  # guesses are counted as well
+        raise
+    if request.scope["route"].path not in ALWAYS_ANSWERED:
+        service.rates.count(client if key is None else f"key {key.id}")
     request.state.key = None if key is None else {"id": key.id, "name": key.name}
     check_scope(service.settings, key, scope)
 

@@ -57,6 +57,8 @@ class _Live:
         self.work: asyncio.Task[Any] | None = None
         self.ended = False
         self.changed = asyncio.Event()
+        self.asked = time.monotonic()
+        self.began: float | None = None
 
     def tell(self, kind: str, data: Row) -> None:
         self.events.append(Event(len(self.events) + 1, kind, data))
@@ -75,6 +77,8 @@ class Jobs:
         Told the state of each job that ended, for the metrics.
     on_version : callable, optional
         Told the name of each model that has got a version.
+    on_times : callable, optional
+        Told the kind of each job that ended, its state, how long it waited and how long it ran.
     """
 
     def __init__(
@@ -83,7 +87,9 @@ class Jobs:
         settings: Settings,
         on_end: Callable[[str], None],
         on_version: Callable[[str], Awaitable[None]] | None = None,
+        on_times: Callable[[str, str, float, float | None], None] | None = None,
     ) -> None:
+        self._on_times = on_times
         self._on_version = on_version
         self.store = store
         self.settings = settings
@@ -277,6 +283,7 @@ class Jobs:
         scratch = self.store.scratch()  # not on a thread: it is not to be made and then lost
         made: str | None = None
         try:
+            live.began = time.monotonic()
             await asyncio.to_thread(registry.start_job, live.job)
             live.stage = "starting"
             live.tell("state", self.view(self._row(live.job), history=False))
@@ -382,6 +389,11 @@ class Jobs:
         live.ended = True
         row = self._row(live.job)
         live.tell("end", job_view(row))
+        if self._on_times is not None:
+            end, began = time.monotonic(), live.began
+            waited = (end if began is None else began) - live.asked
+            ran = None if began is None else end - began
+            self._on_times(_kind(row["about"]), state, waited, ran)
         about = {"model": row["about"]["model"], "version": row["version"]}
         log.info("job ended", extra={"job": live.job, "state": state, **about})
         if row["version"] is not None:

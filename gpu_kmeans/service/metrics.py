@@ -16,6 +16,7 @@ from prometheus_client import (
 
 __all__ = ["Metrics"]
 
+JOB_BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 14_400)
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -38,6 +39,28 @@ class Metrics:
         self._jobs = Counter(
             "gpu_kmeans_jobs", "Jobs that ended.", ("state",), registry=self.registry
         )
+        self._waits = Histogram(
+            "gpu_kmeans_job_wait_seconds",
+            "From a job's request to its beginning, or to its end where it never began.",
+            ("kind",),
+            buckets=JOB_BUCKETS,
+            registry=self.registry,
+        )
+        self._durations = Histogram(
+            "gpu_kmeans_job_seconds",
+            "From a job's beginning to its end.",
+            ("kind", "state"),
+            buckets=JOB_BUCKETS,
+            registry=self.registry,
+        )
+        self._versions = Counter(
+            "gpu_kmeans_model_versions",
+            "Versions loaded into memory, and those that left it to make room.",
+            ("event",),
+            registry=self.registry,
+        )
+        for event in ("loaded", "evicted"):
+            self._versions.labels(event)
         self._backend = Info("gpu_kmeans_backend", "What fits run on.", registry=self.registry)
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
@@ -58,6 +81,16 @@ class Metrics:
     def job(self, state: str) -> None:
         """Count a job that ended."""
         self._jobs.labels(state).inc()
+
+    def job_times(self, kind: str, state: str, waited: float, ran: float | None) -> None:
+        """Count how long a job waited, and how long it ran if it did, in seconds."""
+        self._waits.labels(kind).observe(waited)
+        if ran is not None:
+            self._durations.labels(kind, state).observe(ran)
+
+    def version(self, event: str) -> None:
+        """Count a version that came into memory, or left it."""
+        self._versions.labels(event).inc()
 
     def text(self) -> bytes:
         """Everything in Prometheus's text format."""

@@ -15,10 +15,17 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from gpu_kmeans.service.clients import Clients
+from gpu_kmeans.service.clients import Clients, Headers
+from gpu_kmeans.service.cors import Cors
 from gpu_kmeans.service.metrics import Metrics
 from gpu_kmeans.service.problems import MEDIA_TYPE, Problem, body, of_exception
-from gpu_kmeans.service.request_checks import check_headers, check_name, check_origin, host_of
+from gpu_kmeans.service.request_checks import (
+    ALWAYS_ANSWERED,
+    check_headers,
+    check_name,
+    check_origin,
+    host_of,
+)
 from gpu_kmeans.service.settings import Settings
 
 __all__ = ["Gate", "JsonLines", "send_problem"]
@@ -30,8 +37,6 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 JOB = re.compile(r"[0-9a-f]{22}")
 VERSION = re.compile(r"[0-9]{1,10}")
 EVENTS = re.compile(r"/v1/jobs/[^/]+/events")
-ALWAYS_ANSWERED = ("/livez", "/readyz", "/metrics")
-"""Also when there are too many other requests: what watches the service asks these."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; "
@@ -61,9 +66,12 @@ class _Answer:
     request_id : str
     is_head : bool
         Send no body, and stop what would make one.
+    more : list of (bytes, bytes)
+        Headers for pages of other sites.
     """
 
-    def __init__(self, send: Any, request_id: str, is_head: bool) -> None:
+    def __init__(self, send: Any, request_id: str, is_head: bool, more: Headers) -> None:
+        self.more = more
         self.send_on = send
         self.request_id = request_id.encode()
         self.is_head = is_head
@@ -77,6 +85,7 @@ class _Answer:
                 *message.get("headers", ()),
                 (b"x-request-id", self.request_id),
                 *HEADERS,
+                *self.more,
             ]
         elif self.is_head:
             await self.send_on({"type": "http.response.body", "body": b""})
@@ -101,6 +110,7 @@ class Gate:
         self.settings = settings
         self.metrics = metrics
         self.clients = Clients(settings)
+        self.cors = Cors(settings.cors_origins)
         own = {settings.host, *settings.allowed_hosts}
         self.hosts = (LOOPBACK | own) if settings.is_loopback else (own if len(own) > 1 else None)
 
@@ -118,9 +128,17 @@ class Gate:
         scope["state"] |= {"request_id": request_id, "client": client, "key": None, "about": {}}
         # Not in place: the server goes by the method, too, when it frames the answer.
         scope = scope | self._routed(scope)
-        answer = _Answer(send, request_id, method == "HEAD")
+        cors = self.cors.headers(headers.get(b"origin"))
+        answer = _Answer(send, request_id, method == "HEAD", cors)
         try:
             self._check(scope, headers, method, self.clients.is_trusted(peer))
+            allowed = self.cors.preflight(method, headers)
+            if allowed is not None:
+                await answer.send(
+                    {"type": "http.response.start", "status": 204, "headers": allowed}
+                )
+                await answer.send({"type": "http.response.body", "body": b""})
+                return
             with self._counted(scope, client, method):
                 await self.app(scope, receive, answer.send)
         except _HeadSent:
@@ -171,7 +189,8 @@ class Gate:
             page = {"Location": f"{self.settings.root_path}/"}
             raise Problem(307, "moved", "the page is one slash further", page)
         check_name(scope["raw_path"])
-        if method not in ("GET", "HEAD", "OPTIONS"):
+        is_change = method not in ("GET", "HEAD", "OPTIONS")
+        if is_change and not self.cors.allows(headers.get(b"origin")):
             check_origin(headers, host)
 
     @contextmanager

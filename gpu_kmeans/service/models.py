@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import logging
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -440,9 +440,14 @@ class Models:
     store : Store
     settings : Settings
         How many versions are kept, and how much memory they may take.
+    on_change : callable, optional
+        Told "loaded" and "evicted", for the metrics.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, on_change: Callable[[str], None] | None = None
+    ) -> None:
+        self._on_change = on_change or (lambda _: None)
         self.store = store
         self.settings = settings
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
@@ -555,6 +560,7 @@ class Models:
         except ModelError as error:
             raise await self._set_aside(row, error) from error
         self._loaded[row["folder"]] = loaded
+        self._on_change("loaded")
         self._make_room()
         return loaded
 
@@ -565,6 +571,7 @@ class Models:
             or self.memory > self.settings.max_loaded_bytes
         ):
             self._loaded.popitem(last=False)
+            self._on_change("evicted")
 
     async def _set_aside(self, row: Row, error: Exception) -> Problem:
         """Take a version that cannot be read out of the way; return what to say of it."""

@@ -211,6 +211,15 @@ class Registry:
         parts = (part for row in self.datasets() for part in (row["items"], row["credits"]))
         return self.folders() | {part["file"] for part in parts if part is not None}
 
+    def stored_bytes(self) -> int:
+        """Bytes of the files that datasets and versions name."""
+        row = self.row(
+            "SELECT (SELECT TOTAL(json_extract(about, '$.bytes')) FROM versions) + "
+            "(SELECT TOTAL(json_extract(items, '$.bytes')) FROM datasets) + "
+            "(SELECT TOTAL(json_extract(credits, '$.bytes')) FROM datasets) AS bytes"
+        )
+        return 0 if row is None else int(row["bytes"])
+
     # -- jobs -----------------------------------------------------------------------------
 
     def job(self, job: str) -> Row | None:

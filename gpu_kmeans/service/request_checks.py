@@ -13,8 +13,17 @@ from pydantic import BaseModel
 from gpu_kmeans.service.clients import Headers
 from gpu_kmeans.service.problems import Problem
 
-__all__ = ["check_headers", "check_name", "check_origin", "check_query", "host_of"]
+__all__ = [
+    "ALWAYS_ANSWERED",
+    "check_headers",
+    "check_name",
+    "check_origin",
+    "check_query",
+    "host_of",
+]
 
+ALWAYS_ANSWERED = ("/livez", "/readyz", "/metrics")
+"""Paths that are answered also when there are too many other requests: for what watches."""
 HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 SINGLE = frozenset(
     (

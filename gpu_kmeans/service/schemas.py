@@ -831,6 +831,7 @@ LIMITS = (
     *("max_text_characters", "max_batch", "max_queue", "max_concurrent", "max_uploads"),
     *("max_connections", "max_streams", "max_client_connections", "max_client_requests"),
     *("max_client_streams", "max_client_uploads", "max_questions", "max_client_questions"),
+    "client_requests_per_minute",
     *("max_model_bytes", "max_loaded_models", "max_loaded_bytes"),
     *("fit_seconds", "fit_memory_bytes", "check_seconds", "max_check_memory_bytes"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import socket
 import sqlite3
@@ -109,13 +110,18 @@ def open_service(settings: Settings) -> Service:
         store.close()
         raise
     metrics = Metrics()
-    models = Models(store, settings)
+    models = Models(store, settings, metrics.version)
     retention = Retention(store, models, settings.keep_versions)
-    jobs = Jobs(store, settings, metrics.job, retention.prune)
+    jobs = Jobs(store, settings, metrics.job, retention.prune, metrics.job_times)
     metrics.backend(backend)
     metrics.watch("jobs_waiting", "Jobs in the queue.", lambda: jobs.waiting)
     metrics.watch("jobs_running", "Jobs that run.", lambda: jobs.running)
     metrics.watch("models_loaded", "Versions in memory.", lambda: len(models))
+    metrics.watch("models_loaded_bytes", "Memory of these versions.", lambda: models.memory)
+    metrics.watch("stored_bytes", "Datasets and versions on the disk.", store.registry.stored_bytes)
+    metrics.watch(
+        "disk_free_bytes", "Room on their disk.", lambda: shutil.disk_usage(store.folder).free
+    )
     _allow_connections(settings.max_connections)
     clients, questions = Clients(settings), Questions(store, settings)
     return Service(

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,13 +21,21 @@ from pydantic_settings import (
 )
 
 from gpu_kmeans.errors import FileProblem, InvalidParam
+from gpu_kmeans.service.cors import ANY
 
 __all__ = ["DEFAULT_FILE", "Configuration", "Settings", "configure"]
 
 PREFIX = "GPU_KMEANS_"
 DEFAULT_FILE = Path("gpu-kmeans.toml")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+ORIGIN = re.compile(r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 OWN_PATHS = ("/v1", "/assets", "/livez", "/readyz", "/metrics")
+LISTS = {
+    "allowed_hosts": "films.example",
+    "cors_origins": "https://films.example",
+    "trusted_proxies": "10.0.0.0/8",
+}
+"""Settings that are lists, and an example of each."""
 OTHER_VARIABLES = {"CONFIG", "INSTRUCTIONS", "TRACEBACK", "TMDB"}
 """Names after the prefix that others read."""
 
@@ -52,6 +60,12 @@ class Settings(BaseSettings):
     )
     trusted_proxies: tuple[str, ...] = Field(
         (), description="addresses or networks whose X-Forwarded-For and -Host count; JSON"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="other sites whose pages may use it, such as https://films.example; JSON"
+    )
+    client_requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        0, description="by key, or by address without one; 0: any number"
     )
     root_path: str = Field("", description="path that a proxy puts before ours, such as /clusters")
     max_upload_bytes: Bytes = Field(256 << 20, description="of an uploaded file")
@@ -130,6 +144,26 @@ class Settings(BaseSettings):
                     f"{proxy!r:.60} is no address and no network, such as 10.0.0.0/8"
                 ) from None
         return proxies
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != ANY and not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r:.60} is no origin, such as https://films.example or "
+                    "http://localhost:3000 (small letters, no path), and not *"
+                )
+        return origins
+
+    @model_validator(mode="after")
+    def _check_any_origin(self) -> Self:
+        if ANY in self.cors_origins and not self.needs_keys:
+            raise ValueError(
+                "cors_origins=* would let every page that anyone opens change what is here: name "
+                "the origins, or ask for keys (require_keys)"
+            )
+        return self
 
     @field_validator("root_path")
     @classmethod
@@ -236,8 +270,8 @@ def _from_environment() -> dict[str, Any]:
     try:
         return EnvSettingsSource(Settings)()
     except SettingsError as error:  # of the settings that are lists; it names which
-        name = "trusted_proxies" if "trusted_proxies" in str(error) else "allowed_hosts"
-        example = "10.0.0.0/8" if name == "trusted_proxies" else "films.example"
+        name = next((name for name in LISTS if name in str(error)), "allowed_hosts")
+        example = LISTS[name]
         raise InvalidParam(f'{name} (environment): must be JSON, such as ["{example}"]') from None
 
 

@@ -111,7 +111,7 @@ async def list_datasets(service: ServiceOf) -> Response:
     responses=errors(404),
     dependencies=[Depends(may_read)],
 )
-async def describe(service: ServiceOf, name: NamePath) -> Response:
+async def show_dataset(service: ServiceOf, name: NamePath) -> Response:
     """One dataset: rows, columns, and what was found to be odd; its ETag is its revision."""
     row = _row(service, name)
     return answer(view(row), headers={"etag": f'"{revision(row)}"'})
@@ -188,7 +188,7 @@ async def put_credits(
 @router.delete(
     "/{name}", status_code=204, responses=errors(404, 409, 412), dependencies=[Depends(may_write)]
 )
-async def delete(service: ServiceOf, name: NamePath, request: Request) -> Response:
+async def delete_dataset(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Delete a dataset; models that were fitted on it stay."""
     with service.uploading(name, request):
         _check_revision(request, name, service.registry.dataset(name))

@@ -27,13 +27,13 @@ UNREADY: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/livez", dependencies=[Depends(check_query)])
-async def live() -> Response:
+async def show_liveness() -> Response:
     """The process answers."""
     return answer({"status": "ok"})
 
 
 @router.get("/readyz", responses=UNREADY, dependencies=[Depends(check_query)])
-async def ready(service: ServiceOf) -> Response:
+async def show_readiness(service: ServiceOf) -> Response:
     """Every active model can answer: it is in memory, or its files are there.
 
     Nothing is loaded for this, and nothing leaves the memory for it.
@@ -51,7 +51,7 @@ async def ready(service: ServiceOf) -> Response:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, dependencies=[Depends(may_read)])
-async def metrics(service: ServiceOf) -> Response:
+async def show_metrics(service: ServiceOf) -> Response:
     """Everything in Prometheus's text format."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
@@ -59,7 +59,7 @@ async def metrics(service: ServiceOf) -> Response:
 @router.get(
     "/v1/info", response_model=schemas.Info, responses=errors(), dependencies=[Depends(may_read)]
 )
-async def info(service: ServiceOf) -> Response:
+async def show_info(service: ServiceOf) -> Response:
     """What this service is, and its limits."""
     return answer(
         {

@@ -58,7 +58,7 @@ MOST_DIGITS = 9
     dependencies=[Depends(may_write)],
     openapi_extra=BODY,
 )
-async def add(
+async def add_job(
     service: ServiceOf,
     request: Request,
     idempotency_key: Annotated[
@@ -104,7 +104,7 @@ async def list_jobs(
 @router.get(
     "/{job}", response_model=schemas.Job, responses=errors(404), dependencies=[Depends(may_read)]
 )
-async def show(service: ServiceOf, job: JobId) -> Response:
+async def show_job(service: ServiceOf, job: JobId) -> Response:
     """One job, with its iterations so far."""
     view = service.jobs.view(await asyncio.to_thread(_row, service, job))
     return await answer_aside(lambda: view, service.settings.max_answer_bytes)
@@ -117,7 +117,7 @@ async def show(service: ServiceOf, job: JobId) -> Response:
     responses=errors(404, 507),
     dependencies=[Depends(may_write)],
 )
-async def cancel(service: ServiceOf, job: JobId, request: Request) -> Response:
+async def cancel_job(service: ServiceOf, job: JobId, request: Request) -> Response:
     """End a job; one that has ended stays as it is."""
     row = await service.jobs.cancel(job)
     if row["state"] == "cancelled":
@@ -138,7 +138,7 @@ async def cancel(service: ServiceOf, job: JobId, request: Request) -> Response:
     },
     dependencies=[Depends(may_read)],
 )
-async def events(
+async def follow_job(
     service: ServiceOf,
     job: JobId,
     last_event_id: Annotated[str | None, Header(description="go on after this one")] = None,

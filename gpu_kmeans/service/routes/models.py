@@ -34,15 +34,15 @@ __all__ = ["router", "version_view"]
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-TAR, ZIP_TYPE = "application/x-tar", "application/zip"
+TAR = "application/x-tar"
+ARCHIVES = (TAR, "application/zip", "application/octet-stream")
+"""Media types of archives; what one is, its first bytes say."""
 
 Number = Annotated[int, Path(ge=1, le=2**31)]
 _UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}} for kind in (TAR, ZIP_TYPE)
-        },
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ARCHIVES},
     }
 }
 
@@ -67,7 +67,7 @@ async def list_models(service: ServiceOf) -> Response:
     responses=errors(404),
     dependencies=[Depends(may_read)],
 )
-async def describe(service: ServiceOf, name: NamePath) -> Response:
+async def show_model(service: ServiceOf, name: NamePath) -> Response:
     """One model and its versions."""
     return await _detailed(service, name)
 
@@ -75,7 +75,7 @@ async def describe(service: ServiceOf, name: NamePath) -> Response:
 @router.delete(
     "/{name}", status_code=204, responses=errors(404, 507), dependencies=[Depends(may_write)]
 )
-async def delete(service: ServiceOf, name: NamePath, request: Request) -> Response:
+async def delete_model(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Delete a model with all its versions; their numbers are not used again."""
     _model(service, name)
     gone = await asyncio.to_thread(service.registry.delete_model, name)
@@ -115,7 +115,7 @@ async def delete_version(
     responses=errors(404, 409, 507),
     dependencies=[Depends(may_write)],
 )
-async def activate(
+async def activate_version(
     service: ServiceOf, name: NamePath, version: Number, request: Request
 ) -> Response:
     """Let a version answer from now on; it is loaded first."""
@@ -132,14 +132,14 @@ async def activate(
     responses=errors(404, 409, 507),
     dependencies=[Depends(may_write)],
 )
-async def roll_back(service: ServiceOf, name: NamePath, request: Request) -> Response:
+async def roll_back_model(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Let the version answer that was active before."""
     previous = _model(service, name)["previous"]
     if previous is None:
         raise Problem(
             409, "no_previous_version", f"no other version of the model {name!r} was active before"
         )
-    return await activate(service, name, previous, request)
+    return await activate_version(service, name, previous, request)
 
 
 @router.post(
@@ -150,13 +150,13 @@ async def roll_back(service: ServiceOf, name: NamePath, request: Request) -> Res
     dependencies=[Depends(may_write)],
     openapi_extra=_UPLOAD,
 )
-async def upload(service: ServiceOf, name: NamePath, request: Request) -> Response:
+async def upload_version(service: ServiceOf, name: NamePath, request: Request) -> Response:
     """Upload a model directory, as a tar or a zip archive, as a new version.
 
     It is verified before it counts: its files are read, and nothing in them is run. Which version
     answers stays as it is; of a new model, it is this one.
     """
-    media_type(request, (TAR, ZIP_TYPE))
+    media_type(request, ARCHIVES)
     with service.uploading(f"model {name}", request):
         scratch = await asyncio.to_thread(service.store.scratch)
         try:
@@ -203,7 +203,7 @@ async def upload(service: ServiceOf, name: NamePath, request: Request) -> Respon
     responses=errors(404, 409),
     dependencies=[Depends(may_read)],
 )
-async def report(service: ServiceOf, loaded: Chosen) -> Response:
+async def show_report(service: ServiceOf, loaded: Chosen) -> Response:
     """How good a version is, and how it came about."""
     info = loaded.model.info
 
@@ -231,7 +231,7 @@ async def report(service: ServiceOf, loaded: Chosen) -> Response:
     responses=errors(404, 409),
     dependencies=[Depends(may_read)],
 )
-async def clusters(loaded: Chosen) -> Response:
+async def list_clusters(loaded: Chosen) -> Response:
     """All clusters with sizes and the words that name them."""
     return await answer_aside(
         lambda: {
@@ -265,7 +265,7 @@ async def show_profiles(
     responses=errors(404, 409),
     dependencies=[Depends(may_read)],
 )
-async def members(
+async def list_cluster_items(
     service: ServiceOf,
     name: NamePath,
     loaded: Chosen,
@@ -320,7 +320,7 @@ async def show_map(request: Request, loaded: Chosen) -> Response:
     },
     dependencies=[Depends(may_read)],
 )
-async def download(service: ServiceOf, loaded: Chosen) -> Response:
+async def download_version(service: ServiceOf, loaded: Chosen) -> Response:
     """A version as one file, which `POST .../versions` takes."""
     row = _version(service, loaded.name, loaded.version)
     folder = service.store.models / row["folder"]

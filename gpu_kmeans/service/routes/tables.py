@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["datasets"], dependencies=[Depends(may_re
 
 
 @router.get("/roles", response_model=schemas.Roles, responses=errors())
-async def roles() -> Response:
+async def list_roles() -> Response:
     """What columns can be: the parameters of uploads, with their meanings."""
     return answer(
         {
@@ -35,7 +35,9 @@ async def roles() -> Response:
     responses=errors(413, 415, 507),
     openapi_extra=UPLOAD,
 )
-async def preview(service: ServiceOf, request: Request, delimiter: Delimiter = None) -> Response:
+async def preview_table(
+    service: ServiceOf, request: Request, delimiter: Delimiter = None
+) -> Response:
     """What a table holds, and what a fit without options would make of it; nothing is stored.
 
     It is sent as items are. A matrix has no columns to look at, and is refused.
