@@ -137,6 +137,30 @@ def test_verbs_say_what_they_say_on_one_machine(client: Any, dtype: Any) -> None
     assert abs(backend.to_host(there) - rows).max() == 0
 
 
+def test_rare_features_go_where_their_rows_go(client: Any) -> None:
+    rng = np.random.default_rng(8)
+    n, k, width = 1500, 100, 6000
+    columns = rng.integers(0, width, (n, 12))  # each in three rows or so
+    rows = sparse.csr_array(
+        (np.ones(12 * n, np.float32), (np.repeat(np.arange(n), 12), columns.ravel())), (n, width)
+    )
+    backend, here = DaskBackend(client), CPU.matrix(rows)
+    there = backend.matrix(rows)
+    labels = rng.integers(0, k, n).astype(np.int32)
+    many = backend.cluster_sums(there, labels, k)
+    for _ in range(4):
+        target = rng.integers(0, k, n).astype(np.int32)
+        backend.move(many, there, np.arange(n), labels, target)
+        labels = target
+    one = CPU.cluster_sums(here, labels, k)
+    np.testing.assert_allclose(backend.to_host(many.sums), CPU.to_host(one.sums), atol=1e-4)
+    norms = CPU.squared_norms(here)
+    answer = backend.assign(there, many, labels, None, norms)
+    expected = CPU.assign(here, one, labels, None, norms)
+    np.testing.assert_allclose(answer.own, expected.own, atol=1e-3)
+    np.testing.assert_allclose(answer.cost, expected.cost, atol=1e-3)
+
+
 def test_sums_are_the_same_in_any_order() -> None:
     values = np.random.default_rng(0).normal(size=4000).astype(np.float32)
     unit = unit_of(float(abs(values).max()), 4000)
