@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import importlib
 import io
 import json
 import re
@@ -11,7 +9,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -285,73 +282,69 @@ def test_operations_have_names_that_can_be_read() -> None:
     assert {"list_models", "add_job", "put_items", "edit_version"} <= set(operations)
 
 
-USED = ("put_items", "add_job", "show_job", "list_clusters", "edit_version", "upload_version")
-"""Operations that the test of a generated client uses."""
+USE = """
+import io, sys, time
+from generated_client import Client, models, types
+from generated_client.api.datasets import put_items
+from generated_client.api.jobs import add_job, show_job
+from generated_client.api.models import edit_version, list_clusters, upload_version
 
+address, table, archive = sys.argv[1:]
 
-@pytest.fixture(scope="module")
-def client(
-    server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A client that openapi-python-client has made, and its modules by operation."""
-    pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
-    folder = tmp_path_factory.mktemp("client")
-    (folder / "openapi.json").write_text(json.dumps(server.get("/v1/openapi.json")))
-    (folder / "config.yml").write_text("post_hooks: []\n")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"),
-            *("--path", folder / "openapi.json", "--config", folder / "config.yml"),
-            *("--output-path", folder / "generated_client"),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=serving.PATIENCE,
-    )
-    sys.path.insert(0, str(folder))
-    try:
-        package = importlib.import_module("generated_client")
-        names = ("put_items", "add_job", "show_job", "list_clusters", "upload_version")
-        modules = {
-            path.stem: importlib.import_module(
-                f"generated_client.api.{path.parent.name}.{path.stem}"
-            )
-            for path in (folder / "generated_client" / "api").glob("*/*.py")
-            if path.stem in (*names, "edit_version", "recommend_items")
-        }
-        yield package.Client(base_url=str(server.http.base_url)), modules
-    finally:
-        sys.path.remove(str(folder))
-        for name in [name for name in sys.modules if name.startswith("generated_client")]:
-            del sys.modules[name]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # what the generated code leaves open
-            gc.collect()
+def file(path):
+    return types.File(payload=io.BytesIO(open(path, "rb").read()))
 
-
-def test_a_generated_client_uploads_a_dataset_and_asks_a_model(
-    server: Server, client: tuple[Any, dict[str, Any]]
-) -> None:
-    asks, modules = client
-    models = importlib.import_module("generated_client.models")
-    types = importlib.import_module("generated_client.types")
-    table = types.File(payload=io.BytesIO(serving.films(30).encode()))
-    dataset = modules["put_items"].sync("generated", client=asks, body=table, text=["overview"])
-    assert (dataset.name, dataset.rows) == ("generated", 30)
+with Client(base_url=address) as client:
+    dataset = put_items.sync("generated", client=client, body=file(table), text=["overview"])
+    assert (dataset.name, dataset.rows) == ("generated", 30), dataset
     weighting = models.ParametersWeighting.TFIDF
     parameters = models.Parameters(n_clusters=3, weighting=weighting, reduce=0)
     request = models.JobRequest(dataset="generated", parameters=parameters)
-    job = modules["add_job"].sync(client=asks, body=request)
-    assert server.ended({"id": job.id})["state"] == "succeeded"
-    assert modules["show_job"].sync(job.id, client=asks).version == 1
-    clusters = modules["list_clusters"].sync("generated", client=asks)
-    assert sum(cluster.size for cluster in clusters.clusters) == 30
+    job = add_job.sync(client=client, body=request)
+    while job.state in ("queued", "running"):
+        time.sleep(0.1)
+        job = show_job.sync(job.id, client=client)
+    assert (job.state, job.version) == ("succeeded", 1), job
+    clusters = list_clusters.sync("generated", client=client).clusters
+    assert sum(cluster.size for cluster in clusters) == 30, clusters
     rename = models.Rename(op="rename", cluster=0, name="First")
     edits = models.Edits(operations=[rename], version=1)
-    edited = modules["edit_version"].sync("generated", client=asks, body=edits)
-    assert (edited.version, edited.clusters[0].name) == (2, "First")
-    packed = types.File(payload=io.BytesIO(server.archive("generated")))
-    version = modules["upload_version"].sync("sent", client=asks, body=packed)
-    assert (version.version, version.source) == (1, "upload")
-    problem = modules["list_clusters"].sync("nothing", client=asks)
-    assert (problem.status, problem.code) == (404, "unknown_model")
+    edited = edit_version.sync("generated", client=client, body=edits)
+    assert (edited.version, edited.clusters[0].name) == (2, "First"), edited
+    version = upload_version.sync("sent", client=client, body=file(archive))
+    assert (version.version, version.source) == (1, "upload"), version
+    problem = list_clusters.sync("nothing", client=client)
+    assert (problem.status, problem.code) == (404, "unknown_model"), problem
+"""
+"""A program that uses a generated client."""
+
+
+def test_a_generated_client_uploads_a_dataset_and_asks_a_model(
+    server: Server, tmp_path: Path
+) -> None:
+    pytest.importorskip("openapi_python_client", reason="openapi-python-client is not installed")
+
+    def python(*arguments: object) -> None:
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=serving.PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    document, config = tmp_path / "openapi.json", tmp_path / "config.yml"
+    document.write_text(json.dumps(server.get("/v1/openapi.json")))
+    config.write_text("post_hooks: []\n")
+    python(
+        *("-m", "openapi_python_client", "generate", "--meta", "none"),
+        *("--path", document, "--config", config, "--output-path", tmp_path / "generated_client"),
+    )
+    table, archive, program = (tmp_path / name for name in ("table.csv", "model.tar", "use.py"))
+    table.write_text(serving.films(30))
+    archive.write_bytes(server.archive("films"))
+    program.write_text(USE)
+    python(program, server.http.base_url, table, archive)
+    assert server.get("/v1/models/generated")["active"] == 2
