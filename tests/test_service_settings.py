@@ -117,7 +117,8 @@ def test_every_setting_can_be_given_in_the_environment_and_the_file(
         **{"trusted_proxies": ["10.0.0.0/8", "::1"], "root_path": "/clusters"},
         **{name: 5 for name in Settings.model_fields if name.startswith("max_")},
         **{name: 1.5 for name in Settings.model_fields if name.endswith("_seconds")},
-        "fit_memory_bytes": 1_000,
+        **{"fit_memory_bytes": 1_000, "keep_versions": 3, "client_requests_per_minute": 60},
+        "cors_origins": ["https://films.example"],
     }
     assert set(values) == set(Settings.model_fields)
     # JSON of these values is TOML as well.
