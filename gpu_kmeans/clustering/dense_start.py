@@ -36,8 +36,11 @@ FIRST_ITERATIONS, ITERATIONS = 10, 6
 EXPLORED, EXPLORED_OF_ALL = 5, 2
 """Maximum number of exchanges that cost, see :data:`gpu_kmeans.clustering.breathing.EXPLORED`; and
 where many rows are no sample."""
-STARTS, STARTS_OF_SMALL, FEW_CLUSTERS = 4, 2, 8
+STARTS, STARTS_OF_SMALL, FEW_CLUSTERS = 4, 6, 8
 """Number of draws, of which the best is kept, for few clusters: exchanges find little there."""
+TINY, STARTS_OF_TINY = 1 << 14, 10
+"""Number of distances of rows to centroids below which a draw and its iterations take less than a
+millisecond, and number of draws then: a far row is drawn by some of them."""
 SMALL, FEWEST_EXCHANGED = 1 << 16, 4
 """Number of distances of rows to centroids below which looking for exchanges that cost takes longer
 than all iterations; and minimum number of clusters of which those that pay are looked for then."""
@@ -84,7 +87,8 @@ def settle_dense(
     if used < max_iter and not done.stopped:
         done = run.settle(backend, rows, done.labels, k, max_iter=max_iter - used, report=report)
         used += done.n_iter
-    if used < max_iter and not done.stopped and len(done.labels) < ROWS_THAT_MOVE * k:
+    may_move = len(done.labels) < max(ROWS_THAT_MOVE * k, TINY / k)
+    if used < max_iter and not done.stopped and may_move:
         done = hartigan(
             *(backend, rows, done.labels, k),
             max_iter=max_iter - used,
@@ -133,8 +137,10 @@ def _find_basin(run: _Run, rows: Rows, max_iter: int, sampled: bool) -> tuple[St
         n * run.k < SMALL and rows.weight is None,
         n >= WORTH_SAMPLING * _sample_size(rows, run.k),
     )
-    starts = STARTS_OF_SMALL if is_small or is_large else STARTS
+    starts = STARTS_OF_SMALL if is_small else STARTS
     starts = starts if run.k <= FEW_CLUSTERS else 1
+    if n * run.k < TINY:
+        starts = STARTS_OF_TINY
     best, used = None, 0
     for _ in range(starts):
         centers = draw_by_distance(run.backend, rows, run.k, run.rng)
