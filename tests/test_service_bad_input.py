@@ -436,7 +436,7 @@ def test_headers_after_a_body_count_as_headers(service: Server) -> None:
             *("unsupported_media_type", "application/json"),
         ),
         (
-            *("POST", "/v1/models/films/versions", {"content-type": "application/zip"}),
+            *("POST", "/v1/models/films/versions", {"content-type": "application/gzip"}),
             *("unsupported_media_type", TAR),
         ),
         (
