@@ -32,8 +32,9 @@ rng = np.random.default_rng(3)
 numbers = (rng.zipf(1.3, (1500, 30)) % 3000) + 40 * rng.integers(0, 12, (1500, 1))
 texts = [" ".join(f"w{number}" for number in text) for text in numbers]
 rows = TfidfVectorizer(backend="cpu").fit_transform(texts)
+blobs = 9 * rng.normal(size=(12, 8))[rng.integers(0, 12, 1500)] + rng.normal(size=(1500, 8))
 fits = {}
-for name, data in {"sparse": rows, "dense": rows[:, :40].toarray()}.items():
+for name, data in {"sparse": rows, "dense": blobs}.items():
     fit = KMeans(12, random_state=0, backend="cpu").fit(data)
     fits[name] = {"labels": fit.labels_.tolist(), "inertia": fit.inertia_}
 bits = [array.tobytes() for array in (rows.data, rows.indices, rows.indptr)]
