@@ -44,6 +44,8 @@ millisecond, and number of draws then: a far row is drawn by some of them."""
 SMALL, FEWEST_EXCHANGED = 1 << 16, 4
 """Number of distances of rows to centroids below which looking for exchanges that cost takes longer
 than all iterations; and minimum number of clusters of which those that pay are looked for then."""
+TIE = 1e-12
+"""Share of what clusters explain by which another draw must explain more, beyond all rounding."""
 REST = 0.1
 """Shift at which centroids rest, as a share of scikit-learn's: the last iterations look at few
 rows."""
@@ -146,7 +148,7 @@ def _find_basin(run: _Run, rows: Rows, max_iter: int, sampled: bool) -> tuple[St
         centers = draw_by_distance(run.backend, rows, run.k, run.rng)
         few = min(FIRST_ITERATIONS, max_iter)
         done = _settle_centers(run.backend, rows, centers, few, run.tol, before_all_rows)
-        if best is None or done.clusters.explained() > best.clusters.explained():
+        if best is None or done.clusters.explained() > best.clusters.explained() * (1 + TIE):
             best = replace(done, stopped=False)
         if done.stopped:
             return replace(best, stopped=True), few
